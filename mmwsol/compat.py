@@ -1,0 +1,297 @@
+"""Workarounds for breakages of the packages below mmwsol. Nothing is patched anywhere else.
+
+Every workaround says what breaks and since when, is guarded by a condition, and has a test in
+``tests/test_compat.py`` that fails without it. :func:`apply` runs at the import of
+:mod:`mmwsol.registry`, thus before anything of mmwsol is built.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import os
+import pickle
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from mmengine.config import Config
+
+TRUST_VARIABLE = "MMWSOL_TRUST_CHECKPOINTS"
+
+# Lowest tested version and first untested one, the same as in pyproject.toml.
+TESTED_VERSIONS = {
+    "torch": ("2.1", "2.12"),
+    "torchvision": ("0.16", "0.27"),
+    "numpy": ("1.26", "2.5"),
+    "mmengine": ("0.10.7", "0.11"),
+    "mmcv": ("2.1", "2.2"),
+    "mmpretrain": ("1.2.0", "1.3"),
+}
+
+_applied = False
+
+
+def apply() -> None:
+    """Apply the workarounds that every use of mmwsol needs; later calls do nothing."""
+    global _applied
+    if _applied:
+        return
+    _applied = True
+    check_versions()
+    register_checkpoint_loaders()
+
+
+def check_versions() -> None:
+    """Warn once about every imported package whose version the tests never ran on."""
+    from mmengine.utils import digit_version
+
+    for name, (low, high) in TESTED_VERSIONS.items():
+        version = getattr(sys.modules.get(name), "__version__", None)
+        if version is None:
+            continue
+        if not digit_version(low) <= digit_version(version) < digit_version(high):
+            warnings.warn(
+                f"mmwsol is tested with {name} >= {low}, < {high}, but {name} {version} is installed.",
+                stacklevel=2,
+            )
+
+
+# --- checkpoints of torch >= 2.6 -------------------------------------------------------------------------------------
+
+
+def checkpoint_loaders_needed() -> bool:
+    """Tell whether ``torch.load`` refuses pickled objects by default (torch >= 2.6)."""
+    import torch
+    from mmengine.utils import digit_version
+
+    return digit_version(torch.__version__) >= digit_version("2.6")
+
+
+def register_checkpoint_loaders() -> None:
+    """Let mmengine read its own checkpoints on torch >= 2.6.
+
+    mmengine <= 0.10.7 calls ``torch.load(filename)``. Since torch 2.6 that means
+    ``weights_only=True``, which refuses the ``HistoryBuffer`` and numpy objects that mmengine
+    itself writes: ``load_from``, ``resume`` and a test from a checkpoint all end in
+    ``UnpicklingError`` (mmengine issue 1655, pull requests 1650 and 1670). Files from the network
+    go the other way: ``torch.hub`` unpickles them without any restriction. Both now use
+    :func:`load_checkpoint_file`. The addresses ``torchvision://`` and ``open-mmlab://`` keep
+    mmengine's loaders.
+    """
+    if not checkpoint_loaders_needed():
+        return
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    CheckpointLoader.register_scheme("", loader=load_from_local, force=True)
+    CheckpointLoader.register_scheme(("http://", "https://"), loader=load_from_http, force=True)
+
+
+def load_from_local(filename: str, map_location: Any = None) -> Any:
+    """Load a checkpoint file; mmengine logs the name of this function."""
+    filename = os.path.expanduser(filename)
+    if not os.path.isfile(filename):
+        raise FileNotFoundError(f"checkpoint '{filename}' does not exist.")
+    return load_checkpoint_file(filename, map_location)
+
+
+def load_from_http(filename: str, map_location: Any = None, model_dir: str | None = None, progress: bool = True) -> Any:
+    """Download a checkpoint once per machine into torch's hub folder (or ``model_dir``) and load it."""
+    import torch
+    from mmengine.dist import barrier, get_rank
+
+    folder = model_dir or os.path.join(torch.hub.get_dir(), "checkpoints")
+    path = os.path.join(folder, os.path.basename(filename.split("?")[0]))
+    if get_rank() > 0:
+        barrier()  # wait for the download of rank 0
+    if not os.path.isfile(path):
+        os.makedirs(folder, exist_ok=True)
+        torch.hub.download_url_to_file(filename, path, progress=progress)
+    if get_rank() == 0:
+        barrier()
+    return load_checkpoint_file(path, map_location)
+
+
+def load_checkpoint_file(filename: str, map_location: Any = None) -> Any:
+    """Load a checkpoint without running code that its author may have put in.
+
+    Only tensors, plain Python values and the few types that mmengine's own checkpoints hold are
+    built. The environment variable ``MMWSOL_TRUST_CHECKPOINTS=1`` turns the restriction off, for
+    files whose author is trusted.
+
+    Args:
+        filename (str): Path of the checkpoint.
+        map_location: As for :func:`torch.load`. Defaults to None.
+
+    Returns:
+        The unpickled object, normally a dict.
+
+    Raises:
+        ValueError: If the file holds anything else. The message names it.
+    """
+    import torch
+
+    if os.environ.get(TRUST_VARIABLE) == "1":
+        return torch.load(filename, map_location=map_location, weights_only=False)
+    already = torch.serialization.get_safe_globals()
+    extra = [entry for entry in _checkpoint_globals() if entry not in already]
+    with torch.serialization.safe_globals(extra):
+        try:
+            return torch.load(filename, map_location=map_location, weights_only=True)
+        except pickle.UnpicklingError as error:
+            found = _unsafe_globals(filename) or [_reason(error)]
+            raise ValueError(
+                f"checkpoint '{filename}' was not loaded: it holds {', '.join(found)}, which could run "
+                "code of whoever made the file. Ask for a file that holds weights only or, if you trust "
+                f"its author, set {TRUST_VARIABLE}=1 and try again."
+            ) from error
+
+
+def _unsafe_globals(filename: str) -> list[str]:
+    import torch
+
+    try:
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(filename))
+    except Exception:  # not a zip archive, or damaged: the caller has the first error
+        return []
+
+
+def _reason(error: pickle.UnpicklingError) -> str:
+    """Take torch's reason out of its page of advice."""
+    found = re.search(r"WeightsUnpickler error:\s*(.*)", str(error))
+    return found.group(1).strip() if found else str(error).strip().splitlines()[0]
+
+
+def _history_statistic(owner: type, name: str) -> Any:
+    """Stand in for ``getattr`` in pickles: it only gives the statistics of ``HistoryBuffer``.
+
+    A ``HistoryBuffer`` pickles its methods as ``getattr(HistoryBuffer, 'mean')``. With the real
+    ``getattr`` allowed, a forged file could walk from any allowed object to any function.
+    """
+    from mmengine.logging import HistoryBuffer
+
+    if owner is not HistoryBuffer or name not in ("min", "max", "current", "mean"):
+        raise pickle.UnpicklingError(f"getattr({owner!r}, {name!r})")
+    return getattr(owner, name)
+
+
+def _checkpoint_globals() -> list[Any]:
+    """List what mmengine checkpoints hold besides tensors, as (object, name in the pickle)."""
+    import numpy as np
+    from mmengine.config import ConfigDict
+    from mmengine.logging import HistoryBuffer
+
+    core = np._core if hasattr(np, "_core") else np.core
+    entries: list[Any] = [
+        (HistoryBuffer, "mmengine.logging.history_buffer.HistoryBuffer"),
+        (_history_statistic, "builtins.getattr"),
+        (ConfigDict, "mmengine.config.config.ConfigDict"),  # meta information given in a config
+        (argparse.Namespace, "argparse.Namespace"),  # many official releases store their options
+        (np.ndarray, "numpy.ndarray"),
+        (np.dtype, "numpy.dtype"),
+    ]
+    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):  # numpy < 2 and >= 2
+        entries.append((core.multiarray._reconstruct, f"{module}._reconstruct"))
+        entries.append((core.multiarray.scalar, f"{module}.scalar"))
+    for code in "?bhilqBHILQefdgFDSU":
+        kind = type(np.dtype(code))
+        entries.append((kind, f"{kind.__module__}.{kind.__qualname__}"))
+    return entries
+
+
+# --- distributed runs without a GPU ----------------------------------------------------------------------------------
+
+
+def cpu_distributed_needed(launcher: str) -> bool:
+    """Tell whether a distributed run was asked for on a machine without accelerator."""
+    from mmengine.device import get_device
+
+    return launcher != "none" and get_device() == "cpu"
+
+
+def init_cpu_distributed(cfg: Config) -> None:
+    """Start the process group of a distributed run on the CPU, with gloo.
+
+    mmengine <= 0.10.7 cannot: ``init_dist`` calls ``torch.cuda.set_device`` on any machine, and
+    ``Runner.wrap_model`` passes ``device_ids`` to ``DistributedDataParallel``, which refuses them
+    for CPU modules (the same code is in its main branch). Here ``set_device`` is a no-op while the
+    group starts (the Runner then finds it running), and ``cfg`` gets a model wrapper without
+    ``device_ids``. Does nothing where a GPU is present or ``cfg.launcher`` is 'none'.
+
+    Args:
+        cfg (Config): Config of the run; ``launcher``, ``env_cfg`` are read,
+        ``env_cfg.dist_cfg.backend`` and
+            ``model_wrapper_cfg`` are written.
+    """
+    launcher = cfg.get("launcher", "none")
+    if not cpu_distributed_needed(launcher):
+        return
+    from mmengine.dist import init_dist, is_distributed
+    from mmengine.utils.dl_utils import set_multi_processing
+
+    env_cfg = cfg.setdefault("env_cfg", {})
+    dist_cfg = env_cfg.setdefault("dist_cfg", {})
+    dist_cfg["backend"] = "gloo"
+    wrapper = dict(cfg.get("model_wrapper_cfg") or {})
+    if wrapper.get("type", "MMDistributedDataParallel") == "MMDistributedDataParallel":
+        wrapper["type"] = "mmwsol.CPUDistributedDataParallel"
+        wrapper.setdefault("broadcast_buffers", False)
+        wrapper.setdefault("find_unused_parameters", cfg.get("find_unused_parameters", False))
+        cfg["model_wrapper_cfg"] = wrapper
+    if not is_distributed():
+        set_multi_processing(**env_cfg.get("mp_cfg", {}), distributed=True)
+        with without_set_device():
+            init_dist(launcher, **dist_cfg)
+
+
+def finish_distributed() -> None:
+    """Leave the process group, if there is one; call it last, when no Runner is in use any more.
+
+    NCCL complains at exit if nobody does. With gloo the process may even abort ("terminate called
+    without an active exception", seen with torch 2.11): a Runner is part of reference cycles, so
+    that its wrapped model keeps the group and its threads alive until the interpreter shuts down,
+    when a thread that then asks for the GIL is killed. The collection here frees the group before.
+    """
+    import torch.distributed as torch_dist
+
+    if torch_dist.is_available() and torch_dist.is_initialized():
+        gc.collect()
+        torch_dist.barrier()
+        torch_dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def without_set_device() -> Iterator[None]:
+    """Make ``torch.cuda.set_device`` a no-op inside the block, if there is no CUDA."""
+    import torch
+
+    original = torch.cuda.set_device
+    if not torch.cuda.is_available():
+        torch.cuda.set_device = lambda device: None
+    try:
+        yield
+    finally:
+        torch.cuda.set_device = original
+
+
+# --- torch.compile ---------------------------------------------------------------------------------------------------
+
+
+def float_drop_path(model: torch.nn.Module) -> None:
+    """Turn the rates of ``DropPath`` layers into Python floats, in place.
+
+    mmpretrain <= 1.2.0 takes them from ``np.linspace``; ``torch.compile`` breaks the graph at every
+    ``np.float64``, so that ``fullgraph=True`` fails on its vision transformers, in eval mode too.
+
+    Args:
+        model (nn.Module): Any model. Layers are found by their ``drop_prob`` attribute.
+    """
+    for module in model.modules():
+        rate = getattr(module, "drop_prob", None)
+        if rate is not None and type(rate) is not float:
+            setattr(module, "drop_prob", float(rate))  # noqa: B010  (mypy sees Tensor | Module)
