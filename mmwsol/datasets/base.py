@@ -1,0 +1,307 @@
+"""The base of every localization data set."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+from mmengine.fileio import join_path
+from mmengine.logging import print_log
+from PIL import Image
+
+from mmwsol.datasets.readers import Problems, Record, require_dir, sort_names
+from mmwsol.datasets.transforms.loading import UnreadableImageError, decode_image
+from mmwsol.registry import DATASETS
+
+_SLACK = 0.5  # pixels that a listed box may reach over the border by rounding
+
+
+@DATASETS.register_module()
+class BaseLocDataset(BaseDataset):
+    """Images with a class label and, where known, boxes and masks.
+
+    A data set of your own extends this class and returns from :meth:`load_data_list` one dict an image with
+    ``img_path``, ``gt_label`` and optionally ``gt_bboxes_ori`` ((M, 4) x0, y0, x1, y1 in original pixels), ``img_id``,
+    ``ori_size`` (W, H), ``mask_paths``, ``ignore_path``, and ``where``, the place that error messages name. Used
+    directly, the class reads an OpenMMLab 2.0 annotation file with these keys. Items come out with ``img_path``,
+    ``img_id``, ``gt_label``, ``gt_bboxes_ori`` float32 (M, 4), M may be 0, and ``sample_idx``.
+
+    Args:
+        data_root (str): Root of all relative paths. Defaults to ''.
+        ann_file (str): List file or folder of lists, relative to ``data_root``. Defaults to ''.
+        split (str): Split to read, where the data set has splits. Defaults to ''.
+        data_prefix (str | dict, optional): Image folder ``img_path``, and mask folder ``mask_path``, relative to
+            ``data_root``. Defaults to None: the data set's own.
+        metainfo (dict, optional): ``classes``, names in the order of the labels, and whatever else is wanted.
+        pipeline (Sequence): Transforms. Defaults to ().
+        test_mode (bool): Whether an unreadable image always raises. Defaults to False.
+        on_error (str): What happens to bad records (malformed line, label out of range, box outside its image, image
+            listed twice, unreadable image): 'raise' one error that names them, or 'skip' them with one line in the
+            log; while training, 'skip' also replaces an unreadable image by another sample. Defaults to 'raise'.
+        check_images (bool): Whether to decode every image at the start and check its boxes against its size.
+            Defaults to False: images are not touched before they are needed.
+        **kwargs: Further arguments of ``mmengine.dataset.BaseDataset`` (``indices``, ``lazy_init``, ...).
+
+    Raises:
+        FileNotFoundError: If a list or a folder is missing.
+        ValueError: If ``on_error='raise'`` and there are bad records, or no image is left.
+    """
+
+    data_prefix: dict
+    #: Whether listed boxes must lie inside the image; the CUB release has some that do not.
+    strict_boxes = True
+
+    def __init__(
+        self,
+        data_root: str = "",
+        ann_file: str = "",
+        split: str = "",
+        data_prefix: str | Mapping[str, str] | None = None,
+        metainfo: Mapping[str, Any] | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        on_error: str = "raise",
+        check_images: bool = False,
+        **kwargs,
+    ) -> None:
+        if on_error not in ("raise", "skip"):
+            raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}")
+        if isinstance(data_prefix, str):
+            data_prefix = dict(img_path=data_prefix)
+        self.split = split
+        self.on_error = on_error
+        self.check_images = check_images
+        self.problems = Problems()
+        self.num_replaced = 0  # unreadable training images replaced so far, in this process
+        super().__init__(
+            ann_file=str(ann_file),
+            metainfo=metainfo,
+            data_root=str(data_root),
+            data_prefix=dict(data_prefix or {"img_path": ""}),
+            pipeline=list(pipeline),
+            test_mode=test_mode,
+            **kwargs,
+        )
+
+    @classmethod
+    def _load_metainfo(cls, metainfo: Mapping[str, Any] | None = None) -> dict:
+        info = super()._load_metainfo(metainfo)
+        classes = info.get("classes")
+        if isinstance(classes, str):
+            raise FileNotFoundError(
+                f"metainfo['classes'] is a sequence of names or a file of them; there is no file '{classes}'"
+            )
+        if classes is not None:
+            info["classes"] = tuple(str(name) for name in classes)
+        return info
+
+    # ---- reading -------------------------------------------------------------------------------
+
+    def full_init(self) -> None:
+        """Read the lists, check them, and report bad records as ``on_error`` says."""
+        if not self._fully_initialized:
+            self.problems = Problems()
+            super().full_init()
+
+    def filter_data(self) -> list[dict]:
+        """Bring the items of :meth:`load_data_list` to their final form, without the bad ones."""
+        items: list[dict] = []
+        first_seen: dict[str, str] = {}
+        for item in self.data_list:
+            img_id = item.setdefault("img_id", self._relative(item["img_path"]))
+            where = item.pop("where", f"image '{img_id}'")
+            box_where = item.pop("box_where", ())
+            if img_id in self.problems.bad_ids:
+                continue
+            if img_id in first_seen:
+                message = f"image '{img_id}' is listed twice (first at {first_seen[img_id]}): "
+                self.problems.add(where, message + "remove one line")
+                continue
+            first_seen[img_id] = where
+            boxes = np.asarray(item.get("gt_bboxes_ori", ()), np.float32).reshape(-1, 4)
+            item["gt_bboxes_ori"] = boxes
+            self._check_label(item, where)
+            self._check_boxes(img_id, boxes.tolist(), item.get("ori_size"), box_where, where)
+            items.append(item)
+        items = [item for item in items if item["img_id"] not in self.problems.bad_ids]
+        if self.check_images:
+            items = self._check_images(items)
+        self._settle(items)
+        return items
+
+    def make_item(self, record: Record, label: int | str | None, path: str | None = None) -> dict:
+        """Return the item of a record with boxes x0, y0, x1, y1; ``path`` is relative to the image folder."""
+        item: dict[str, Any] = dict(
+            img_path=join_path(self.data_prefix["img_path"], path or record.img_id),
+            img_id=record.img_id,
+            gt_label=label,
+            gt_bboxes_ori=record.boxes,
+            where=record.where,
+            box_where=record.box_where,
+        )
+        if record.size is not None:
+            item["ori_size"] = record.size
+        if record.masks:
+            masks = self.data_prefix.get("mask_path", self.data_prefix["img_path"])
+            item["mask_paths"] = [join_path(masks, name) for name in record.masks]
+            if record.ignore:
+                item["ignore_path"] = join_path(masks, record.ignore)
+        return item
+
+    def folder_labels(self, names: set[str], key: str = "classes") -> dict[str, int]:
+        """Return the class index of every class folder: its place in ``metainfo[key]``, or in sorted order.
+
+        Raises:
+            ValueError: If a folder is no class of ``metainfo[key]``, or sorted order cannot be the order of
+                ``metainfo['classes']`` since the numbers differ.
+        """
+        known = self._metainfo.get(key)
+        if known is not None:
+            unknown = sort_names(names - set(known))
+            if unknown:
+                raise ValueError(
+                    f"'{self.data_prefix['img_path']}' has {len(unknown)} folder(s) that are not in "
+                    f"metainfo['{key}'], e.g. '{unknown[0]}': correct metainfo or remove them"
+                )
+            return {name: index for index, name in enumerate(known)}
+        classes = self._metainfo.get("classes")
+        if classes is not None and len(classes) != len(names):
+            raise ValueError(
+                f"'{self.data_prefix['img_path']}' has {len(names)} class folders and "
+                f"metainfo['classes'] {len(classes)} names: pass metainfo=dict(classes=[...], {key}=[...]) "
+                "with the folders in the order of their labels"
+            )
+        return {name: index for index, name in enumerate(sort_names(names))}
+
+    @property
+    def num_classes(self) -> int | None:
+        """Number of classes, None if the data set does not know them."""
+        classes = self._metainfo.get("classes")
+        return None if classes is None else len(classes)
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Return the class of an image as a list, for ``ClassBalancedDataset``."""
+        return [int(self.get_data_info(idx)["gt_label"])]
+
+    def _relative(self, path: str) -> str:
+        prefix = os.path.join(self.data_prefix.get("img_path", ""), "")
+        return path[len(prefix) :] if path.startswith(prefix) else path
+
+    def _check_label(self, item: dict, where: str) -> None:
+        label, count = item.get("gt_label"), self.num_classes
+        if label is None:
+            message = f"image '{item['img_id']}' has no label"
+        elif not isinstance(label, (int, np.integer)):
+            message = f"unknown class {label!r} of image '{item['img_id']}': "
+            message += "add it to metainfo['classes'] or to label_map"
+        elif label < 0 or (count is not None and label >= count):
+            high = "" if count is None else f"..{count - 1}"
+            message = f"label {label} of image '{item['img_id']}' is not in 0{high}: "
+            message += "labels count from 0; correct the list or metainfo['classes']"
+        else:
+            item["gt_label"] = int(label)
+            return
+        self.problems.add(where, message, item["img_id"])
+
+    def _check_boxes(
+        self,
+        img_id: str,
+        boxes: list[list[float]],
+        size: Sequence[float] | None,
+        box_where: Sequence[str],
+        where: str,
+    ) -> None:
+        width, height = math.inf, math.inf
+        if size is not None and self.strict_boxes:
+            width, height = size[0] + _SLACK, size[1] + _SLACK
+        for number, (x0, y0, x1, y1) in enumerate(boxes):
+            if -_SLACK <= x0 <= x1 <= width and -_SLACK <= y0 <= y1 <= height:
+                continue
+            box = f"box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) of image '{img_id}'"
+            if x1 < x0 or y1 < y0:
+                message = f"{box} has x1 < x0 or y1 < y0: correct the list or its box format"
+            else:
+                image = f"image of {size[0]}x{size[1]} (W x H)" if size else "image"
+                message = f"{box} is outside its {image}: correct the list or its box format"
+            place = box_where[number] if number < len(box_where) else where
+            self.problems.add(place, message, img_id)
+
+    def _check_images(self, items: list[dict]) -> list[dict]:
+        require_dir(self.data_prefix.get("img_path", "") or ".", "check data_root and data_prefix")
+        with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+            found = list(pool.map(read_size, [item["img_path"] for item in items]))
+        for item, size in zip(items, found, strict=True):
+            img_id, listed = item["img_id"], item.get("ori_size")
+            if isinstance(size, str):
+                self.problems.add(f"image '{img_id}'", size, img_id)
+            elif listed is not None and tuple(listed) != size:
+                message = f"the file is {size[0]}x{size[1]}, the list says {listed[0]}x{listed[1]}"
+                self.problems.add(f"image '{img_id}'", f"{message} (W x H)", img_id)
+            else:
+                boxes = item["gt_bboxes_ori"].tolist()
+                self._check_boxes(img_id, boxes, size, (), f"image '{img_id}'")
+        return [item for item in items if item["img_id"] not in self.problems.bad_ids]
+
+    def _settle(self, items: list[dict]) -> None:
+        name = f"{type(self).__name__} {self.split}".strip()
+        if self.problems.count and self.on_error == "raise":
+            raise ValueError(
+                f"{name}: {self.problems.summary()}\nCorrect the data, or pass on_error='skip' to leave these out."
+            )
+        if self.problems.count:
+            print_log(f"{name}: skipped {self.problems.summary(' | ')}", "current", logging.WARNING)
+        if not items:
+            raise ValueError(
+                f"{name}: no image in data_root='{self.data_root}', ann_file='{self.ann_file}', "
+                f"img_path='{self.data_prefix.get('img_path', '')}': check these and split"
+            )
+        if self.test_mode and not any(len(i["gt_bboxes_ori"]) or "mask_paths" in i for i in items):
+            message = f"{name} has neither boxes nor masks: only classification can be scored"
+            print_log(message, "current", logging.WARNING)
+
+    # ---- loading -------------------------------------------------------------------------------
+
+    def prepare_data(self, idx: int) -> Any:
+        """Run the pipeline on item ``idx``.
+
+        An unreadable image raises an error that names it. With ``on_error='skip'`` and not in test mode it is counted
+        in ``num_replaced``, logged, and None is returned, so that mmengine takes another sample.
+        """
+        try:
+            return super().prepare_data(idx)
+        except (UnreadableImageError, FileNotFoundError) as error:
+            folder = self.data_prefix.get("img_path", "")
+            if folder and "://" not in folder:
+                require_dir(folder, f"check data_root ('{self.data_root}') and data_prefix")
+            if self.test_mode or self.on_error == "raise":
+                raise
+            self.num_replaced += 1
+            if self.num_replaced <= self.problems.limit:
+                count = f"{self.num_replaced} in this process so far"
+                print_log(f"took another sample ({count}): {error}", "current", logging.WARNING)
+            return None
+
+
+def read_size(path: str, decode: bool = True) -> tuple[int, int] | str:
+    """Return the (W, H) of an image file, or the message that says why it cannot be read.
+
+    ``decode=False`` reads the header only.
+    """
+    try:
+        with open(path, "rb") as file:
+            if not decode:
+                return Image.open(file).size
+            img = decode_image(file.read(), path)
+    except FileNotFoundError:
+        return f"image '{path}' does not exist: check data_root and data_prefix"
+    except UnreadableImageError as error:
+        return str(error)
+    except OSError as error:
+        return f"image '{path}' cannot be read ({error}): restore or remove it"
+    return img.shape[1], img.shape[0]

@@ -1,0 +1,214 @@
+"""Loading of images and masks."""
+
+from __future__ import annotations
+
+import io
+
+import cv2
+import mmcv
+import numpy as np
+from mmcv.transforms import BaseTransform, LoadImageFromFile
+from mmengine import fileio
+from PIL import Image, ImageOps
+
+from mmwsol.datasets.transforms.frame import IDENTITY, update_boxes
+from mmwsol.registry import TRANSFORMS
+
+_COLOUR = ("color", "color_ignore_orientation")
+
+
+class UnreadableImageError(ValueError):
+    """An image file that is empty, cannot be decoded, or does not contain its boxes."""
+
+
+def _to_rgb(image: Image.Image, path: str) -> Image.Image:
+    if image.mode == "F":
+        raise UnreadableImageError(f"image '{path}' has float pixels: convert it to 8 or 16 bit")
+    if image.mode.startswith("I"):  # 16 bit; Pillow's own conversion would saturate everything above 255
+        grey = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
+        image = Image.fromarray(grey)
+    return image.convert("RGB")
+
+
+def decode_image(content: bytes, path: str, backend: str = "pillow", color_type: str = _COLOUR[1]) -> np.ndarray:
+    """Decode an image file to three 8-bit channels, whatever it holds (grey, CMYK, palette, alpha, 16 bit).
+
+    Args:
+        content (bytes): The file.
+        path (str): Its name, for the error message.
+        backend (str): 'pillow', or another decoder of ``mmcv.imfrombytes``. Defaults to 'pillow', which gives the
+            pixels of ``Image.open(path).convert('RGB')``.
+        color_type (str): 'color_ignore_orientation' keeps the stored pixels, 'color' turns them by the EXIF tag.
+
+    Returns:
+        np.ndarray: (H, W, 3) uint8 BGR.
+
+    Raises:
+        UnreadableImageError: If the file is empty or no image.
+    """
+    if not content:
+        raise UnreadableImageError(f"image '{path}' is empty (0 bytes): restore or remove it")
+    try:
+        if backend == "pillow":
+            image: Image.Image = Image.open(io.BytesIO(content))
+            if color_type == "color":
+                image = ImageOps.exif_transpose(image)
+            rgb = np.asarray(_to_rgb(image, path))
+            return np.ascontiguousarray(rgb[:, :, ::-1])
+        img = mmcv.imfrombytes(content, flag=color_type, backend=backend)
+    except UnreadableImageError:
+        raise
+    except Exception as error:  # decoders raise anything on broken files
+        raise UnreadableImageError(f"image '{path}' cannot be decoded ({error}): restore or remove it") from error
+    if img is None:
+        raise UnreadableImageError(f"image '{path}' cannot be decoded: restore or remove it")
+    return img
+
+
+@TRANSFORMS.register_module()
+class LoadImage(LoadImageFromFile):
+    """Load an image as three BGR channels and start its ground-truth geometry.
+
+    Required keys: ``img_path``; optional ``gt_bboxes_ori`` (M, 4), ``ori_size`` (W, H). Added keys: ``img`` (H, W, 3)
+    uint8, ``img_shape`` and ``ori_shape`` (H, W), ``frame`` (identity), ``gt_bboxes`` (M, 4) float32.
+
+    The stored pixels are used as they are: like the official code of the papers, and unlike mmcv's default, the EXIF
+    orientation is ignored, since boxes are listed in stored pixels.
+
+    Args:
+        to_float32 (bool): Whether to convert the image to float32. Defaults to False.
+        color_type (str): 'color_ignore_orientation' or 'color' (turn by the EXIF tag). Defaults to the former.
+        imdecode_backend (str): Decoder. Defaults to 'pillow', equal to ``Image.open(path).convert('RGB')``.
+        check_size (bool): Whether to raise if the file has not the size that the list states: its boxes would be
+            wrong. Defaults to True.
+        **kwargs: Further arguments of ``mmcv.LoadImageFromFile`` (``backend_args``, ``ignore_empty``).
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        UnreadableImageError: (a ``ValueError``) if it is empty, no image, or a box lies completely outside it.
+        ValueError: If its size is not the listed one.
+    """
+
+    def __init__(
+        self,
+        to_float32: bool = False,
+        color_type: str = "color_ignore_orientation",
+        imdecode_backend: str = "pillow",
+        check_size: bool = True,
+        **kwargs,
+    ) -> None:
+        if color_type not in _COLOUR:
+            raise ValueError(f"color_type must be one of {_COLOUR}, got {color_type!r}")
+        super().__init__(to_float32, color_type, imdecode_backend, **kwargs)
+        self.check_size = check_size
+
+    def transform(self, results: dict) -> dict | None:
+        """Read ``results['img_path']``."""
+        path = results["img_path"]
+        try:
+            content = fileio.get(path, backend_args=self.backend_args)
+            img = decode_image(content, path, self.imdecode_backend, self.color_type)
+        except (FileNotFoundError, IsADirectoryError) as error:
+            if self.ignore_empty:
+                return None
+            raise FileNotFoundError(f"image '{path}' does not exist: check data_root and data_prefix") from error
+        except UnreadableImageError:
+            if self.ignore_empty:
+                return None
+            raise
+        height, width = img.shape[:2]
+        listed = results.get("ori_size")
+        if self.check_size and listed is not None and tuple(listed) != (width, height):
+            raise ValueError(
+                f"image '{path}' is {width}x{height} but the list says {listed[0]}x{listed[1]} (W x H), so its "
+                "boxes do not fit: use the original image, or LoadImage(check_size=False)"
+            )
+        for x0, y0, x1, y1 in results.get("gt_bboxes_ori", ()):
+            if x0 >= width or y0 >= height or x1 < 0 or y1 < 0:
+                raise UnreadableImageError(
+                    f"image '{path}' is {width}x{height} (W x H) and box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) lies "
+                    "outside it: correct the list"
+                )
+        results["img"] = img.astype(np.float32) if self.to_float32 else img
+        results["ori_shape"] = (height, width)
+        results["frame"] = IDENTITY
+        return update_boxes(results)
+
+
+@TRANSFORMS.register_module()
+class LoadMasks(BaseTransform):
+    """Load the ground-truth masks of the image into the network frame; put it after every geometric transform.
+
+    Pixels above 0.5 are foreground, the instances are united; ``ignore_mask`` is the ignore file without the
+    foreground (wsolevaluation's rule). A mask covers the whole image, whatever its own size; it is resized with
+    ``cv2.INTER_NEAREST`` (``floor(destination * scale)``) and then cropped and flipped as the image was.
+
+    Required keys: ``frame``, ``img_shape``, ``ori_shape``; optional ``mask_paths``, ``ignore_path``. Added keys, for
+    images with masks: ``gt_masks`` and ``ignore_mask``, (H, W) bool.
+
+    Raises:
+        FileNotFoundError: If a mask does not exist.
+        ValueError: If a mask cannot be decoded.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Read ``results['mask_paths']`` and ``results['ignore_path']``."""
+        if not results.get("mask_paths"):
+            return results
+        masks = [load_mask(path, results) for path in results["mask_paths"]]
+        foreground = np.logical_or.reduce(masks)
+        ignore = np.zeros_like(foreground)
+        if results.get("ignore_path"):
+            ignore = load_mask(results["ignore_path"], results) & ~foreground
+        results["gt_masks"], results["ignore_mask"] = foreground, ignore
+        return results
+
+    def __repr__(self) -> str:
+        return "LoadMasks()"
+
+
+def load_mask(path: str, results: dict) -> np.ndarray:
+    """Read a mask file into the network frame, see :class:`LoadMasks`.
+
+    Args:
+        path: Mask of the whole image.
+        results: Holds ``img_shape``, ``ori_shape`` and ``frame``.
+
+    Returns:
+        (H, W) bool: values above 0.5, inside the image.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it cannot be decoded.
+    """
+    try:
+        content = np.frombuffer(fileio.get(path), np.uint8)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"mask '{path}' does not exist: check data_prefix['mask_path']") from error
+    mask = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None
+    if mask is None:
+        raise UnreadableImageError(f"mask '{path}' is empty or cannot be decoded")
+    (height, width), (ori_height, ori_width) = results["img_shape"][:2], results["ori_shape"][:2]
+    frame_x, frame_y = results["frame"]
+    columns = _nearest(mask.shape[1], ori_width, width, *frame_x)
+    rows = _nearest(mask.shape[0], ori_height, height, *frame_y)
+    inside = (rows >= 0)[:, None] & (columns >= 0)[None]
+    return (mask[rows][:, columns] > 0.5) & inside
+
+
+def _nearest(mask_size: int, ori_size: int, net_size: int, scale: float, shift: float) -> np.ndarray:
+    """Return the mask column shown in each column of the network frame, -1 outside the image."""
+    target = np.arange(net_size)
+    if scale < 0:  # in the flipped frame, pixel i of the network is pixel net_size - 1 - i
+        return _nearest(mask_size, ori_size, net_size, -scale, net_size - shift)[::-1]
+    whole = abs(scale) * ori_size  # size of the whole image after the resize
+    start = -shift
+    if abs(whole - round(whole)) < 1e-6 and abs(start - round(start)) < 1e-6:
+        # a resize of the whole image, then a crop: let cv2 say which pixel it takes
+        source = np.arange(mask_size, dtype=np.float32)[None]
+        table = cv2.resize(source, (round(whole), 1), interpolation=cv2.INTER_NEAREST)[0]
+        index = target + round(start)
+        inside = (index >= 0) & (index < len(table))
+        return np.where(inside, table[index.clip(0, len(table) - 1)].astype(int), -1)
+    index = np.floor((target + start) * mask_size / whole).astype(int)
+    return np.where((index >= 0) & (index < mask_size), index, -1)
