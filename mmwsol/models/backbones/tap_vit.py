@@ -1,0 +1,174 @@
+"""The vision transformer under every localization head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from mmcv.cnn.bricks.transformer import PatchEmbed
+from mmengine.model.weight_init import trunc_normal_
+from mmpretrain.models.backbones import VisionTransformer
+from mmpretrain.models.utils import resize_pos_embed
+from torch import Tensor, nn
+
+from mmwsol.compat import float_drop_path
+from mmwsol.models.layers.attention import TAPS, TapAttention
+from mmwsol.models.layers.conv_stem import ConvStem
+from mmwsol.registry import MODELS
+
+
+class ViTFeatures(NamedTuple):
+    """What a tapped transformer returns. B images, D width, L tapped blocks, H heads, (h, w) patch grid, N = h * w.
+
+    Attributes:
+        patch_map (Tensor): (B, D, h, w) patch tokens after the final norm.
+        cls_token (Tensor): (B, D) class token after the final norm.
+        cls_attn (Tensor | None): (B, L, H, h, w) attention of the class token to every patch, after the softmax; its
+            sum over the patches is one minus the attention of the class token to itself.
+        full_attn (Tensor | None): (B, L, H, 1 + N, 1 + N) whole attention matrices, with ``tap='full'`` only.
+        tokens (tuple[Tensor]): (B, 1 + N, D) tokens at the depths asked for in ``out_tokens``, before the final norm.
+    """
+
+    patch_map: Tensor
+    cls_token: Tensor
+    cls_attn: Tensor | None = None
+    full_attn: Tensor | None = None
+    tokens: tuple[Tensor, ...] = ()
+
+
+@MODELS.register_module()
+class TapViT(VisionTransformer):
+    """mmpretrain's ``VisionTransformer`` (same parameter names) that hands out its attention.
+
+    Any input size that the patch size divides works, square or not; position embeddings are resized as mmpretrain
+    does (bicubic), when weights are loaded and in the forward pass.
+
+    Args:
+        arch (str | dict): 'deit-tiny', 'deit-small', 'deit-base', any other name that mmpretrain knows, or a dict with
+            ``embed_dims``, ``num_layers``, ``num_heads`` and ``feedforward_channels``. Defaults to 'deit-small'.
+        tap (str): Attention to return: 'none', 'cls' (class-token rows) or 'full' (whole matrices). Defaults to 'cls'.
+        tap_layers (Sequence[int], optional): Blocks to tap, 0-based, negative from the end. Defaults to None: all.
+        tap_in_train (bool): Whether to tap in training mode too; a head whose loss does not read attention saves the
+            time. Defaults to False.
+        out_tokens (Sequence[int]): Depths at which to return tokens: 0 before the first block, l after l blocks,
+            negative from the end. Defaults to ().
+        stem_channels (Sequence[int], optional): Embed patches by :class:`ConvStem` with these channels, for models
+            trained from scratch. Defaults to None: one convolution, as in ViT.
+        **kwargs: Arguments of mmpretrain's class, among them ``img_size`` (224), ``patch_size`` (16),
+            ``drop_path_rate`` (0.0), ``patch_cfg``, ``frozen_stages``.
+
+    Raises:
+        ValueError: If ``tap``, a layer or a depth does not exist.
+    """
+
+    patch_embed: PatchEmbed | ConvStem
+
+    def __init__(
+        self,
+        arch: str | dict = "deit-small",
+        tap: str = "cls",
+        tap_layers: Sequence[int] | None = None,
+        tap_in_train: bool = False,
+        out_tokens: Sequence[int] = (),
+        stem_channels: Sequence[int] | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(arch=arch, out_type="raw", **kwargs)
+        if tap not in TAPS:
+            raise ValueError(f"tap must be one of {TAPS}, got {tap!r}.")
+        self.patch_size: tuple[int, ...] = self.patch_embed.projection.stride
+        if stem_channels is not None:
+            if (2 ** len(stem_channels),) * 2 != self.patch_size:
+                raise ValueError(
+                    f"{len(stem_channels)} stem_channels make patches of {2 ** len(stem_channels)} pixels, but "
+                    f"patch_size is {self.patch_size}."
+                )
+            self.patch_embed = ConvStem(self.embed_dims, stem_channels, self.img_size)
+        self.tap = tap
+        self.tap_in_train = tap_in_train
+        depth = self.num_layers
+        layers = range(depth) if tap_layers is None else tap_layers
+        self.tap_layers = _indices("tap_layers", layers, depth)
+        self.out_tokens = _indices("out_tokens", out_tokens, depth + 1)
+        for layer in self.layers:
+            fused = layer.attn
+            layer.attn = TapAttention(
+                embed_dims=self.embed_dims,
+                num_heads=fused.num_heads,
+                attn_drop=fused.attn_drop,
+                proj_drop=fused.proj_drop.p,
+                qkv_bias=fused.qkv.bias is not None,
+            )
+            # DropPath and LayerScale stay as mmpretrain built them.
+            layer.attn.out_drop, layer.attn.gamma1 = fused.out_drop, fused.gamma1
+        float_drop_path(self)
+
+    def init_weights(self) -> None:
+        """Initialise like DeiT: truncated normal (std 0.02) for linear layers and tokens, zero biases."""
+        super().init_weights()
+        if isinstance(self.init_cfg, dict) and self.init_cfg["type"] == "Pretrained":
+            return
+        trunc_normal_(self.cls_token, std=0.02)
+        for module in self.layers.modules():
+            if isinstance(module, nn.Linear):
+                trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def train(self, mode: bool = True) -> TapViT:
+        """Set the mode and return self (mmpretrain's method returns None)."""
+        super().train(mode)
+        return self
+
+    def forward(self, x: Tensor) -> ViTFeatures:
+        """Compute features of images (B, 3, H, W); H and W must be multiples of the patch size.
+
+        Raises:
+            ValueError: If the patch size does not divide the image.
+        """
+        if x.shape[2] % self.patch_size[0] or x.shape[3] % self.patch_size[1]:
+            raise ValueError(
+                f"Image size {tuple(x.shape[2:])} is not a multiple of the patch size {self.patch_size}: "
+                "resize the images in the pipeline."
+            )
+        x, grid = self.patch_embed(x)
+        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
+        x = x + resize_pos_embed(
+            self.pos_embed,
+            self.patch_resolution,
+            grid,
+            self.interpolate_mode,
+            self.num_extra_tokens,
+        )
+        x = self.pre_norm(self.drop_after_pos(x))
+
+        tap = self.tap if self.tap_in_train or not self.training else "none"
+        weights, tokens = [], []
+        if 0 in self.out_tokens:
+            tokens.append(x)
+        for i, layer in enumerate(self.layers):
+            out, attn = layer.attn(layer.ln1(x), tap if i in self.tap_layers else "none")
+            x = x + out
+            x = layer.ffn(layer.ln2(x), identity=x)
+            if attn is not None:
+                weights.append(attn)
+            if i + 1 in self.out_tokens:
+                tokens.append(x)
+        x = self.ln1(x) if self.final_norm else x
+
+        patch_map = x[:, 1:].transpose(1, 2).unflatten(2, grid)
+        cls_attn = full_attn = None
+        if weights:
+            stacked = torch.stack(weights, dim=1)
+            cls_attn = stacked[:, :, :, 0, 1:].unflatten(-1, grid)
+            full_attn = stacked if tap == "full" else None
+        return ViTFeatures(patch_map, x[:, 0], cls_attn, full_attn, tuple(tokens))
+
+
+def _indices(name: str, values: Sequence[int], size: int) -> tuple[int, ...]:
+    """Normalise negative indices and sort them."""
+    for value in values:
+        if not -size <= value < size:
+            raise ValueError(f"{name} has {value}, but the model allows {-size} to {size - 1}.")
+    return tuple(sorted({value % size for value in values}))

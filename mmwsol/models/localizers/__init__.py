@@ -1,0 +1,5 @@
+"""Localizers: whole models that mmengine runs."""
+
+from .image_localizer import ImageLocalizer
+
+__all__ = ["ImageLocalizer"]

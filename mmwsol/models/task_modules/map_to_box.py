@@ -1,0 +1,310 @@
+"""From localization maps to boxes.
+
+Every official rule is a parameter set (a preset) of one of two classes: :class:`ContourBox`
+quantises the map to 8 bits and takes OpenCV contours, :class:`ComponentBox` thresholds the float
+map and takes connected components.
+"""
+
+from __future__ import annotations
+
+from abc import ABCMeta, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmwsol.evaluation.functional import (
+    boxes_per_level,
+    default_bbox,
+    end_boxes,
+    evaluation_map,
+    mask_boxes,
+    threshold_levels,
+    to_uint8,
+)
+from mmwsol.evaluation.functional.boxes import BOX_ENDS, DEFAULT_BOXES
+from mmwsol.evaluation.functional.maps import INTERPOLATIONS, NORMS
+from mmwsol.registry import TASK_UTILS
+
+_OPTIONS: dict[str, tuple] = {
+    "interpolation": tuple(INTERPOLATIONS),
+    "norm": NORMS,
+    "norm_order": ("after", "before"),
+    "dtype": ("float32", "float64"),
+    "nan": ("error", "zero"),
+    "contour": ("largest", "all"),
+    "box_end": BOX_ENDS,
+    "default_box": DEFAULT_BOXES,
+}
+_MAP_OPTIONS = ("interpolation", "norm", "norm_order", "dtype", "nan")
+
+_TSCAM: dict[str, Any] = {
+    "interpolation": "bilinear",
+    "norm": "minmax",
+    "norm_order": "after",
+    "dtype": "float32",
+    "nan": "error",
+    "contour": "largest",
+    "box_end": "exclusive",
+    "default_box": "unit",
+}
+_WSOL = dict(
+    _TSCAM,
+    interpolation="bicubic",
+    dtype="float64",
+    nan="zero",
+    box_end="exclusive_clip",
+    default_box="zero",
+)
+_SAT = dict(_TSCAM, norm="minmax_eps", norm_order="before", default_box="frame")
+
+# The official rules: parameters of the codes, by family. Thresholds are not part of a rule.
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "ContourBox": {
+        "tscam": _TSCAM,  # TS-CAM; thresholds .10 CUB, .12 ILSVRC
+        "trt": _TSCAM,  # the same code
+        "trt_v2": dict(_TSCAM, contour="all", box_end="exclusive_clip", default_box="zero"),
+        "locloc": _TSCAM,  # .5 CUB, .4 ILSVRC
+        "cdtr": dict(_TSCAM, norm_order="before"),  # .20 CUB, .19 ILSVRC
+        "catr": dict(_TSCAM, norm_order="before"),  # .10 CUB, .15 ILSVRC
+        "wsol": _WSOL,  # wsolevaluation, MaxBoxAcc
+        "wsol_v2": dict(_WSOL, contour="all"),  # wsolevaluation, MaxBoxAccV2
+        "dips": dict(_WSOL, interpolation="bilinear"),
+        # The conference code takes the foreground probability as it is.
+        "dips_raw": dict(_WSOL, interpolation="bilinear", norm="none"),
+    },
+    "ComponentBox": {"sat": _SAT},  # .4 CUB, .3 ILSVRC
+}
+
+
+class _MapToBox(nn.Module, metaclass=ABCMeta):
+    """Common part of the rules; see the subclasses."""
+
+    default_preset = ""
+
+    def __init__(
+        self,
+        threshold: float | None = None,
+        preset: str | None = None,
+        percentile: float | None = None,
+        **options: str,
+    ) -> None:
+        super().__init__()
+        presets = PRESETS[type(self).__name__]
+        preset = preset or self.default_preset
+        if preset not in presets:
+            raise ValueError(f"preset must be one of {tuple(presets)}, got {preset!r}")
+        for name, option in options.items():
+            if name not in _OPTIONS:
+                raise TypeError(f"{type(self).__name__} has no option {name!r}: {tuple(_OPTIONS)}")
+            if option not in _OPTIONS[name]:
+                raise ValueError(f"{name} must be one of {_OPTIONS[name]}, got {option!r}")
+        # The full rule, also what a metric writes into its protocol.
+        self.rule: dict[str, Any] = {**presets[preset], **options}
+        if self.rule["norm"] == "ivr":
+            if percentile is None or not 0 <= percentile < 100:
+                raise ValueError(f"norm='ivr' needs 0 <= percentile < 100, got {percentile}")
+            self.rule["percentile"] = percentile
+        elif percentile is not None:
+            raise ValueError(f"percentile= goes with norm='ivr', not {self.rule['norm']!r}")
+        if threshold is not None and not 0 <= threshold < 1:
+            raise ValueError(f"threshold must satisfy 0 <= threshold < 1, got {threshold}")
+        # float64: int(t * 255) is not the same for .57 in float32. NaN: not set. A given threshold stays out of
+        # checkpoints, so that one in the config or on the command line is never overruled by a loaded file.
+        value = float("nan") if threshold is None else threshold
+        self.threshold: Tensor
+        self.register_buffer("threshold", torch.tensor(value, dtype=torch.float64), persistent=threshold is None)
+
+    def extra_repr(self) -> str:
+        """Describe the rule in one line."""
+        options = ", ".join(f"{name}={value!r}" for name, value in self.rule.items())
+        return f"threshold={float(self.threshold):g}, {options}"
+
+    def get_threshold(self) -> float:
+        """Return the threshold of the buffer.
+
+        Raises:
+            ValueError: If it was neither given, nor calibrated, nor loaded from a checkpoint.
+        """
+        value = float(self.threshold)
+        if self.threshold.dtype != torch.float64:  # undo the rounding of module.float()
+            value = round(value, 6)
+        if np.isnan(value):
+            raise ValueError(f"{type(self).__name__} has no threshold: give threshold=, or calibrate it on val")
+        return value
+
+    def scoremap(self, maps: Tensor | np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Resize and normalise localization maps by the rule.
+
+        Args:
+            maps: (K, h, w) float maps, not thresholded.
+            size: (H, W) of the evaluation frame.
+
+        Returns:
+            (K, H, W) in [0, 1], float32 or float64 by the rule. A constant map becomes zero.
+
+        Raises:
+            ValueError: If ``maps`` has another shape, or has NaN or infinite values.
+        """
+        if isinstance(maps, Tensor):
+            # bfloat16 has no numpy type; float64 holds every float exactly.
+            maps = maps.detach().to("cpu", torch.float64).numpy()
+        if maps.ndim != 3:
+            raise ValueError(f"maps must have shape (K, h, w), got {tuple(maps.shape)}")
+        options = {name: self.rule[name] for name in _MAP_OPTIONS}
+        if "percentile" in self.rule:
+            options["percentile"] = self.rule["percentile"]
+        out = np.zeros((len(maps), *size), dtype=self.rule["dtype"])
+        for k, scoremap in enumerate(maps):
+            out[k] = evaluation_map(scoremap, size, **options)
+        return out
+
+    def boxes(self, scoremap: np.ndarray, threshold: float | None = None) -> np.ndarray:
+        """Find the boxes of one evaluated map.
+
+        Args:
+            scoremap: (H, W), one of :meth:`scoremap`.
+            threshold: Threshold in place of the buffer.
+
+        Returns:
+            float64 (n, 4) x0, y0, x1, y1 in the pixels of the frame: n = 1 for
+            ``contour='largest'``, else all; the default box if the mask is empty.
+        """
+        threshold = self.get_threshold() if threshold is None else threshold
+        return self._finish(self._mask(scoremap, threshold), self.rule["contour"])
+
+    def boxes_at(self, scoremap: np.ndarray, thresholds: np.ndarray) -> list[np.ndarray]:
+        """Find the boxes of one evaluated map at many thresholds, in one sweep over its levels.
+
+        Args:
+            scoremap: (H, W), one of :meth:`scoremap`.
+            thresholds: (T,) in any order.
+
+        Returns:
+            T arrays (n, 4), equal to those of :meth:`boxes`. Thresholds with the same mask share one
+            array.
+        """
+        size = (scoremap.shape[0], scoremap.shape[1])
+        order = np.argsort(thresholds, kind="stable")
+        found: list[np.ndarray] = []
+        for u8_map, levels in self.level_maps(scoremap, np.asarray(thresholds)[order]):
+            regions = boxes_per_level(u8_map, self.mode(self.rule["contour"]))
+            regions = regions._replace(boxes=end_boxes(regions.boxes, size, self.rule["box_end"]))
+            at = {level: regions.at(level) for level in set(levels.tolist())}
+            default = default_bbox(self.rule["default_box"], size)
+            found += [at[level] if len(at[level]) else default for level in levels.tolist()]
+        return [found[i] for i in np.argsort(order)]
+
+    def forward(self, maps: Tensor | np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Return the single box (K, 4) of every map (K, h, w) in a frame of ``size`` (H, W).
+
+        With ``contour='all'`` too, this is the largest region's box.
+        """
+        threshold = self.get_threshold()
+        boxes = [self._finish(self._mask(scoremap, threshold), "largest") for scoremap in self.scoremap(maps, size)]
+        return np.concatenate(boxes) if boxes else np.zeros((0, 4))
+
+    @abstractmethod
+    def mode(self, contour: str) -> str:
+        """Return the mode of ``boxes_per_level`` for ``contour`` 'largest' or 'all'."""
+
+    @abstractmethod
+    def level_maps(self, scoremap: np.ndarray, thresholds: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Turn a sweep over thresholds into a sweep over the levels of 8-bit maps.
+
+        Args:
+            scoremap: (H, W), one of :meth:`scoremap`.
+            thresholds: (T,) rising thresholds.
+
+        Yields:
+            Pairs of a uint8 map (H, W) u and int64 levels; {u > level} is the mask of a threshold.
+            The levels of all pairs together are those of ``thresholds``, in order.
+        """
+
+    @abstractmethod
+    def _mask(self, scoremap: np.ndarray, threshold: float) -> np.ndarray:
+        """Return the mask (H, W) at a threshold."""
+
+    def _finish(self, mask: np.ndarray, contour: str) -> np.ndarray:
+        size = (mask.shape[0], mask.shape[1])
+        boxes = mask_boxes(mask, self.mode(contour))
+        if not len(boxes):
+            return default_bbox(self.rule["default_box"], size)
+        return end_boxes(boxes, size, self.rule["box_end"])
+
+
+@TASK_UTILS.register_module()
+class ContourBox(_MapToBox):
+    """Box of a contour of the 8-bit map (wsolevaluation, TS-CAM, TRT, CDTR, LocLoc, DiPS).
+
+    u = uint8(255 M), truncated; mask u > int(threshold * max(u)): the threshold is relative to the
+    map's own maximum. The largest contour is that of the largest polygon area
+    (``cv2.contourArea``).
+
+    Args:
+        threshold: 0 <= threshold < 1. Default: not known yet; the buffer of that name is then filled by
+            calibration on val, or from a checkpoint, and saved in checkpoints. A given one is not.
+        preset: Name of an official rule, see :data:`PRESETS`; further options override it. Default
+            'tscam'.
+        interpolation: 'bilinear' or 'bicubic' upsampling to the frame (OpenCV).
+        norm: 'minmax', 'minmax_eps', 'max', 'none' or 'ivr', see
+            :func:`mmwsol.evaluation.functional.normalize_map`.
+        norm_order: Normalise 'after' or 'before' the resize.
+        dtype: 'float32' or 'float64' arithmetic.
+        nan: 'error', or 'zero': a map with NaN counts as zero.
+        contour: 'largest', or 'all' contours, also of holes.
+        box_end: 'exclusive' x1 = x + w; 'exclusive_clip' limited to W-1, H-1; 'inclusive' x1 = x +
+            w - 1.
+        default_box: Box of an empty mask (a constant map): 'unit' [0, 0, 1, 1], 'zero' [0, 0, 0, 0]
+            or 'frame'.
+        percentile: 0 to 100, for norm 'ivr'.
+
+    Raises:
+        ValueError: If an option has a value that is not listed.
+    """
+
+    default_preset = "tscam"
+
+    def mode(self, contour: str) -> str:
+        """Return 'largest_contour' or 'all_contours'."""
+        return "largest_contour" if contour == "largest" else "all_contours"
+
+    def level_maps(self, scoremap: np.ndarray, thresholds: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the 8-bit map and the level ``int(t * max(u))`` of every threshold."""
+        u8_map = to_uint8(scoremap)
+        yield u8_map, threshold_levels(thresholds, int(u8_map.max()))
+
+    def _mask(self, scoremap: np.ndarray, threshold: float) -> np.ndarray:
+        u8_map = to_uint8(scoremap)
+        return u8_map > int(threshold * float(u8_map.max()))
+
+
+@TASK_UTILS.register_module()
+class ComponentBox(_MapToBox):
+    """Box of a connected component of the thresholded float map (SAT).
+
+    Mask M > threshold, the threshold absolute and compared in the map's precision; 8-connected
+    components; the largest has most pixels, on ties it is the first in raster order.
+
+    The arguments are those of :class:`ContourBox`; the default preset is 'sat', and ``contour='all'``
+    means all components.
+    """
+
+    default_preset = "sat"
+
+    def mode(self, contour: str) -> str:
+        """Return 'largest_component' or 'all_components'."""
+        return "largest_component" if contour == "largest" else "all_components"
+
+    def level_maps(self, scoremap: np.ndarray, thresholds: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield, for every 255 thresholds, the map of how many of them a pixel exceeds."""
+        thresholds = np.asarray(thresholds, scoremap.dtype)
+        for start in range(0, len(thresholds), 255):
+            piece = thresholds[start : start + 255]
+            exceeded = np.searchsorted(piece, scoremap.ravel(), side="left")
+            yield exceeded.reshape(scoremap.shape).astype(np.uint8), np.arange(len(piece))
+
+    def _mask(self, scoremap: np.ndarray, threshold: float) -> np.ndarray:
+        return scoremap > scoremap.dtype.type(threshold)

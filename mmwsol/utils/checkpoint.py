@@ -1,0 +1,187 @@
+"""Weights of official releases: conversion of names and loading."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from mmengine.logging import MMLogger
+from torch import Tensor, nn
+
+# timm's names of a vision transformer -> mmpretrain's.
+_VIT_NAMES = (
+    (r"^patch_embed\.proj\.", "patch_embed.projection."),
+    (r"^blocks\.(\d+)\.norm([12])\.", r"layers.\1.ln\2."),
+    (r"^blocks\.(\d+)\.attn\.(qkv|proj)\.", r"layers.\1.attn.\2."),
+    (r"^blocks\.(\d+)\.mlp\.fc1\.", r"layers.\1.ffn.layers.0.0."),
+    (r"^blocks\.(\d+)\.mlp\.fc2\.", r"layers.\1.ffn.layers.1."),
+    (r"^norm\.", "ln1."),
+    (r"^(cls_token|pos_embed)$", r"\1"),
+)
+
+
+def convert_official(state_dict: Mapping, source: str) -> dict[str, Tensor]:
+    """Rename the weights of an official release to those of :class:`mmwsol.models.ImageLocalizer`.
+
+    Containers (``state_dict``, ``model``, ``teacher``) are unwrapped and a leading ``module.`` is removed first.
+
+    Args:
+        state_dict (Mapping): What ``torch.load`` gave for the release's file.
+        source (str): 'deit' (facebookresearch/deit), 'dino' (facebookresearch/dino, backbone alone or whole
+            checkpoint) or 'tscam' (vasgaowei/TS-CAM, DeiT models).
+
+    Returns:
+        dict[str, Tensor]: ``backbone.*`` and, for tscam, ``head.conv.*``. DeiT's linear classifier is called
+        ``head.fc.*``; a localizer has no such layer, :func:`load_pretrained` says what becomes of it.
+
+    Raises:
+        ValueError: If the source is unknown, or a weight has a name that the release does not use.
+    """
+    if source not in _CONVERTERS:
+        raise ValueError(f"Unknown source {source!r}; known: {', '.join(sorted(_CONVERTERS))}.")
+    converted, unknown = {}, []
+    for name, value in unwrap(state_dict).items():
+        new = _CONVERTERS[source](name)
+        if new is None:
+            unknown.append(name)
+        elif new:
+            converted[new] = value
+    if unknown or not converted:
+        raise ValueError(
+            f"The weights do not have the names of a {source!r} release: {len(converted)} recognised, "
+            f"unexpected {unknown[:5]}{' ...' if len(unknown) > 5 else ''}. Check --source."
+        )
+    return converted
+
+
+def unwrap(checkpoint: Mapping) -> dict[str, Tensor]:
+    """Take the weights out of a checkpoint's container and drop the prefix ``module.``."""
+    for key in ("state_dict", "model", "teacher"):
+        if isinstance(checkpoint.get(key), Mapping):
+            checkpoint = checkpoint[key]
+            break
+    return {name.removeprefix("module."): value for name, value in checkpoint.items()}
+
+
+def _vit(name: str) -> str | None:
+    for pattern, replacement in _VIT_NAMES:
+        new, hits = re.subn(pattern, replacement, name)
+        if hits:
+            return f"backbone.{new}"
+    return None
+
+
+# A converter gives a weight's new name, '' to drop it, None if the release has no such name.
+def _deit(name: str) -> str | None:
+    if name.startswith("head."):
+        return name.replace("head.", "head.fc.")
+    return "" if name.startswith(("head_dist.", "dist_token")) else _vit(name)
+
+
+def _dino(name: str) -> str | None:
+    if name.startswith("head."):  # projection head of a whole checkpoint
+        return ""
+    return _vit(name.removeprefix("backbone."))
+
+
+def _tscam(name: str) -> str | None:
+    return name.replace("head.", "head.conv.") if name.startswith("head.") else _vit(name)
+
+
+_CONVERTERS: dict[str, Callable[[str], str | None]] = {
+    "deit": _deit,
+    "dino": _dino,
+    "tscam": _tscam,
+}
+
+
+def guess_source(weights: Mapping) -> str | None:
+    """Tell the official release of unwrapped weights by their names; None for OpenMMLab's names."""
+    if not any(name.removeprefix("backbone.").startswith("blocks.") for name in weights):
+        return None
+    if any(name.startswith("backbone.") for name in weights):
+        return "dino"
+    head = weights.get("head.weight")
+    return "tscam" if head is not None and head.ndim == 4 else "deit"
+
+
+def find_checkpoint(checkpoint: str) -> str:
+    """Give the file to load for a URL or path.
+
+    A file of the same name in the folder ``$MMWSOL_CHECKPOINT_ROOT`` is taken in place of a URL, so that machines
+    without network need no change of configs.
+    """
+    root = os.environ.get("MMWSOL_CHECKPOINT_ROOT")
+    if root and "://" in checkpoint:
+        local = Path(root) / checkpoint.rsplit("/", 1)[1]
+        if local.is_file():
+            return str(local)
+    return checkpoint
+
+
+def load_pretrained(model: nn.Module, checkpoint: str) -> None:
+    """Start a localizer from pretrained weights.
+
+    Accepts OpenMMLab checkpoints and official releases, told apart by their names. Position embeddings are resized
+    where the image size differs, with a log line. Head weights whose shape differs are left at their initialisation.
+    The official TS-CAM code copies the bias of DeiT's linear classifier into its convolution where the class counts
+    agree (ILSVRC); so does a head whose ``inherit_bias`` is true.
+
+    Args:
+        model (nn.Module): An :class:`mmwsol.models.ImageLocalizer`.
+        checkpoint (str): Path or URL; see :func:`find_checkpoint`.
+
+    Raises:
+        FileNotFoundError: If the file does not exist or cannot be downloaded.
+        ValueError: If the weights do not fit the backbone.
+    """
+    from mmengine.runner import CheckpointLoader
+
+    path = find_checkpoint(checkpoint)
+    try:
+        loaded = CheckpointLoader.load_checkpoint(path, map_location="cpu")
+    except OSError as error:
+        raise FileNotFoundError(
+            f"Cannot load the pretrained weights {checkpoint} ({error}). Download the file and set "
+            "model.init_cfg.checkpoint to its path, or put it into the folder $MMWSOL_CHECKPOINT_ROOT."
+        ) from error
+    weights = unwrap(loaded)
+    source = guess_source(weights)
+    if source is not None:
+        weights = convert_official(weights, source)
+    elif not any(name.startswith("backbone.") for name in weights):
+        weights = {f"backbone.{name}": value for name, value in weights.items()}
+    bias = weights.pop("head.fc.bias", None)
+    weights.pop("head.fc.weight", None)
+    if bias is not None and getattr(model.head, "inherit_bias", False):
+        weights["head.conv.bias"] = bias
+
+    own = model.state_dict()
+    fitting = {
+        name: value
+        for name, value in weights.items()
+        if name in own and (not name.startswith("head.") or value.shape == own[name].shape)
+    }
+    try:
+        model.load_state_dict(fitting, strict=False)
+    except RuntimeError as error:
+        raise ValueError(
+            f"The weights in {path} do not fit the backbone: {error}. Choose the arch that they belong to."
+        ) from error
+    backbone = [name for name in own if name.startswith("backbone.")]
+    missing = [name for name in backbone if name not in fitting]
+    if len(missing) > len(backbone) // 2:
+        raise ValueError(
+            f"{path} has only {len(backbone) - len(missing)} of the backbone's {len(backbone)} tensors; its names "
+            f"start like {sorted(weights)[:3]}. It is not a checkpoint of this architecture."
+        )
+    logger = MMLogger.get_current_instance()
+    logger.info(f"Loaded {len(fitting)} tensors from {path}.")
+    fresh = sorted(set(own) - set(fitting))
+    unused = sorted(set(weights) - set(fitting))
+    if fresh:
+        logger.info(f"Left at their initialisation: {', '.join(fresh)}.")
+    if unused:
+        logger.info(f"Not used from the checkpoint: {', '.join(unused)}.")
