@@ -1,0 +1,406 @@
+"""Exact boxes of all levels of an 8-bit map in one pass of union-find. Needs numba.
+
+The masks {u > T} are nested: while the level falls, pixels only join. One pass over the pixels from
+bright to dark keeps all 8-connected regions, one from dark to bright all 4-connected holes. The
+polygon area that OpenCV gives to a contour is that of the region *with its holes filled*, and grows
+by whole 2x2 cells: twice the area is the number of cells with three pixels plus twice that of cells
+with four.
+
+This module fails to import without numba; :mod:`.contours` then works with OpenCV. Positions are
+flat indices into a grid with a frame of one pixel, which needs no tests of the border.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+LEVELS = 256
+
+
+@njit(nogil=True, cache=True)
+def _find(parent, i):
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
+
+
+@njit(nogil=True, cache=True)
+def _value_order(u8_map):
+    """Sort the positions by value; those of value v are order[starts[v]:starts[v + 1]]."""
+    height, width = u8_map.shape
+    pitch = width + 2
+    starts = np.zeros(LEVELS + 1, np.int32)
+    for r in range(height):
+        for c in range(width):
+            starts[np.int64(u8_map[r, c]) + 1] += 1
+    for v in range(LEVELS):
+        starts[v + 1] += starts[v]
+    following = starts.copy()
+    order = np.empty(height * width, np.int32)
+    for r in range(height):
+        for c in range(width):
+            v = np.int64(u8_map[r, c])
+            order[following[v]] = (r + 1) * pitch + c + 1
+            following[v] += 1
+    return order, starts
+
+
+@njit(nogil=True, cache=True)
+def _filled_order(u8_map):
+    """Sort the positions by the value at which the pixel joins the outside, as :func:`_value_order`.
+
+    That value is the least maximum of u on a 4-connected path to the border: above it the pixel is
+    foreground or lies in a hole.
+    """
+    height, width = u8_map.shape
+    pitch = width + 2
+    total = (height + 2) * pitch
+    value = np.zeros(total, np.int32)
+    seen = np.ones(total, np.uint8)
+    head = np.zeros(LEVELS, np.int32)  # first position of a linked list per value; 0 ends it
+    following = np.empty(total, np.int32)
+    for r in range(height):
+        for c in range(width):
+            p = (r + 1) * pitch + c + 1
+            v = np.int64(u8_map[r, c])
+            value[p] = v
+            if r == 0 or c == 0 or r == height - 1 or c == width - 1:
+                following[p] = head[v]
+                head[v] = p
+            else:
+                seen[p] = 0
+    order = np.empty(height * width, np.int32)
+    starts = np.zeros(LEVELS + 1, np.int32)
+    n = 0
+    for v in range(LEVELS):
+        starts[v] = n
+        while head[v] > 0:
+            p = head[v]
+            head[v] = following[p]
+            order[n] = p
+            n += 1
+            for q in (p - 1, p + 1, p - pitch, p + pitch):
+                if not seen[q]:
+                    seen[q] = 1
+                    join = max(v, value[q])
+                    following[q] = head[join]
+                    head[join] = q
+    starts[LEVELS] = n
+    return order, starts
+
+
+@njit(nogil=True, cache=True)
+def _merge_largest(parent, data, a, b):
+    """Unite roots a and b (0: none yet) and return the root; rows are size, first, box."""
+    if a == 0 or a == b:
+        return b
+    if b < a:
+        a, b = b, a
+    parent[b] = a
+    data[a, 0] += data[b, 0]
+    for k in (1, 2, 3):
+        data[a, k] = min(data[a, k], data[b, k])
+    for k in (4, 5):
+        data[a, k] = max(data[a, k], data[b, k])
+    return a
+
+
+@njit(nogil=True, cache=True)
+def _largest(order, starts, height, width, count_pixels):
+    """Find the box (256, 4) of the largest region of every level, and the number of levels.
+
+    Size is the number of pixels, on ties the first region in raster order; or twice the polygon
+    area, on ties the last one, which is OpenCV's first.
+    """
+    pitch = width + 2
+    label = np.zeros((height + 2) * pitch, np.int32)
+    capacity = ((height + 1) // 2) * ((width + 1) // 2) + 1
+    parent = np.empty(capacity, np.int32)
+    data = np.empty((capacity, 6), np.int32)
+    tied = np.empty(height * width, np.int32)  # regions that reached the best size
+    checked = np.zeros(capacity, np.int32)
+    boxes = np.zeros((LEVELS, 4), np.int32)
+    used, ties, best, peak = 0, 0, -1, 0
+    for v in range(LEVELS - 1, 0, -1):
+        if starts[v] == starts[v + 1]:
+            if peak > 0:
+                boxes[v - 1] = boxes[v]
+            continue
+        peak = max(peak, v)
+        for p in order[starts[v] : starts[v + 1]]:
+            north, south, west, east = label[p - pitch], label[p + pitch], label[p - 1], label[p + 1]
+            nw, ne, sw, se = label[p - pitch - 1], label[p - pitch + 1], label[p + pitch - 1], label[p + pitch + 1]
+            root = 0
+            # Neighbours of the pixel that touch each other are united already.
+            if north:
+                root = _find(parent, north)
+            if south:
+                root = _merge_largest(parent, data, root, _find(parent, south))
+            if west:
+                root = _merge_largest(parent, data, root, _find(parent, west))
+            if east:
+                root = _merge_largest(parent, data, root, _find(parent, east))
+            if nw and not north and not west:
+                root = _merge_largest(parent, data, root, _find(parent, nw))
+            if ne and not north and not east:
+                root = _merge_largest(parent, data, root, _find(parent, ne))
+            if sw and not south and not west:
+                root = _merge_largest(parent, data, root, _find(parent, sw))
+            if se and not south and not east:
+                root = _merge_largest(parent, data, root, _find(parent, se))
+            row, col = p // pitch - 1, p % pitch - 1
+            if root == 0:
+                used += 1
+                root = used
+                parent[root] = root
+                data[root, 0] = 0
+                data[root, 1] = p
+                data[root, 2] = data[root, 4] = col
+                data[root, 3] = data[root, 5] = row
+            else:
+                data[root, 1] = min(data[root, 1], p)
+                data[root, 2] = min(data[root, 2], col)
+                data[root, 3] = min(data[root, 3], row)
+                data[root, 4] = max(data[root, 4], col)
+                data[root, 5] = max(data[root, 5], row)
+            label[p] = root
+            if count_pixels:
+                data[root, 0] += 1
+            else:
+                n, s, w, e = north > 0, south > 0, west > 0, east > 0
+                data[root, 0] += (
+                    np.int32(n + w + (nw > 0) >= 2)
+                    + np.int32(n + e + (ne > 0) >= 2)
+                    + np.int32(s + w + (sw > 0) >= 2)
+                    + np.int32(s + e + (se > 0) >= 2)
+                )
+            size = data[root, 0]
+            if size >= best:
+                if size > best:
+                    best, ties = size, 0
+                if ties == 0 or tied[ties - 1] != root:
+                    if ties == len(tied):  # cannot happen: one pixel adds one entry at most
+                        break
+                    tied[ties] = root
+                    ties += 1
+        kept, winner = 0, 0
+        for i in range(ties):
+            root = _find(parent, tied[i])
+            if checked[root] == v:
+                continue
+            checked[root] = v
+            tied[kept] = root
+            kept += 1
+            if winner == 0 or (data[root, 1] < data[winner, 1]) == count_pixels:
+                winner = root
+        ties = kept
+        boxes[v - 1, 0], boxes[v - 1, 1] = data[winner, 2], data[winner, 3]
+        boxes[v - 1, 2], boxes[v - 1, 3] = data[winner, 4] + 1, data[winner, 5] + 1
+    return boxes, peak
+
+
+@njit(nogil=True, cache=True)
+def _emit(nodes, n, box, grow, low, high):
+    """Append the box (inclusive ends) of levels low to high, if there are any; return the count."""
+    if low > high:
+        return n
+    nodes[n, 0], nodes[n, 1] = box[0] - grow, box[1] - grow
+    nodes[n, 2], nodes[n, 3] = box[2] + 1 + grow, box[3] + 1 + grow
+    nodes[n, 4], nodes[n, 5] = low, high
+    return n + 1
+
+
+@njit(nogil=True, cache=True)
+def _contains(a, b):
+    return a[0] <= b[0] and a[1] <= b[1] and a[2] >= b[2] and a[3] >= b[3]
+
+
+@njit(nogil=True, cache=True)
+def _extend(a, x0, y0, x1, y1):
+    a[0], a[1], a[2], a[3] = min(a[0], x0), min(a[1], y0), max(a[2], x1), max(a[3], y1)
+
+
+@njit(nogil=True, cache=True)
+def _merge_nodes(parent, data, nodes, n, a, b, v, falling):
+    """Unite roots a and b at value v; return the root and the number of nodes.
+
+    Rows are a box (inclusive ends) and the level at which this box began; a box that stays needs no
+    new node.
+    """
+    if a == 0 or a == b:
+        return b, n
+    if _contains(data[b], data[a]):
+        a, b = b, a
+    grows = not _contains(data[a], data[b])
+    for c in (b, a):
+        if c == b or grows:
+            if falling:
+                n = _emit(nodes, n, data[c], 0, v, data[c, 4])
+            else:
+                n = _emit(nodes, n, data[c], 1, data[c, 4], v - 1)
+    if grows:
+        _extend(data[a], data[b, 0], data[b, 1], data[b, 2], data[b, 3])
+        data[a, 4] = v - 1 if falling else v
+    parent[b] = a
+    return a, n
+
+
+@njit(nogil=True, cache=True)
+def _region_nodes(order, starts, height, width):
+    """List the boxes of all 8-connected regions: rows x0, y0, x1, y1 (half-open), low, high."""
+    pitch = width + 2
+    label = np.zeros((height + 2) * pitch, np.int32)
+    capacity = ((height + 1) // 2) * ((width + 1) // 2) + 1
+    parent = np.zeros(capacity, np.int32)
+    data = np.empty((capacity, 5), np.int32)
+    nodes = np.empty((2 * height * width + 4, 6), np.int32)
+    used, n = 0, 0
+    for v in range(LEVELS - 1, 0, -1):
+        for p in order[starts[v] : starts[v + 1]]:
+            north, south, west, east = label[p - pitch], label[p + pitch], label[p - 1], label[p + 1]
+            nw, ne, sw, se = label[p - pitch - 1], label[p - pitch + 1], label[p + pitch - 1], label[p + pitch + 1]
+            root = 0
+            if north:
+                root = _find(parent, north)
+            if south:
+                root, n = _merge_nodes(parent, data, nodes, n, root, _find(parent, south), v, True)
+            if west:
+                root, n = _merge_nodes(parent, data, nodes, n, root, _find(parent, west), v, True)
+            if east:
+                root, n = _merge_nodes(parent, data, nodes, n, root, _find(parent, east), v, True)
+            if nw and not north and not west:
+                root, n = _merge_nodes(parent, data, nodes, n, root, _find(parent, nw), v, True)
+            if ne and not north and not east:
+                root, n = _merge_nodes(parent, data, nodes, n, root, _find(parent, ne), v, True)
+            if sw and not south and not west:
+                root, n = _merge_nodes(parent, data, nodes, n, root, _find(parent, sw), v, True)
+            if se and not south and not east:
+                root, n = _merge_nodes(parent, data, nodes, n, root, _find(parent, se), v, True)
+            row, col = p // pitch - 1, p % pitch - 1
+            if root == 0:
+                used += 1
+                root = used
+                parent[root] = root
+                data[root, 0] = data[root, 2] = col
+                data[root, 1] = data[root, 3] = row
+                data[root, 4] = v - 1
+            elif col < data[root, 0] or row < data[root, 1] or col > data[root, 2] or row > data[root, 3]:
+                n = _emit(nodes, n, data[root], 0, v, data[root, 4])
+                _extend(data[root], col, row, col, row)
+                data[root, 4] = v - 1
+            label[p] = root
+    for root in range(1, used + 1):
+        if parent[root] == root:
+            n = _emit(nodes, n, data[root], 0, 0, data[root, 4])
+    return nodes[:n]
+
+
+@njit(nogil=True, cache=True)
+def _hole_nodes(order, starts, height, width):
+    """List the boxes of the contours of all holes, rows as in :func:`_region_nodes`.
+
+    A hole is a 4-connected part of {u <= T} that does not reach the frame; its contour lies on the
+    pixels around it.
+    """
+    pitch = width + 2
+    label = np.zeros((height + 2) * pitch, np.int32)
+    capacity = (height * width + 1) // 2 + 2
+    parent = np.zeros(capacity, np.int32)
+    data = np.empty((capacity, 5), np.int32)
+    nodes = np.empty((2 * height * width + 4, 6), np.int32)
+    outside, used, n = 1, 1, 0
+    parent[outside] = outside
+    label[:pitch] = outside
+    label[-pitch:] = outside
+    for row in range(1, height + 1):
+        label[row * pitch] = label[row * pitch + width + 1] = outside
+    for v in range(LEVELS):
+        for p in order[starts[v] : starts[v + 1]]:
+            root, joins = 0, False
+            for q in (p - pitch, p + pitch, p - 1, p + 1):
+                if label[q]:
+                    other = _find(parent, label[q])
+                    if other == outside:
+                        joins = True
+                    else:
+                        root, n = _merge_nodes(parent, data, nodes, n, root, other, v, False)
+            if joins:
+                if root:
+                    n = _emit(nodes, n, data[root], 1, data[root, 4], v - 1)
+                    parent[root] = outside
+                label[p] = outside
+                continue
+            row, col = p // pitch - 1, p % pitch - 1
+            if root == 0:
+                used += 1
+                root = used
+                parent[root] = root
+                data[root, 0] = data[root, 2] = col
+                data[root, 1] = data[root, 3] = row
+                data[root, 4] = v
+            elif col < data[root, 0] or row < data[root, 1] or col > data[root, 2] or row > data[root, 3]:
+                n = _emit(nodes, n, data[root], 1, data[root, 4], v - 1)
+                _extend(data[root], col, row, col, row)
+                data[root, 4] = v
+            label[p] = root
+    return nodes[:n]
+
+
+@njit(nogil=True, cache=True)
+def largest_boxes(u8_map, components):
+    """Return the boxes (L, 4), half-open, of the levels 0 to L-1; L is the maximum of the map."""
+    height, width = u8_map.shape
+    order, starts = _value_order(u8_map) if components else _filled_order(u8_map)
+    boxes, peak = _largest(order, starts, height, width, components)
+    return boxes[:peak]
+
+
+@njit(nogil=True, cache=True)
+def all_nodes(u8_map, holes):
+    """Return rows x0, y0, x1, y1 (half-open), low, high of all regions and, if asked for, all holes."""
+    height, width = u8_map.shape
+    order, starts = _value_order(u8_map)
+    nodes = _region_nodes(order, starts, height, width)
+    if holes:
+        inner = _hole_nodes(order, starts, height, width)
+        return np.concatenate((nodes, inner))
+    return nodes.copy()
+
+
+@njit(nogil=True, cache=True)
+def best_iou(boxes, low, high, gt_bboxes, plus_one):
+    """Return the best IoU (256,) of any box with any ground truth per level, -1 without boxes.
+
+    The arithmetic is that of :func:`mmwsol.evaluation.functional.box_iou`, operation by operation.
+    """
+    one = 1.0 if plus_one else 0.0
+    best = np.full(LEVELS, -1.0)
+    gt_areas = np.empty(len(gt_bboxes))
+    for m in range(len(gt_bboxes)):
+        g = gt_bboxes[m]
+        gt_areas[m] = _area(g[2] - g[0], g[3] - g[1], plus_one)
+    for n in range(len(boxes)):
+        b = boxes[n]
+        area = _area(b[2] - b[0], b[3] - b[1], plus_one)
+        top = 0.0
+        for m in range(len(gt_bboxes)):
+            g = gt_bboxes[m]
+            width = max(min(b[2], g[2]) - max(b[0], g[0]) + one, 0.0)
+            height = max(min(b[3], g[3]) - max(b[1], g[1]) + one, 0.0)
+            inter = width * height
+            union = area + gt_areas[m] - inter
+            if union > 0:
+                top = max(top, inter / union)
+        for level in range(low[n], high[n] + 1):
+            if top > best[level]:
+                best[level] = top
+    return best
+
+
+@njit(nogil=True, cache=True)
+def _area(width, height, plus_one):
+    if plus_one:
+        return (width + 1.0) * (height + 1.0)
+    return max(width, 0.0) * max(height, 0.0)

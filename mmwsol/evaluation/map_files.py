@@ -1,0 +1,371 @@
+"""Localization maps, class scores and ground truth in files that any program can write."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mmwsol.datasets import LocListDataset
+from mmwsol.datasets.readers import IMG_EXTENSIONS, parse_label
+
+MAP_EXTENSIONS = (".npz", ".npy", ".png")
+BAD_MAPS = ("error", "zero")
+
+
+class MapFiles:
+    """Localization maps in a folder, one file an image, or in one npz.
+
+    A file is named like its image: the image id with or without the picture's extension, folders kept or flattened
+    ('a/b.jpg': ``a/b.npz``, ``a/b.jpg.npy``, ``a_b.png``, ``a__b.npz``). It holds
+
+    - ``.npy`` or grey ``.png`` (8 or 16 bit): one class-agnostic map (h, w),
+    - ``.npz``: one such map under the key 'map', or one map (h, w) a class under the class's index or name.
+
+    One npz for all images holds either ``ids`` (N,), ``maps`` (N, h, w) and, for maps of classes, ``labels`` (N,), or
+    one map (h, w) under the id of each image.
+
+    Args:
+        path: Folder or npz.
+        classes: Class names in the order of the labels, to understand keys that are names.
+        bad_maps: What happens to a constant map or one with NaN or infinite values: 'error', or 'zero': it becomes
+            the zero map, whose box is the protocol's default box. Default 'error'.
+
+    Attributes:
+        num_zeroed: Maps that became zero so far.
+
+    Raises:
+        FileNotFoundError: If ``path`` does not exist.
+        ValueError: If there are no maps, or two files for one image.
+    """
+
+    def __init__(self, path: str | Path, classes: Sequence[str] | None = None, bad_maps: str = "error") -> None:
+        self.path = Path(path)
+        if bad_maps not in BAD_MAPS:
+            raise ValueError(f"bad_maps must be one of {BAD_MAPS}, got {bad_maps!r}")
+        self.bad_maps = bad_maps
+        self.num_zeroed = 0
+        self._labels = {str(name): index for index, name in enumerate(classes or ())}
+        self._agnostic: tuple[bool, str] | None = None  # of the first image, and its id
+        self._stacked: dict[str, np.ndarray] | None = None
+        self._archive: Any = None  # the npz that has one array an image
+        self._places: dict[str, Any] = {}  # name -> file, rows of the stack, or key
+        self._of: dict[str, str] = {}  # image id -> name
+        if self.path.is_dir():
+            self._index_folder()
+        elif self.path.is_file() and self.path.suffix == ".npz":
+            self._index_archive()
+        else:
+            raise FileNotFoundError(f"maps '{path}': neither a folder nor an npz file")
+        if not self._places:
+            raise ValueError(f"maps '{path}': no map in it ({', '.join(MAP_EXTENSIONS)})")
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def _index_folder(self) -> None:
+        for file in sorted(self.path.rglob("*")):
+            if file.suffix.lower() not in MAP_EXTENSIONS or file.name.startswith("."):
+                continue
+            name = file.relative_to(self.path).with_suffix("").as_posix()
+            if name in self._places:
+                raise ValueError(f"two maps for one image: '{self._places[name]}' and '{file}': remove one")
+            self._places[name] = file
+
+    def _index_archive(self) -> None:
+        archive = _load(self.path)
+        if set(archive.files) not in ({"ids", "maps"}, {"ids", "maps", "labels"}):
+            self._archive = archive  # arrays are read when asked for
+            self._places = {name: name for name in archive.files}
+            return
+        self._stacked = stack = {name: archive[name] for name in archive.files}
+        lengths = {name: len(array) if array.ndim else 0 for name, array in stack.items()}
+        if len(set(lengths.values())) > 1 or stack["maps"].ndim != 3:
+            raise ValueError(
+                f"maps '{self.path}': needs ids (N,), maps (N, h, w) and perhaps labels (N,), got shapes "
+                f"{ {name: array.shape for name, array in stack.items()} }"
+            )
+        stack.setdefault("labels", np.full(len(stack["ids"]), -1))
+        seen = set()
+        for row, (name, label) in enumerate(zip(stack["ids"].tolist(), stack["labels"].tolist(), strict=True)):
+            if (name, label) in seen:
+                raise ValueError(f"maps '{self.path}': image '{name}' has two maps of class {label}: remove one")
+            seen.add((name, label))
+            self._places.setdefault(str(name), []).append(row)
+
+    def match(self, img_ids: Sequence[str], allow_extra: bool = False) -> None:
+        """Find the map of every image.
+
+        Args:
+            img_ids: Ids of the ground truth.
+            allow_extra: Whether maps may belong to no image (of another split, say).
+
+        Raises:
+            ValueError: If an image has no map or several, or a map no image or several.
+        """
+        self._of = match_names(img_ids, self._places, f"maps '{self.path}'", "map", allow_extra)
+
+    def load(self, img_id: str, frame: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Read the maps of an image that :meth:`match` found.
+
+        Args:
+            img_id: Id of the image.
+            frame: (H, W) of the evaluation frame, which the maps must cover: of that size, or smaller in the same
+                proportion. Default: not checked.
+
+        Returns:
+            ``maps`` (K, h, w) as stored and ``labels`` (K,) int64, -1 for a class-agnostic map.
+
+        Raises:
+            ValueError: If a file cannot be understood, a map is not (h, w), has NaN, is constant, or does not fit the
+                frame; or if some images have class-agnostic maps and some maps of classes.
+        """
+        place = self._places[self._of[img_id]]
+        where = f"map of image '{img_id}' ({place if isinstance(place, Path) else self.path})"
+        if self._stacked is not None:
+            found = {int(self._stacked["labels"][row]): self._stacked["maps"][row] for row in place}
+        elif isinstance(place, Path):
+            found = self._read(place, where)
+        else:
+            found = {-1: self._archive[place]}
+        agnostic = -1 in found
+        if agnostic and len(found) > 1:
+            raise ValueError(f"{where}: has both a class-agnostic map and maps of classes: keep one kind")
+        first = self._agnostic = self._agnostic or (agnostic, img_id)
+        if agnostic != first[0]:
+            raise ValueError(
+                f"{where}: {'class-agnostic' if agnostic else 'maps of classes'}, unlike that of '{first[1]}': "
+                "all images must have the same kind"
+            )
+        shapes = {np.shape(scoremap) for scoremap in found.values()}
+        if len(shapes) > 1:
+            raise ValueError(f"{where}: its maps have different shapes {sorted(shapes)}")
+        maps = np.stack([self._checked(scoremap, where, frame) for scoremap in found.values()])
+        return maps, np.array(list(found), np.int64)
+
+    def _read(self, file: Path, where: str) -> dict[int, np.ndarray]:
+        """Return the map of every class in a file."""
+        if file.suffix.lower() == ".png":
+            picture = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+            if picture is None:
+                raise ValueError(f"{where}: cannot be decoded")
+            if picture.ndim != 2:
+                raise ValueError(f"{where}: has {picture.shape[2]} channels: save maps as grey pictures, not coloured")
+            return {-1: picture}
+        content = _load(file)
+        if isinstance(content, np.ndarray):
+            return {-1: content}
+        with content:
+            if content.files == ["map"]:
+                return {-1: content["map"]}
+            found = {}
+            for key in content.files:
+                label = self._labels.get(key, parse_label(key))
+                if not isinstance(label, int) or label < 0:
+                    raise ValueError(
+                        f"{where}: key '{key}' is neither 'map' alone nor the index or name of a class; keys are "
+                        f"{content.files[:5]}"
+                    )
+                found[label] = content[key]
+        if not found:
+            raise ValueError(f"{where}: the npz is empty")
+        return found
+
+    def _checked(self, scoremap: np.ndarray, where: str, frame: tuple[int, int] | None) -> np.ndarray:
+        if scoremap.ndim != 2 or not scoremap.size or scoremap.dtype.kind not in "buif":
+            raise ValueError(f"{where}: must be numbers (h, w), got {scoremap.dtype} of shape {scoremap.shape}")
+        if frame is not None:
+            (height, width), (rows, columns) = scoremap.shape, frame
+            # one cell of rounding: 7x10 for 224x312
+            same = abs(height * columns - width * rows) <= max(rows, columns) and (rows != columns or height == width)
+            if height > rows or width > columns or not same:
+                raise ValueError(
+                    f"{where}: is {height}x{width} (H x W) but must cover the evaluation frame of {rows}x{columns}: "
+                    "be of that size, or smaller in the same proportion. A map in original pixels must be resized to "
+                    "the frame, or the frame given (--frame)"
+                )
+        if scoremap.dtype == bool:
+            scoremap = scoremap.astype(np.uint8)
+        finite = bool(np.isfinite(scoremap).all())
+        if finite and scoremap.min() < scoremap.max():
+            return scoremap
+        if self.bad_maps == "error":
+            what = f"is constant ({scoremap.flat[0]:g})" if finite else "has NaN or infinite values"
+            raise ValueError(f"{where}: {what}; bad_maps='zero' (--bad-maps zero) scores such maps as empty")
+        self.num_zeroed += 1
+        return np.zeros_like(scoremap)
+
+
+def match_names(
+    img_ids: Sequence[str], names: Mapping[str, Any], where: str, what: str, allow_extra: bool = False
+) -> dict[str, str]:
+    """Return the name in ``names`` that belongs to every image id, as :class:`MapFiles` describes.
+
+    Raises:
+        ValueError: If an image has no name or several, or a name no image (unless ``allow_extra``) or several.
+    """
+    found: dict[str, str] = {}
+    users: dict[str, str] = {}
+    missing = []
+    for img_id in img_ids:
+        candidates = _names_of(img_id)
+        hits = [name for name in candidates if name in names]
+        if not hits:
+            missing.append((img_id, candidates))
+            continue
+        if len(hits) > 1:
+            raise ValueError(f"{where}: image '{img_id}' has {len(hits)} {what}s, {hits}: remove all but one")
+        if hits[0] in users:
+            raise ValueError(f"{where}: '{hits[0]}' fits two images, '{users[hits[0]]}' and '{img_id}': keep folders")
+        found[img_id] = hits[0]
+        users[hits[0]] = img_id
+    if missing:
+        img_id, candidates = missing[0]
+        raise ValueError(
+            f"{where}: {len(missing)} of {len(img_ids)} images have no {what}, e.g. '{img_id}' (looked for "
+            f"{', '.join(candidates)}); there is e.g. '{next(iter(names), '')}'"
+        )
+    extra = [name for name in names if name not in users]
+    if extra and not allow_extra:
+        raise ValueError(
+            f"{where}: {len(extra)} of {len(names)} {what}s belong to no image of the list, e.g. '{extra[0]}': "
+            "choose the split they belong to, or pass --ignore-extra-maps"
+        )
+    return found
+
+
+def _names_of(img_id: str) -> list[str]:
+    """Return the names that the files of an image may have, without repetition."""
+    path = img_id.replace("\\", "/")
+    stem = path
+    for extension in IMG_EXTENSIONS:
+        if path.lower().endswith(extension):
+            stem = path[: -len(extension)]
+    forms = [form for base in (stem, path) for form in (base, base.replace("/", "_"), base.replace("/", "__"))]
+    return list(dict.fromkeys(forms))
+
+
+def _load(file: Path) -> Any:
+    try:
+        return np.load(file, allow_pickle=False)
+    except Exception as error:  # numpy raises anything on broken files
+        raise ValueError(f"'{file}' is no npy or npz file of numbers: {error}") from error
+
+
+def read_scores(path: str | Path, img_ids: Sequence[str]) -> dict[str, np.ndarray]:
+    """Read class scores, for Top-k localization.
+
+    Args:
+        path: npz with ``ids`` (N,) and ``scores`` (N, C), or one array (C,) under the id of each image; or a CSV
+            ``id,score,score,...`` (header optional).
+        img_ids: Ids of the ground truth; scores of other images are ignored.
+
+    Returns:
+        Scores (C,) by image id.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If an image has no scores or comes twice, scores are not finite, or differ in number.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"scores '{path}' do not exist")
+    rows = _scores_of_csv(path) if path.suffix == ".csv" else _scores_of_npz(path)
+    table: dict[str, np.ndarray] = {}
+    for name, scores in rows:
+        if name in table:
+            raise ValueError(f"scores '{path}': image '{name}' comes twice")
+        table[name] = scores
+    of = match_names(img_ids, table, f"scores '{path}'", "row of scores", allow_extra=True)
+    found = {img_id: table[name] for img_id, name in of.items()}
+    count = len(next(iter(found.values()), ()))
+    for img_id, scores in found.items():
+        if scores.shape != (count,) or not count or not np.isfinite(scores).all():
+            raise ValueError(f"scores '{path}': image '{img_id}' needs {count} finite numbers, got {scores}")
+    return found
+
+
+def _scores_of_npz(path: Path) -> list[tuple[str, np.ndarray]]:
+    content = _load(path)
+    if not hasattr(content, "files"):
+        raise ValueError(f"scores '{path}': an npz with ids (N,) and scores (N, C) is needed, not a bare array")
+    with content:
+        if set(content.files) != {"ids", "scores"}:
+            return [(name, content[name]) for name in content.files]
+        ids, scores = content["ids"], content["scores"]
+    if scores.ndim != 2 or ids.shape != scores.shape[:1]:
+        raise ValueError(f"scores '{path}': needs ids (N,) and scores (N, C), got {ids.shape} and {scores.shape}")
+    return list(zip(map(str, ids.tolist()), scores, strict=True))
+
+
+def _scores_of_csv(path: Path) -> list[tuple[str, np.ndarray]]:
+    found = []
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        for number, row in enumerate(csv.reader(file), 1):
+            if not row:
+                continue
+            try:
+                found.append((row[0].strip(), np.array([float(text) for text in row[1:]])))
+            except ValueError as error:
+                if number > 1:  # the first line may be a header
+                    raise ValueError(f"scores '{path}:{number}': {error}") from error
+    return found
+
+
+def read_ground_truth(
+    meta: str | Path,
+    split: str = "",
+    image_root: str | None = None,
+    image_size: tuple[int, int] | None = None,
+    mask_root: str | None = None,
+    classes: Sequence[str] | None = None,
+    box_format: str | None = None,
+) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """Read labels, boxes and image sizes of an evaluation set; images are not needed if the list has their sizes.
+
+    Args:
+        meta: List in a format of :class:`mmwsol.datasets.LocListDataset`: wsolevaluation's folder, a CSV, COCO json.
+        split: Split of a list that has several.
+        image_root: Image folder: where sizes are read that the list does not have, and pictures are drawn from.
+        image_size: (W, H) of every image, where neither list nor images tell.
+        mask_root: Folder to which the mask files of the list are relative.
+        classes: Class names in the order of the labels. Default: those of the list.
+        box_format: 'xyxy', 'xywh' or 'cxcywh_norm'. Default: that of the format.
+
+    Returns:
+        One dict an image (``img_id``, ``img_path`` or None, ``ori_shape`` (H, W), ``gt_label``, ``gt_bboxes_ori``
+        (M, 4), and mask files where listed), and the class names.
+
+    Raises:
+        FileNotFoundError, ValueError: As ``LocListDataset``; also if an image has no size.
+    """
+    prefix = {"img_path": image_root or "", **({"mask_path": mask_root} if mask_root else {})}
+    options: dict[str, Any] = dict(
+        ann_file=str(meta),
+        split=split,
+        data_prefix=prefix,
+        metainfo=None if classes is None else dict(classes=list(classes)),
+        box_format=box_format,
+        test_mode=True,
+    )
+    dataset = LocListDataset(**options)
+    unknown = [i for i in range(len(dataset)) if "ori_size" not in dataset.get_data_info(i)]
+    if unknown and image_root:
+        dataset = LocListDataset(**options, size_source="file")
+    elif unknown and image_size is None:
+        raise ValueError(
+            f"'{meta}' has no size of {len(unknown)} images, e.g. '{dataset.get_data_info(unknown[0])['img_id']}': "
+            "give the image folder (--image-root), or the one size of all images (--image-size W H)"
+        )
+    items = []
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        width, height = info.get("ori_size", image_size)
+        item = {name: info[name] for name in ("img_id", "gt_label", "gt_bboxes_ori")}
+        item |= {name: info[name] for name in ("mask_paths", "ignore_path") if name in info}
+        items.append({**item, "img_path": info["img_path"] if image_root else None, "ori_shape": (height, width)})
+    return items, tuple(dataset.metainfo.get("classes") or ())

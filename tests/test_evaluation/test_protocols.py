@@ -1,0 +1,88 @@
+"""Named protocols: every one runs, several at once, with the numbers of hand-made metrics."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.evaluator import Evaluator
+
+from mmwsol.evaluation import LocAccuracy, MaxBoxAcc, protocol_metrics
+from mmwsol.evaluation.protocols import PROTOCOLS, THRESHOLDS
+
+sys.path.insert(0, str(Path(__file__).parent / "test_metrics"))
+from loc_samples import make_sample, run  # noqa: E402
+
+
+def samples(frame):
+    rng = np.random.RandomState(3)
+    made = []
+    for i in range(6):
+        start = rng.randint(20, 90, 2)
+        gt = np.concatenate([start, start + rng.randint(60, 120, 2)])[None]
+        maps = rng.rand(1, 14, 14).astype(np.float32) * 0.2
+        x0, y0, x1, y1 = (gt[0] * 14 / 256).astype(int)
+        maps[:, y0 : y1 + 1, x0 : x1 + 1] += 0.5
+        made.append(make_sample(f"{i}", gt, maps=maps, labels=(-1,), gt_label=i % 3, ori_shape=(256, 256), frame=frame))
+    return made
+
+
+PLAIN = ((224 / 256, 0.0), (224 / 256, 0.0))
+CROP = ((1.0, -16.0), (1.0, -16.0))
+
+
+def test_all_at_once():
+    """Protocols of one frame share the pass; keys do not collide with those of the defaults."""
+    for frame, names in ((PLAIN, ("wsol_v1", "wsol_v2", "tscam", "trt_v2", "dips")), (CROP, ("sat", "cdtr", "locloc"))):
+        configs = [c for name in names for c in protocol_metrics(name, "CUB" if name in THRESHOLDS else None)]
+        default = [dict(type="mmwsol.MaxBoxAcc")] if frame == PLAIN else []
+        evaluator = Evaluator([*configs, *default])
+        evaluator.process(samples(frame))
+        values = evaluator.evaluate(6)
+        assert {key.split("/")[0].removesuffix("_error") for key in values} == {*names, *(["loc"] if default else [])}
+        if default:
+            assert values["wsol_v2/max_box_acc_v2"] == values["loc/max_box_acc_v2"]
+            assert values["wsol_v1/max_box_acc"] == values["loc/max_box_acc"]
+            assert "wsol_v1/max_box_acc_v2" not in values
+        for metric in evaluator.metrics:
+            assert {"frame_rule", "box_rule", "threshold", "threshold_source", "prefix"} <= metric.protocol.keys()
+    assert set(PROTOCOLS) == {"wsol_v1", "wsol_v2", "tscam", "trt_v2", "sat", "cdtr", "locloc", "dips"}
+
+
+def test_equals_metrics_by_hand():
+    crop = samples(CROP)
+    [loc, box_acc] = protocol_metrics("sat", 0.3)
+    for config in (loc, box_acc):
+        config.pop("type")
+    component = dict(type="mmwsol.ComponentBox", preset="sat", threshold=0.3)
+    by_hand = run(LocAccuracy("sat", map_to_box=component), crop)
+    assert run(LocAccuracy(**loc), crop) == {key.replace("loc/", "sat/"): v for key, v in by_hand.items()}
+    values = run(MaxBoxAcc(**box_acc), crop)
+    assert values["sat/max_box_acc"] == by_hand["loc/gt_known"]  # one threshold, no maximum
+    assert values["sat/max_box_acc"] > 0
+
+
+def test_dips_takes_the_maximum_of_every_value():
+    plain = samples(PLAIN)
+    config = protocol_metrics("dips")[1]
+    config.pop("type")
+    metric = LocAccuracy(**config)
+    values = run(metric, plain)
+    for name in ("gt_known", "top1", "top5"):
+        assert values[f"dips/{name}"] == metric.curve[name].max()
+    assert metric.protocol["threshold"].keys() == {"gt_known", "top1", "top5"}
+    assert "EVALUATED set" in metric.protocol["threshold_source"]
+    wrong_class = values["dips_error/cls"]
+    assert 0 < wrong_class < 100
+
+
+def test_bad_names():
+    for kwargs, message in [
+        (dict(name="cub"), "protocol must be one of .* got 'cub'"),
+        (dict(name="sat"), r"needs threshold=: a number, or one of \('CUB', 'ILSVRC'\).* got None"),
+        (dict(name="tscam", threshold="Dogs"), "got 'Dogs'"),
+        (dict(name="wsol_v2", threshold=0.1), "searches its threshold"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            protocol_metrics(**kwargs)
+    assert protocol_metrics("tscam", 0.2, prefix="loc", errors=False)[0]["prefix"] == "loc"
