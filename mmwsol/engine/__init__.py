@@ -1,0 +1,26 @@
+"""Running: hooks, seeds, stages, the model wrapper for the CPU."""
+
+from .hooks import (
+    EpochSeedHook,
+    LocVisualizationHook,
+    NumClassesHook,
+    PredictionDumpHook,
+    ThresholdCalibrationHook,
+)
+from .seeding import seed_everything, worker_init_fn
+from .stages import Stage, run_stages, stage_configs
+from .wrappers import CPUDistributedDataParallel
+
+__all__ = [
+    "CPUDistributedDataParallel",
+    "EpochSeedHook",
+    "LocVisualizationHook",
+    "NumClassesHook",
+    "PredictionDumpHook",
+    "Stage",
+    "ThresholdCalibrationHook",
+    "run_stages",
+    "seed_everything",
+    "stage_configs",
+    "worker_init_fn",
+]

@@ -1,0 +1,46 @@
+"""Hook that compares the classes of the data with those of the model."""
+
+from __future__ import annotations
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmwsol.registry import HOOKS
+
+
+@HOOKS.register_module()
+class NumClassesHook(Hook):
+    """Stop a run whose head has another number of classes than the data set.
+
+    Compares ``len(dataset.metainfo['classes'])`` with ``model.head.num_classes`` before training,
+    validation and test. Models without such a head and data sets without class names are left
+    alone.
+
+    Raises:
+        ValueError: If the numbers differ. The message names both, the data set and the line to
+        change.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Check the training data."""
+        self._check(runner, runner.train_dataloader.dataset, "train_dataloader")
+
+    def before_val(self, runner: Runner) -> None:
+        """Check the validation data."""
+        self._check(runner, runner.val_dataloader.dataset, "val_dataloader")
+
+    def before_test(self, runner: Runner) -> None:
+        """Check the test data."""
+        self._check(runner, runner.test_dataloader.dataset, "test_dataloader")
+
+    def _check(self, runner: Runner, dataset: object, loader: str) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        expected = getattr(getattr(model, "head", None), "num_classes", None)
+        classes = (getattr(dataset, "metainfo", None) or {}).get("classes")
+        if expected is None or classes is None or len(classes) == expected:
+            return
+        raise ValueError(
+            f"{type(dataset).__name__} ({loader}) has {len(classes)} classes, but {type(model.head).__name__} has "
+            f"num_classes={expected}. Set model.head.num_classes={len(classes)} in the config or use another data set."
+        )

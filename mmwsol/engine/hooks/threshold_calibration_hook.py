@@ -1,0 +1,141 @@
+"""Hook that chooses the threshold of the box rule on the validation set."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmwsol.compat import load_checkpoint_file
+from mmwsol.evaluation import LocAccuracy
+from mmwsol.registry import HOOKS
+
+KEY = "map_to_box.threshold"
+
+
+@HOOKS.register_module()
+class ThresholdCalibrationHook(Hook):
+    """Write the threshold that a validation found into the model and its checkpoints.
+
+    Give the model's box rule no threshold, the validation a search with the same box rule, and the
+    test the same metric, which then evaluates at the threshold that the checkpoint holds:
+
+        model = dict(..., map_to_box=dict(type='mmwsol.ContourBox', preset='tscam'))
+        val_evaluator = [
+            dict(type='mmwsol.LocAccuracy', map_to_box=dict(type='mmwsol.ContourBox', preset='tscam'),
+                 threshold=dict(grid=0.01, select_by='gt_known', select_on='val'))]
+        test_evaluator = val_evaluator
+        custom_hooks = [dict(type='mmwsol.ThresholdCalibrationHook')]
+
+    mmengine saves the checkpoint of an epoch before the validation of that epoch: the hook then
+    amends the file, where it holds the validated weights. Checkpoints of epochs without validation
+    hold the threshold of the validation before, or none. Until the first validation is over the
+    model's own boxes use 0.5.
+
+    Raises:
+        ValueError: If the model's box rule was given a threshold, if not exactly one metric of the
+            validation searches with ``select_on='val'``, or if its box rule is another one.
+    """
+
+    priority = "LOW"  # after EMAHook has put the weights back, before CheckpointHook saves the best
+
+    def __init__(self) -> None:
+        self._training = False
+        self._metric: LocAccuracy | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Check the configuration before an epoch is spent."""
+        self._training = True
+        if runner.val_loop is not None:
+            self._find_metric(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Leave later validations alone."""
+        self._training = False
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Let the metric search; give an uncalibrated model a threshold to start with."""
+        self._metric = self._find_metric(runner)
+        self._metric.searching = True
+        buffer = _box_rule(runner).threshold
+        if buffer.isnan():
+            runner.logger.info("The box rule has no threshold yet: the model's own boxes use 0.5 in this validation.")
+            buffer.fill_(0.5)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Keep the threshold; ``metrics`` is the same on all ranks."""
+        metric, self._metric = self._metric, None
+        if metric is None:
+            return
+        metric.searching = False
+        threshold = float((metrics or {})[f"{metric.prefix}/threshold"])
+        _box_rule(runner).threshold.fill_(threshold)
+        runner.logger.info(
+            f"Threshold {threshold:g} has the best {metric.select_by} on the validation set: kept in the model."
+        )
+        if self._training and is_main_process():
+            self._amend(runner, threshold)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Put the threshold into the state that is saved: that of an averaged model has an old one."""
+        state = checkpoint["state_dict"]
+        if KEY in state:
+            state[KEY] = _box_rule(runner).threshold.detach().cpu().clone()
+
+    def _find_metric(self, runner: Runner) -> LocAccuracy:
+        """Return the metric that searches, after all checks."""
+        rule = _box_rule(runner)
+        if "threshold" not in rule.state_dict():
+            raise ValueError(
+                "ThresholdCalibrationHook: model.map_to_box was given a threshold, which no checkpoint would keep: "
+                "remove threshold= there, or this hook"
+            )
+        found = [
+            metric
+            for metric in runner.val_loop.evaluator.metrics
+            if isinstance(metric, LocAccuracy) and metric.select_on == "val"
+        ]
+        if len(found) != 1:
+            raise ValueError(
+                f"ThresholdCalibrationHook: {len(found)} metrics of val_evaluator search a threshold, one is needed: "
+                "dict(type='mmwsol.LocAccuracy', map_to_box=..., threshold=dict(grid=0.01, select_on='val'))"
+            )
+        if found[0].map_to_box.rule != rule.rule:
+            raise ValueError(
+                f"ThresholdCalibrationHook: the model's box rule is {rule.rule}, that of the metric "
+                f"{found[0].map_to_box.rule}: give both the same map_to_box"
+            )
+        return found[0]
+
+    @staticmethod
+    def _amend(runner: Runner, threshold: float) -> None:
+        """Write the threshold into the last checkpoint if it holds the weights just validated."""
+        name = runner.message_hub.runtime_info.get("last_ckpt")
+        if name is None or not Path(name).is_file():  # nothing saved yet, or not on a local disk
+            return
+        checkpoint: dict[str, Any] = load_checkpoint_file(name)
+        meta = checkpoint.get("meta", {})
+        if (meta.get("epoch"), meta.get("iter")) != (runner.epoch, runner.iter):
+            return
+        for state in ("state_dict", "ema_state_dict"):
+            for key, value in checkpoint.get(state, {}).items():
+                if key in (KEY, f"module.{KEY}"):
+                    value.fill_(threshold)
+        draft = f"{name}.amending"
+        torch.save(checkpoint, draft)
+        os.replace(draft, name)  # a killed run leaves the old file or the new one
+
+
+def _box_rule(runner: Runner) -> Any:
+    """Return the model's box rule."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    rule = getattr(model, "map_to_box", None)
+    if rule is None:
+        raise ValueError(f"ThresholdCalibrationHook: {type(model).__name__} has no map_to_box")
+    return rule

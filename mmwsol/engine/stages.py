@@ -1,0 +1,383 @@
+"""Run a config of several training stages, one mmengine Runner after the other."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import hashlib
+import json
+import os
+import uuid
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import barrier, is_main_process
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import print_log
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+MARKER = "stage_complete.json"
+INIT_FROM = ("last", "best", "none")
+
+# Settings that do not change the weights: a finished stage stays finished when they change.
+_IRRELEVANT = (
+    "work_dir",
+    "launcher",
+    "resume",
+    "experiment_name",
+    "log_level",
+    "log_processor",
+    "visualizer",
+    "vis_backends",
+    "env_cfg",
+    "model_wrapper_cfg",
+    "custom_imports",
+    "default_hooks.logger",
+    "default_hooks.visualization",
+    "test_dataloader",
+    "test_cfg",
+    "test_evaluator",
+    "tta_model",
+    "tta_pipeline",
+    "train_dataloader.num_workers",
+    "val_dataloader.num_workers",
+)
+
+
+@dataclass
+class Stage:
+    """One training stage.
+
+    Attributes:
+        name: Name and sub-folder of the stage; empty for a config without ``stages``.
+        cfg: Complete config of the stage.
+        init_from: Checkpoint of the previous stage to start from: 'last', 'best' or 'none'.
+    """
+
+    name: str
+    cfg: Config
+    init_from: str = "last"
+
+
+def stage_configs(cfg: Config, options: dict[str, Any] | None = None) -> list[Stage]:
+    """Merge every entry of ``cfg.stages`` into the rest of the config.
+
+    An entry is ``dict(name=..., init_from='last'|'best'|'none', **overrides)``. Overrides merge as
+    a config merges into its ``_base_``: dicts key by key, ``_delete_=True`` replaces a dict, lists
+    are replaced. ``init_from`` (default 'last') says which checkpoint of the previous stage the
+    stage starts from; an entry with its own ``load_from`` starts from that file, and ``load_from``
+    of the base config counts for the first stage only.
+
+    Args:
+        cfg (Config): The config, not changed.
+        options (dict, optional): What ``--cfg-options`` gave. They are merged into every stage too,
+            so that the command line wins over the overrides, except those that begin with
+            ``stages.``. Defaults to None.
+
+    Returns:
+        list[Stage]: The stages in order; a single nameless one if the config has no ``stages``.
+
+    Raises:
+        ValueError: If an entry has no name, a name twice or an unknown ``init_from``.
+    """
+    base = copy.deepcopy(cfg)
+    entries = base.pop("stages", None)
+    if not entries:
+        return [Stage("", base, "none")]
+    options = {k: v for k, v in (options or {}).items() if k.split(".")[0] != "stages"}
+    stages: list[Stage] = []
+    for index, entry in enumerate(entries):
+        overrides = copy.deepcopy(dict(entry))
+        name = overrides.pop("name", None)
+        init_from = overrides.pop("init_from", "last")
+        if not isinstance(name, str) or not name or Path(name).name != name:
+            raise ValueError(f"stages[{index}].name must be a folder name, got {name!r}.")
+        if name in [s.name for s in stages]:
+            raise ValueError(f"two stages are called '{name}'; give every stage its own name.")
+        if init_from not in INIT_FROM:
+            raise ValueError(f"init_from of stage '{name}' must be one of {INIT_FROM}, got {init_from!r}.")
+        own_weights = overrides.get("load_from") is not None
+        stage_cfg = copy.deepcopy(base)
+        stage_cfg.merge_from_dict(overrides, allow_list_keys=False)
+        if options:
+            stage_cfg.merge_from_dict(copy.deepcopy(options))
+        if own_weights or index == 0:
+            init_from = "none"
+        else:
+            stage_cfg.load_from = None
+        stages.append(Stage(name, stage_cfg, init_from))
+    return stages
+
+
+def select_stage(stages: list[Stage], name: str | None) -> Stage:
+    """Return the stage called ``name``, or the last one for None.
+
+    Raises:
+        ValueError: If there is no such stage.
+    """
+    if name is None:
+        return stages[-1]
+    names = [s.name for s in stages]
+    if names == [""]:
+        raise ValueError(f"--stage {name}: this config has no stages; leave --stage out.")
+    if name not in names:
+        raise ValueError(f"--stage {name}: no such stage; this config has {', '.join(names)}.")
+    return stages[names.index(name)]
+
+
+def run_stages(
+    stages: list[Stage],
+    work_dir: str | Path,
+    resume: str | None = None,
+    only: str | None = None,
+) -> dict[str, str | None]:
+    """Run the stages in order, each in ``work_dir/<name>`` (``work_dir`` itself without stages).
+
+    A finished stage leaves a marker and is skipped from then on. Any loop can be a stage (the Runner
+    asks it for ``epoch``, ``max_epochs``, ``iter``, ``max_iters``): one that saves no checkpoint
+    hands on the one that it started from. Under a distributed launcher every
+    rank calls this function, and ``work_dir`` must be a shared folder.
+
+    Args:
+        stages (list[Stage]): From :func:`stage_configs`.
+        work_dir (str | Path): Folder of the whole run.
+        resume (str, optional): 'auto' goes on from the newest checkpoint of the first unfinished
+            stage; a path is a checkpoint of that stage. Defaults to None: unfinished stages start
+            anew.
+        only (str, optional): Run this stage alone. Defaults to None.
+
+    Returns:
+        dict: Final checkpoint (or None) of every stage looked at, by name.
+
+    Raises:
+        ValueError: If a finished stage does not fit the config any more, or the stage that ``only``
+            starts from is not finished.
+        FileNotFoundError: If ``resume`` is a path that does not exist.
+    """
+    if only is not None:
+        select_stage(stages, only)
+    if resume is not None and resume != "auto" and not Path(resume).is_file():
+        raise FileNotFoundError(f"--resume {resume}: there is no such checkpoint.")
+    work_dir = Path(work_dir)
+    first = stages[0].cfg
+    if resume is None and first.get("resume"):  # mmengine's way to ask for it, in the config
+        resume = first.get("load_from") or "auto"
+    if not stages[0].name:
+        return {"": _train(first, work_dir, None, resume)["last"]}
+
+    checkpoints: dict[str, str | None] = {}
+    previous: dict[str, Any] | None = None
+    for index, stage in enumerate(stages):
+        folder = work_dir / stage.name
+        marker = _read_marker(folder)
+        if only in (None, stage.name):
+            if index > 0 and previous is None and stage.init_from != "none":
+                before = stages[index - 1].name
+                raise ValueError(
+                    f"stage '{stage.name}' starts from stage '{before}', which is not complete in "
+                    f"{work_dir / before}. Run it first: --stage {before} (with --resume, if it "
+                    "was interrupted)."
+                )
+            if marker is None:
+                _check_resume(stage, work_dir, stages, resume)
+                marker = _run_stage(stage, folder, previous, resume)
+                resume = None  # what lies in the folders of later stages is older than this one
+            else:
+                _check_marker(stage, folder, marker, previous)
+                print_log(f"Stage '{stage.name}' is complete in {folder}: skipped.", "current")
+        elif marker is not None and marker["config_hash"] != _config_hash(stage.cfg):
+            print_log(
+                f"Stage '{stage.name}' in {folder} was run with another config: "
+                f"{', '.join(_changes(stage.cfg, marker))}.",
+                "current",
+                level=30,
+            )
+        last = marker["last"] if marker else None
+        checkpoints[stage.name] = _resolve(folder, last) if last else None
+        previous = {**marker, "folder": folder} if marker else None
+        if only == stage.name:
+            break
+    return checkpoints
+
+
+def latest_checkpoint(folder: str | Path) -> str | None:
+    """Return the newest whole checkpoint of a run, or None.
+
+    It is the one that ``last_checkpoint`` names. mmengine writes checkpoints in place and removes
+    old ones before it writes the new: after a kill at the wrong moment that file may be damaged or
+    gone, and the newest readable ``epoch_*.pth`` or ``iter_*.pth`` is taken with a warning.
+
+    Args:
+        folder (str | Path): Work directory.
+    """
+    folder = Path(folder)
+    pointer = folder / "last_checkpoint"
+    named: list[Path] = []
+    if pointer.is_file():
+        path = Path(pointer.read_text().strip())
+        named = [path if path.is_file() else folder / path.name]
+    others = [p for pattern in ("epoch_*.pth", "iter_*.pth") for p in folder.glob(pattern)]
+    others.sort(key=lambda p: p.stat().st_mtime, reverse=True)
+    for path in named + others:
+        if path.is_file() and zipfile.is_zipfile(path):
+            if named and path != named[0]:
+                print_log(f"{named[0]} is damaged or missing: using {path}.", "current", level=30)
+            return str(path)
+    return None
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the Runner of a config, of ``cfg.runner_type`` if that is set."""
+    return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+
+
+def _run_stage(stage: Stage, folder: Path, previous: dict[str, Any] | None, resume: str | None) -> dict[str, Any]:
+    """Train one stage and leave its marker."""
+    start = _initial_checkpoint(stage, previous)
+    cfg = copy.deepcopy(stage.cfg)
+    run_id = uuid.uuid4().hex
+    # mmengine keeps loggers, message hubs and visualizers by name, for the life of the process.
+    stem = Path(cfg.filename).stem if cfg.filename else "run"
+    cfg.experiment_name = f"{cfg.get('experiment_name') or stem}_{stage.name}_{run_id[:6]}"
+    (cfg.get("visualizer") or {}).pop("name", None)  # the Runner then takes experiment_name
+    print_log(f"Stage '{stage.name}' starts in {folder}.", "current")
+    saved = _train(cfg, folder, start, resume)
+    marker = {
+        "stage": stage.name,
+        "id": run_id,
+        "previous_id": previous["id"] if previous else None,
+        # A stage that trains nothing hands on what it started from.
+        "last": _relative(folder, saved["last"] or start),
+        "best": _relative(folder, saved["best"]),
+        "config_hash": _config_hash(stage.cfg),
+        "config": _flat(stage.cfg),
+    }
+    if is_main_process():
+        part = folder / f"{MARKER}.part"
+        part.write_text(json.dumps(marker, indent=1))
+        os.replace(part, folder / MARKER)
+    barrier()
+    return json.loads((folder / MARKER).read_text())
+
+
+def _train(cfg: Config, folder: Path, start: str | None, resume: str | None) -> dict[str, str | None]:
+    """Run one Runner to its end and return its last and best checkpoint."""
+    cfg = copy.deepcopy(cfg)
+    cfg.work_dir = str(folder)
+    checkpoint = latest_checkpoint(folder) if resume == "auto" else resume
+    cfg.resume = checkpoint is not None
+    cfg.load_from = checkpoint or start or cfg.get("load_from")
+    runner = build_runner(cfg)
+    runner.train()
+    hook = next((h for h in runner.hooks if isinstance(h, CheckpointHook)), None)
+    best = getattr(hook, "best_ckpt_path", None)
+    if best is None:  # several metrics: the first one counts
+        best = next(iter(getattr(hook, "best_ckpt_path_dict", {}).values()), None)
+    barrier()  # the main process writes the files that all of them read now
+    saved = {"last": hook and latest_checkpoint(hook.out_dir or folder), "best": best}
+    del runner, hook
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return saved
+
+
+def _initial_checkpoint(stage: Stage, previous: dict[str, Any] | None) -> str | None:
+    if stage.init_from == "none" or previous is None:
+        return None
+    found = previous[stage.init_from]
+    path = found and _resolve(previous["folder"], found)
+    if path and Path(path).is_file():
+        return path
+    if stage.init_from == "best":
+        hint = "Set default_hooks.checkpoint.save_best in that stage, or init_from='last'."
+    else:
+        hint = "Set load_from or init_from='none' in this stage if it needs no weights."
+    raise ValueError(
+        f"stage '{stage.name}' starts from the {stage.init_from} checkpoint of stage "
+        f"'{previous['stage']}', but {path or 'there is none'}"
+        f"{' does not exist' if path else ''}. {hint}"
+    )
+
+
+def _check_marker(stage: Stage, folder: Path, marker: dict[str, Any], previous: dict[str, Any] | None) -> None:
+    advice = f"Delete {folder} to train it again, or choose another --work-dir."
+    if marker["config_hash"] != _config_hash(stage.cfg):
+        raise ValueError(
+            f"stage '{stage.name}' is complete in {folder}, but with another config; changed since: "
+            f"{', '.join(_changes(stage.cfg, marker))}. {advice} --stage NAME runs a later stage "
+            "with this one as it is."
+        )
+    if previous is not None and marker["previous_id"] not in (None, previous["id"]):
+        raise ValueError(
+            f"stage '{stage.name}' in {folder} was trained before stage '{previous['stage']}' was run again. {advice}"
+        )
+
+
+def _check_resume(stage: Stage, work_dir: Path, stages: list[Stage], resume: str | None) -> None:
+    """Refuse to resume a stage from a checkpoint of another one."""
+    if resume in (None, "auto"):
+        return
+    folder = Path(str(resume)).resolve().parent
+    for other in stages:
+        if other.name != stage.name and folder == (work_dir / other.name).resolve():
+            raise ValueError(
+                f"--resume {resume} belongs to stage '{other.name}', but the stage to run is "
+                f"'{stage.name}'. Use --resume alone: it finds the right checkpoint."
+            )
+
+
+def _read_marker(folder: Path) -> dict[str, Any] | None:
+    path = folder / MARKER
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _relative(folder: Path, path: str | None) -> str | None:
+    """Write a path inside the folder relative to it, so that a work directory can be moved."""
+    if path is None:
+        return None
+    full = Path(path).resolve()
+    inside = full.is_relative_to(folder.resolve())
+    return str(full.relative_to(folder.resolve())) if inside else str(full)
+
+
+def _resolve(folder: Path, path: str) -> str:
+    return path if os.path.isabs(path) else str(folder / path)
+
+
+def _flat(cfg: Config) -> dict[str, str]:
+    """Write the relevant settings as dotted keys with JSON values."""
+    flat: dict[str, str] = {}
+
+    def visit(value: Any, key: str) -> None:
+        if any(key == name or key.startswith(f"{name}.") for name in _IRRELEVANT):
+            return
+        if isinstance(value, dict) and value:
+            for name, item in value.items():
+                visit(item, f"{key}.{name}" if key else str(name))
+        elif isinstance(value, (list, tuple)) and any(isinstance(v, dict) for v in value):
+            for index, item in enumerate(value):
+                visit(item, f"{key}.{index}")
+        else:
+            flat[key] = json.dumps(value, sort_keys=True, default=str)
+
+    visit(cfg.to_dict(), "")
+    return flat
+
+
+def _config_hash(cfg: Config) -> str:
+    text = json.dumps(_flat(cfg), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _changes(cfg: Config, marker: dict[str, Any]) -> list[str]:
+    """Name at most eight settings that differ from those in the marker."""
+    now, then = _flat(cfg), marker["config"]
+    keys = sorted(k for k in now.keys() | then.keys() if now.get(k) != then.get(k))
+    listed = [f"{k} ({then.get(k, 'unset')} -> {now.get(k, 'unset')})" for k in keys[:8]]
+    return listed + ([f"{len(keys) - 8} more"] if len(keys) > 8 else [])

@@ -1,0 +1,188 @@
+"""Drawing with OpenCV. Every image is (H, W, 3) uint8 BGR; inputs are never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from mmwsol.evaluation.functional import box_iou
+
+Color = tuple[int, int, int]
+GT_COLOR: Color = (80, 220, 60)
+PRED_COLOR: Color = (40, 40, 240)
+MASK_COLOR: Color = (220, 160, 40)
+IGNORE_COLOR: Color = (150, 150, 150)
+OTHER_COLOR: Color = (240, 120, 40)
+
+
+def overlay_map(image: np.ndarray, score_map: np.ndarray, alpha: float = 0.5) -> np.ndarray:
+    """Blend a localization map over an image.
+
+    Args:
+        image (np.ndarray): (H, W, 3) uint8 BGR.
+        score_map (np.ndarray): (H, W) in [0, 1]; values outside are clipped, NaN counts as 0.
+        alpha (float): Weight of the map. Defaults to 0.5.
+
+    Returns:
+        np.ndarray: (H, W, 3) uint8 BGR.
+
+    Raises:
+        ValueError: If the sizes differ.
+    """
+    if score_map.shape != image.shape[:2]:
+        raise ValueError(f"map {score_map.shape} and image {image.shape[:2]} differ in size.")
+    level = np.nan_to_num(score_map.astype(np.float32)).clip(0, 1)
+    colors = cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_JET)
+    return cv2.addWeighted(image, 1 - alpha, colors, alpha, 0)
+
+
+def draw_boxes(
+    image: np.ndarray,
+    bboxes: np.ndarray,
+    color: Color = GT_COLOR,
+    texts: Sequence[str] | None = None,
+    thickness: int | None = None,
+) -> np.ndarray:
+    """Draw boxes and, above each, a text.
+
+    Args:
+        image (np.ndarray): (H, W, 3) uint8 BGR.
+        bboxes (np.ndarray): (N, 4) x0, y0, x1, y1 in pixels of the image.
+        color (tuple): BGR.
+        texts (Sequence[str], optional): One text per box.
+        thickness (int, optional): Of the lines, in pixels. Defaults to None: 1/120 of the shorter side.
+    """
+    image = image.copy()
+    thickness = thickness or max(1, round(min(image.shape[:2]) / 120))
+    boxes = np.round(np.asarray(bboxes, np.float64).reshape(-1, 4)).astype(int).tolist()
+    for index, (x0, y0, x1, y1) in enumerate(boxes):
+        cv2.rectangle(image, (x0, y0), (x1 - 1, y1 - 1), color, thickness)
+        if texts is not None:
+            _write(image, texts[index], (x0 + 1, max(y0 - 4, 10)), color)
+    return image
+
+
+def draw_masks(
+    image: np.ndarray,
+    mask: np.ndarray | None,
+    ignore_mask: np.ndarray | None = None,
+    alpha: float = 0.45,
+) -> np.ndarray:
+    """Tint a foreground mask (H, W) and, in grey, an ignore mask (H, W)."""
+    image = image.copy()
+    for region, color in ((ignore_mask, IGNORE_COLOR), (mask, MASK_COLOR)):
+        if region is not None:
+            inside = np.asarray(region, bool)
+            tint = (1 - alpha) * image[inside] + alpha * np.array(color)
+            image[inside] = tint.round().astype(np.uint8)
+    return image
+
+
+def warp_to_original(
+    picture: np.ndarray,
+    frame: tuple[tuple[float, float], tuple[float, float]],
+    ori_shape: tuple[int, ...],
+) -> np.ndarray:
+    """Move a picture or map from the network frame to original pixels; 0 outside the frame.
+
+    Args:
+        picture (np.ndarray): (H, W) or (H, W, 3) in the network frame.
+        frame (tuple): ``((sx, tx), (sy, ty))`` with x_network = sx * x_original + tx.
+        ori_shape (tuple[int, ...]): (H, W) of the original image.
+    """
+    (sx, tx), (sy, ty) = frame
+    # cv2 counts pixel centres from 0, the frame has them at 0.5.
+    matrix = np.array([[sx, 0, tx + (sx - 1) / 2], [0, sy, ty + (sy - 1) / 2]])
+    size = (int(ori_shape[1]), int(ori_shape[0]))
+    return cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+
+
+def enlargement(height: int, side: int = 224) -> int:
+    """Return the whole factor that makes a picture at least ``side`` pixels high."""
+    return max(1, -(-side // height))
+
+
+def stack_panels(panels: Sequence[np.ndarray], caption: str = "", side: int = 224) -> np.ndarray:
+    """Put pictures of one size side by side under a caption, enlarged to at least ``side`` high."""
+    scale = enlargement(panels[0].shape[0], side)
+    row = np.concatenate(list(panels), axis=1)
+    row = cv2.resize(row, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
+    bar = np.full((22, row.shape[1], 3), 255, np.uint8)
+    text_size = 0.45
+    while text_size > 0.25 and _text_width(caption, text_size) > row.shape[1] - 8:
+        text_size -= 0.05
+    cv2.putText(bar, caption, (4, 15), cv2.FONT_HERSHEY_SIMPLEX, text_size, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.concatenate([bar, row])
+
+
+def draw_prediction(
+    image: np.ndarray,
+    score_map: np.ndarray,
+    bbox: np.ndarray,
+    gt_bboxes: np.ndarray,
+    gt_name: str,
+    pred_name: str,
+    pred_score: float,
+) -> np.ndarray:
+    """Draw one prediction: the image and the map over it, both with the boxes.
+
+    The caption tells both classes, the score, and the largest IoU with a ground-truth box (real
+    coordinates, without the plus-one of some protocols).
+
+    Args:
+        image (np.ndarray): (H, W, 3) uint8 BGR, the original image.
+        score_map (np.ndarray): (H, W) in [0, 1], in original pixels.
+        bbox (np.ndarray): (4,) predicted box in original pixels.
+        gt_bboxes (np.ndarray): (M, 4) ground-truth boxes in original pixels; M may be 0.
+        gt_name (str): Ground-truth class.
+        pred_name (str): Predicted class.
+        pred_score (float): Its score.
+
+    Returns:
+        np.ndarray: The picture, uint8 BGR.
+    """
+    iou = box_iou(bbox, gt_bboxes, plus_one=False)
+    caption = f"gt: {gt_name} | pred: {pred_name} {pred_score:.2f}"
+    if iou.size:
+        caption += f" | IoU {iou.max():.2f}"
+    # Enlarge small images before drawing: thin lines, smooth map.
+    scale = enlargement(image.shape[0])
+    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
+    score_map = cv2.resize(score_map, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    panels = []
+    for canvas in (image, overlay_map(image, score_map)):
+        canvas = draw_boxes(canvas, np.asarray(gt_bboxes) * scale, GT_COLOR)
+        panels.append(draw_boxes(canvas, np.asarray(bbox) * scale, PRED_COLOR))
+    return stack_panels(panels, caption)
+
+
+def draw_outcome(
+    image: np.ndarray, gt_bboxes: np.ndarray, bboxes: Sequence[np.ndarray], colors: Sequence[Color], caption: str
+) -> np.ndarray:
+    """Draw an image with its ground-truth boxes and the box of each of several methods, under a caption.
+
+    Args:
+        image (np.ndarray): (H, W, 3) uint8 BGR, the original image.
+        gt_bboxes (np.ndarray): (M, 4) in original pixels.
+        bboxes (Sequence[np.ndarray]): One (4,) box a method, in original pixels.
+        colors (Sequence[tuple]): BGR, one a method.
+        caption (str): Text above.
+    """
+    scale = enlargement(image.shape[0])
+    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
+    image = draw_boxes(image, np.asarray(gt_bboxes) * scale, GT_COLOR)
+    for bbox, color in zip(bboxes, colors, strict=True):
+        image = draw_boxes(image, np.asarray(bbox) * scale, color)
+    return stack_panels([image], caption)
+
+
+def _write(image: np.ndarray, text: str, origin: tuple[int, int], color: Color) -> None:
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    cv2.putText(image, text, origin, font, 0.4, (0, 0, 0), 3, cv2.LINE_AA)
+    cv2.putText(image, text, origin, font, 0.4, color, 1, cv2.LINE_AA)
+
+
+def _text_width(text: str, size: float) -> int:
+    return cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)[0][0]

@@ -1,0 +1,168 @@
+"""Hooks, driven by stand-ins for the Runner."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import InstanceData
+from torch import nn
+
+from mmwsol.engine import LocVisualizationHook, NumClassesHook, PredictionDumpHook
+from mmwsol.structures import LocDataSample
+
+
+def class_runner(classes, num_classes):
+    model = nn.Module()
+    model.head = nn.Linear(1, 1)
+    model.head.num_classes = num_classes
+    dataset = SimpleNamespace(metainfo=dict(classes=classes) if classes else {})
+    loader = SimpleNamespace(dataset=dataset)
+    return SimpleNamespace(model=model, train_dataloader=loader, val_dataloader=loader, test_dataloader=loader)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_num_classes_hook(split):
+    check = getattr(NumClassesHook(), f"before_{split}")
+    check(class_runner("abc", 3))
+    check(class_runner(None, 3))
+    check(class_runner("abc", None))
+    with pytest.raises(ValueError) as error:
+        check(class_runner("abc", 200))
+    for part in ("SimpleNamespace", f"{split}_dataloader", "has 3 classes", "Linear", "num_classes=200"):
+        assert part in str(error.value)
+    assert "model.head.num_classes=3" in str(error.value)
+
+
+def sample(index, folder=None, agnostic=False):
+    """Original 40 x 20 (W x H), network frame 20 x 20: x is halved; the map is hot in the right half."""
+    maps = torch.zeros(2, 4, 4)
+    maps[:, :, 2:] = 1
+    labels = torch.tensor([-1, -1] if agnostic else [1, 0])
+    meta = dict(
+        img_id=f"part/{index}.jpg",
+        sample_idx=index,
+        ori_shape=(20, 40),
+        img_shape=(20, 20),
+        frame=((0.5, 0.0), (1.0, 0.0)),
+        gt_bboxes_ori=np.array([[20, 0, 40, 20]], np.float32),
+    )
+    if folder is not None:
+        meta["img_path"] = str(folder / f"{index}.png")
+        cv2.imwrite(meta["img_path"], np.full((20, 40, 3), (0, 255, 0), np.uint8))
+    made = LocDataSample(metainfo=meta).set_gt_label(0)
+    made.set_pred_score(torch.tensor([0.3, 0.6, 0.1])).set_pred_label(1)
+    made.pred_maps = InstanceData(maps=maps, labels=labels)
+    made.pred_instances = InstanceData(
+        bboxes=torch.tensor([[20.0, 0, 40, 20], [0, 0, 5, 5]]),
+        labels=labels,
+        scores=torch.tensor([0.6, 0.3]),
+    )
+    return made
+
+
+class Sized(SimpleNamespace):
+    def __len__(self):
+        return self.length
+
+
+def run_test(hook, samples, metrics=(), rounds=1):
+    dataset = Sized(metainfo=dict(classes="abc"), length=len(samples))
+    loader = SimpleNamespace(dataset=dataset)
+    runner = SimpleNamespace(
+        model=nn.Module(),
+        test_dataloader=loader,
+        test_evaluator=SimpleNamespace(metrics=list(metrics)),
+        logger=SimpleNamespace(info=lambda text: None),
+    )
+    for _ in range(rounds):
+        hook.before_test(runner)
+        batch = dict(inputs=[torch.full((3, 20, 20), 90, dtype=torch.uint8) for _ in samples])
+        hook.after_test_iter(runner, 0, data_batch=batch, outputs=samples)
+        hook.after_test_epoch(runner, {"loc/top1": np.float64(0.5)})
+
+
+@pytest.mark.parametrize("suffix", ["json", "pkl"])
+def test_prediction_dump(tmp_path, suffix):
+    class Metric:
+        protocol = {"iou_thr": np.float32(0.5), "thresholds": np.arange(2)}
+        curve = {"threshold": np.arange(2), "single": np.ones((3, 2))}
+        prefix = "loc"
+
+    path = tmp_path / "new" / f"results.{suffix}"
+    repeated = [sample(1), sample(0), sample(1)]  # what two ranks give for two images
+    run_test(PredictionDumpHook(str(path)), repeated, [Metric(), object(), Metric()], rounds=2)
+    read = json.loads(path.read_text()) if suffix == "json" else pickle.loads(path.read_bytes())
+    assert read["metrics"] == {"loc/top1": 0.5}
+    assert list(read["protocol"]) == list(read["curves"]) == ["Metric", "Metric_loc"]
+    assert np.asarray(read["curves"]["Metric"]["single"]).shape == (3, 2)
+    curves = np.load(tmp_path / "new" / "results_curves.npz")
+    assert set(curves) == {f"{m}/{name}" for m in ("Metric", "Metric_loc") for name in ("threshold", "single")}
+    assert curves["Metric/single"].tolist() == [[1, 1]] * 3
+    assert read["protocol"]["Metric"]["iou_thr"] == 0.5
+    assert [p["img_id"] for p in read["predictions"]] == ["part/0.jpg", "part/1.jpg"]
+    first = read["predictions"][0]
+    assert first == {
+        "img_id": "part/0.jpg",
+        "img_path": None,
+        "ori_shape": [20, 40],
+        "gt_label": 0,
+        "gt_bboxes": [[20.0, 0.0, 40.0, 20.0]],
+        "pred_label": 1,
+        "pred_score": {
+            "labels": [1, 0, 2],
+            "scores": pytest.approx([0.6, 0.3, 0.1]),
+        },
+        "bboxes": [[20.0, 0.0, 40.0, 20.0], [0.0, 0.0, 5.0, 5.0]],
+        "bbox_labels": [1, 0],
+        "bbox_scores": pytest.approx([0.6, 0.3]),
+    }
+
+
+def test_prediction_dump_format():
+    with pytest.raises(ValueError, match="must end in .json or .pkl, got 'results.yaml'"):
+        PredictionDumpHook("results.yaml")
+
+
+def test_visualization(tmp_path):
+    samples = [sample(i, tmp_path, agnostic=i == 9) for i in range(10)]
+    run_test(LocVisualizationHook(str(tmp_path / "some"), number=4), samples)
+    names = sorted(p.name for p in (tmp_path / "some").iterdir())
+    assert names == ["000000_part_0.jpg", "000003_part_3.jpg", "000006_part_6.jpg", "000009_part_9.jpg"]
+    run_test(LocVisualizationHook(str(tmp_path / "all"), number=-1, target="gt"), samples)
+    assert len(list((tmp_path / "all").iterdir())) == 10
+    pred, gt = (cv2.imread(str(tmp_path / d / names[0])).astype(int) for d in ("some", "all"))
+    assert pred.shape == (22 + 20 * 12, 2 * 40 * 12, 3)
+    left, right = pred[100, 200], pred[100, 480 + 360]  # the photograph; its hot half
+    assert left[1] > 200 and left[0] < 60  # green, read from the file
+    assert right[2] > right[0] + 50
+    assert np.abs(pred - gt).max() > 100  # another box and caption
+
+    files_gone = [sample(0)]
+    run_test(LocVisualizationHook(str(tmp_path / "input")), files_gone)
+    picture = cv2.imread(str(tmp_path / "input" / "000000_part_0.jpg"))
+    assert np.abs(picture[100, 200].astype(int) - 90).max() < 10  # the network input instead
+    with pytest.raises(ValueError, match="'pred' or 'gt', got 'top5'"):
+        LocVisualizationHook("x", target="top5")
+
+
+def test_visualization_of_validation_goes_to_the_work_dir(tmp_path):
+    samples = [sample(i, tmp_path) for i in range(3)]
+    runner = class_runner("abc", 3)
+    runner.work_dir = str(tmp_path)
+    runner.val_dataloader.dataset = type("Three", (list,), {"metainfo": {}})(range(3))
+    hook = LocVisualizationHook(number=2, loops=["val"])
+    batch = dict(inputs=[torch.zeros(3, 20, 20)] * 3)
+    hook.before_test(runner)
+    hook.after_test_iter(runner, 0, batch, samples)
+    assert not (tmp_path / "pictures").exists()  # not asked for
+    hook.before_val(runner)
+    hook.after_val_iter(runner, 0, batch, samples)
+    assert sorted(p.name for p in (tmp_path / "pictures").iterdir()) == ["000000_part_0.jpg", "000002_part_2.jpg"]
+    with pytest.raises(ValueError, match="loops may have 'val' and 'test'"):
+        LocVisualizationHook(loops=["train"])

@@ -1,0 +1,181 @@
+"""Stages: merging, order, skipping, resuming, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from toy import toy_config
+
+from mmwsol.compat import load_checkpoint_file
+from mmwsol.engine.stages import (
+    MARKER,
+    latest_checkpoint,
+    run_stages,
+    select_stage,
+    stage_configs,
+)
+
+TWO = [
+    dict(name="first"),
+    dict(name="second", optim_wrapper=dict(optimizer=dict(lr=0.0)), train_cfg=dict(max_epochs=2)),
+]
+
+
+def two_stages(**changes):
+    return stage_configs(toy_config(stages=copy.deepcopy(TWO), **changes))
+
+
+def weights(path):
+    return load_checkpoint_file(str(path))["state_dict"]
+
+
+def test_merge_follows_the_rules_of_configs():
+    cfg = Config(
+        dict(
+            model=dict(type="A", head=dict(type="H", x=1), neck=dict(type="N", y=2)),
+            hooks=[1, 2],
+            load_from="pretrained.pth",
+            stages=[
+                dict(name="one", model=dict(head=dict(x=5))),
+                dict(name="two", init_from="best", model=dict(neck=dict(_delete_=True, type="M")), hooks=[3]),
+                dict(name="three", load_from="own.pth"),
+            ],
+        )
+    )
+    text = cfg.pretty_text
+    one, two, three = stage_configs(cfg)
+    assert cfg.pretty_text == text
+    assert one.cfg.model.to_dict() == dict(type="A", head=dict(type="H", x=5), neck=dict(type="N", y=2))
+    assert two.cfg.model.to_dict() == dict(type="A", head=dict(type="H", x=1), neck=dict(type="M"))
+    assert (one.cfg.hooks, two.cfg.hooks) == ([1, 2], [3])
+    assert "stages" not in one.cfg
+    assert [s.init_from for s in (one, two, three)] == ["none", "best", "none"]
+    assert [s.cfg.load_from for s in (one, two, three)] == ["pretrained.pth", None, "own.pth"]
+    # the command line wins over the overrides of a stage
+    options = {"model.head.x": 9, "stages.1.hooks": [4]}
+    cfg.merge_from_dict(options)
+    one, two, three = stage_configs(cfg, options)
+    assert [s.cfg.model.head.x for s in (one, two, three)] == [9, 9, 9]
+    assert [s.cfg.hooks for s in (one, two, three)] == [[1, 2], [4], [1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ([dict(model=1)], r"stages\[0\].name must be a folder name, got None"),
+        ([dict(name="a/b")], "got 'a/b'"),
+        ([dict(name="a"), dict(name="a")], "two stages are called 'a'"),
+        ([dict(name="a"), dict(name="b", init_from="first")], "init_from of stage 'b'"),
+    ],
+)
+def test_bad_stages(stages, message):
+    with pytest.raises(ValueError, match=message):
+        stage_configs(Config(dict(stages=stages)))
+
+
+def test_select_stage():
+    stages = two_stages()
+    assert select_stage(stages, None).name == "second"
+    assert select_stage(stages, "first").name == "first"
+    with pytest.raises(ValueError, match="no such stage; this config has first, second"):
+        select_stage(stages, "frist")
+    with pytest.raises(ValueError, match="this config has no stages"):
+        select_stage(stage_configs(toy_config()), "first")
+
+
+def test_run_skip_and_refuse(tmp_path):
+    checkpoints = run_stages(two_stages(), tmp_path)
+    assert checkpoints == {
+        "first": str(tmp_path / "first/epoch_1.pth"),
+        "second": str(tmp_path / "second/epoch_2.pth"),
+    }
+    before, after = weights(checkpoints["first"]), weights(checkpoints["second"])
+    for name, value in before.items():  # lr=0: the second stage ends where it started
+        assert torch.equal(value, after[name])
+    logs = sorted(p.name for p in (tmp_path / "second").rglob("*.log"))
+    assert len(logs) == 1
+
+    # complete stages are not run again, also after a move and with other settings of no weight
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for name in ("first", "second"):
+        shutil.move(tmp_path / name, moved / name)
+    stamp = (moved / "second/epoch_2.pth").stat().st_mtime_ns
+    again = two_stages(env_cfg=dict(dist_cfg=dict(backend="gloo")))
+    assert run_stages(again, moved)["second"] == str(moved / "second/epoch_2.pth")
+    assert run_stages(again, moved, only="second")["second"] is not None
+    assert (moved / "second/epoch_2.pth").stat().st_mtime_ns == stamp
+
+    # a changed config is refused by name of the setting, with a way out
+    changed = two_stages()
+    changed[0].cfg.optim_wrapper.optimizer.lr = 0.5
+    with pytest.raises(ValueError) as error:
+        run_stages(changed, moved)
+    for part in ("'first'", "optim_wrapper.optimizer.lr (0.01 -> 0.5)", "Delete", "--work-dir"):
+        assert part in str(error.value)
+    run_stages(changed, moved, only="second")  # asked for: goes on with the old one
+
+    # a first stage that was trained anew makes the second one stale
+    shutil.rmtree(moved / "first")
+    with pytest.raises(ValueError, match="'second' .* was trained before stage 'first' was run again"):
+        run_stages(two_stages(), moved)
+
+
+def test_one_stage_needs_the_one_before(tmp_path):
+    with pytest.raises(ValueError, match="'second' starts from stage 'first', which is not complete"):
+        run_stages(two_stages(), tmp_path, only="second")
+    run_stages(two_stages(), tmp_path, only="first")
+    assert not (tmp_path / "second").exists()
+    Path(tmp_path / "first/epoch_1.pth").unlink()
+    with pytest.raises(ValueError, match="epoch_1.pth does not exist"):
+        run_stages(two_stages(), tmp_path)
+
+
+def test_resume_path_of_another_stage(tmp_path):
+    run_stages(two_stages(), tmp_path, only="first")
+    path = str(tmp_path / "first/epoch_1.pth")
+    with pytest.raises(ValueError, match="belongs to stage 'first'"):
+        run_stages(two_stages(), tmp_path, resume=path)
+    with pytest.raises(FileNotFoundError, match="--resume nowhere.pth"):
+        run_stages(two_stages(), tmp_path, resume="nowhere.pth")
+
+
+def test_best_checkpoint_and_preparation(tmp_path):
+    """A loop that saves nothing hands on the weights it got; 'best' is what save_best wrote."""
+    stages = [
+        dict(name="first", default_hooks=dict(checkpoint=dict(type="CheckpointHook", save_best="toy/acc"))),
+        dict(name="masks", init_from="best", train_cfg=dict(_delete_=True, type="StageToyPreparation")),
+        dict(name="last", init_from="last", optim_wrapper=dict(optimizer=dict(lr=0.0))),
+    ]
+    checkpoints = run_stages(stage_configs(toy_config(stages=stages)), tmp_path)
+    best = str(tmp_path / "first/best_toy_acc_epoch_1.pth")
+    assert checkpoints["masks"] == best
+    assert torch.equal(weights(checkpoints["last"])["head.weight"], weights(best)["head.weight"])
+    assert json.loads((tmp_path / "first" / MARKER).read_text())["best"] == Path(best).name
+
+    stages = [dict(name="first"), dict(name="second", init_from="best")]
+    with pytest.raises(ValueError, match="best checkpoint of stage 'first'.*Set default_hooks.checkpoint.save_best"):
+        run_stages(stage_configs(toy_config(stages=stages)), tmp_path / "other")
+
+
+def test_resume_repeats_the_uninterrupted_run(tmp_path):
+    """Plain config; needs EpochSeedHook, since data and model are random."""
+    cfg = toy_config()
+    cfg.train_cfg.max_epochs = 3
+    whole = weights(run_stages(stage_configs(cfg), tmp_path / "whole")[""])
+    part = tmp_path / "part"
+    run_stages(stage_configs(cfg), part)
+    (part / "epoch_3.pth").unlink()
+    (part / "epoch_2.pth").write_bytes((part / "epoch_2.pth").read_bytes()[:-100])  # killed while writing
+    assert latest_checkpoint(part) == str(part / "epoch_1.pth")
+    torch.rand(7)  # another random state than at the start
+    again = weights(run_stages(stage_configs(cfg), part, resume="auto")[""])
+    for name, value in whole.items():
+        assert torch.equal(value, again[name]), name
+    assert latest_checkpoint(tmp_path / "nothing") is None
