@@ -1,0 +1,116 @@
+"""Every config parses, builds (shrunk), trains one step, predicts, and builds its data pipeline and runtime."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.evaluator import Evaluator
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import HOOKS, MODELS, PARAM_SCHEDULERS, init_default_scope
+
+from mmwsol.engine.stages import stage_configs
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+LEAVES = sorted(p for p in CONFIGS.rglob("*.py") if "_base_" not in p.parts)
+WIDTH = 24
+
+
+def shrink(cfg: Config) -> Config:
+    """Make the model tiny: two blocks of width 24, no pretrained weights."""
+    cfg.model.init_cfg = None
+    backbone = cfg.model.backbone
+    backbone.arch = dict(embed_dims=WIDTH, num_layers=2, num_heads=2, feedforward_channels=2 * WIDTH)
+    cfg.model.head.in_channels = WIDTH
+    return cfg
+
+
+def make_picture(folder: Path, cfg: Config) -> dict:
+    """Write a noise image: a photo's size, or that of a data set whose images are used as they are."""
+    resized = any("Resize" in transform.type for transform in cfg.val_dataloader.dataset.pipeline)
+    height, width = (300, 420) if resized else (64, 64)
+    path = folder / "picture.png"
+    rng = np.random.default_rng(0)
+    cv2.imwrite(str(path), rng.integers(0, 256, (height, width, 3), np.uint8))
+    boxes = np.array([[3, 4, width / 2, height / 2]], np.float32)
+    return dict(img_path=str(path), img_id="picture", gt_label=1, gt_bboxes_ori=boxes, ori_size=(width, height))
+
+
+def batch(pipeline, picture) -> dict:
+    compose = Compose(pipeline)
+    return pseudo_collate([compose({**picture, "sample_idx": i}) for i in range(2)])
+
+
+def stage_params():
+    for path in LEAVES:
+        for stage in stage_configs(Config.fromfile(path)):
+            yield pytest.param(stage.cfg, id=f"{path.stem}{'-' if stage.name else ''}{stage.name}")
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=lambda path: path.stem)
+def test_parse(path):
+    cfg = Config.fromfile(path)
+    assert Config.fromstring(cfg.pretty_text, ".py").to_dict() == cfg.to_dict()
+    lines = path.read_text().splitlines()
+    assert len(lines) <= 60, "a config states differences only"
+    assert sum("../_base_/" in line for line in lines) <= 3
+
+
+def test_there_are_configs():
+    assert len(LEAVES) >= 9
+
+
+@pytest.mark.parametrize("cfg", stage_params())
+def test_train_step_and_predict(cfg, tmp_path):
+    picture = make_picture(tmp_path, cfg)
+    width, height = picture["ori_size"]
+    init_default_scope(cfg.default_scope)
+    torch.manual_seed(0)
+    model = MODELS.build(shrink(cfg).model)
+    model.init_weights()
+
+    optim = build_optim_wrapper(model, cfg.optim_wrapper)
+    data = model.data_preprocessor(batch(cfg.train_dataloader.dataset.pipeline, picture), training=True)
+    model.train()
+    losses = model(**data, mode="loss")
+    loss, _ = model.parse_losses(losses)
+    loss.backward()
+    without = [n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    assert torch.isfinite(loss) and not without, without
+    optim.step()
+
+    model.eval()
+    pipelines = [cfg.val_dataloader.dataset.pipeline, cfg.test_dataloader.dataset.pipeline]
+    if "tta_pipeline" in cfg:
+        pipelines.append(cfg.tta_pipeline)
+    for pipeline in pipelines:
+        data = model.data_preprocessor(batch(pipeline, picture))
+        with torch.no_grad():
+            samples = model(**data, mode="predict")
+        for sample in samples:
+            assert sample.ori_shape == (height, width)
+            assert sample.pred_score.shape == (cfg.model.head.num_classes,)
+            assert torch.isfinite(sample.pred_maps.maps).all()
+            boxes = sample.pred_instances.bboxes
+            assert len(boxes) == len(sample.pred_maps.maps) > 0
+            assert (boxes >= 0).all() and (boxes <= torch.tensor([width, height] * 2)).all()
+
+
+@pytest.mark.parametrize("cfg", stage_params())
+def test_runtime(cfg):
+    init_default_scope(cfg.default_scope)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedulers = cfg.param_scheduler if isinstance(cfg.param_scheduler, list) else [cfg.param_scheduler]
+    for scheduler in schedulers:
+        scheduler = {k: v for k, v in scheduler.items() if k != "convert_to_iter_based"}
+        PARAM_SCHEDULERS.build(dict(scheduler, optimizer=optimizer))
+    for hook in [*cfg.default_hooks.values(), *cfg.get("custom_hooks", [])]:
+        HOOKS.build(hook)
+    for name in ("val_evaluator", "test_evaluator"):
+        keys = [metric.prefix for metric in Evaluator(cfg[name]).metrics]
+        assert "cls" in keys and "loc" in keys
+    assert cfg.train_dataloader.dataset.type.startswith("mmwsol.")
+    assert cfg.randomness.seed is not None

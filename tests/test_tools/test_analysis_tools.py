@@ -1,0 +1,274 @@
+"""Tools that evaluate stored maps and analyse results."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_dir import DATA_DIR, requires_data
+from map_case import FRAME, IDS, make_set
+
+TOOLS = Path("analysis_tools")
+
+
+@pytest.fixture
+def case(tmp_path):
+    make_set(tmp_path, images=True)
+    return tmp_path
+
+
+def evaluate(tool, case, out, *arguments):
+    """Run eval_maps.py and return what it wrote."""
+    protocols = () if "--protocol" in arguments else ("--protocol", "wsol_v1", "wsol_v2", "tscam", "--threshold", 0.5)
+    tool(
+        TOOLS / "eval_maps.py", case / "maps", case / "meta", "--frame", FRAME, "--scores", case / "scores.npz",
+        "--image-root", case / "images", "--out", out, *protocols, *arguments,
+    )  # fmt: skip
+    return json.loads(Path(out).read_text())
+
+
+# ---- eval_maps ------------------------------------------------------------------------------------
+
+# Image, the box of TS-CAM's rule at .10 (CUB) and .12 (ILSVRC) in the 224 frame, IoU (evaluation.md, c.4).
+TRT = """
+Bewick_Wren_0121_184765 13 59 124 147 .8720
+Black_And_White_Warbler_0085_160110 0 25 187 224 .7358
+Black_And_White_Warbler_0128_160803 25 48 210 211 .8149
+Black_Footed_Albatross_0002_55 14 59 192 212 .7082
+Mourning_Warbler_0025_166608 67 58 168 162 .7731
+Pied_Kingfisher_0054_72296 25 25 152 168 .7739
+ILSVRC2012_val_00001728 111 27 180 205 .7025
+ILSVRC2012_val_00002052 26 23 173 162 .7195
+ILSVRC2012_val_00002060 11 109 195 180 .7973
+ILSVRC2012_val_00002480 32 48 176 181 .8373
+ILSVRC2012_val_00002928 54 70 194 164 .7246
+ILSVRC2012_val_00012418 13 75 194 193 .9140
+ILSVRC2012_val_00012557 30 44 148 162 .9288
+ILSVRC2012_val_00013901 76 33 162 196 .6625
+ILSVRC2012_val_00015186 15 14 185 191 .7706
+ILSVRC2012_val_00017942 0 14 197 224 .8763
+ILSVRC2012_val_00018280 69 55 160 178 .8162
+ILSVRC2012_val_00022757 35 44 194 174 .9205
+ILSVRC2012_val_00023995 61 11 179 196 .8936
+ILSVRC2012_val_00026248 0 27 196 224 .9798
+ILSVRC2012_val_00026511 50 35 190 189 .7196
+ILSVRC2012_val_00030583 12 20 210 207 .9291
+ILSVRC2012_val_00049803 26 48 147 180 .7442
+"""
+
+
+def trt_metadata(dataset: str, folder: Path) -> None:
+    """Write wsolevaluation's files for the pictures of one data set.
+
+    The list has integers of the 224 frame. TS-CAM's rule computes x / 224 * 224, which can fall below x: boxes are
+    written for an image a hundred times larger, half a frame pixel up.
+    """
+    folder.mkdir()
+    lines: dict[str, list[str]] = {name: [] for name in ("image_ids", "class_labels", "image_sizes", "localization")}
+    with open(DATA_DIR / "wsol-photos" / "boxes.csv") as file:
+        for row in csv.DictReader(file):
+            if row["dataset"] != dataset:
+                continue
+            box = [100 * int(row[name]) + 50 for name in ("x0", "y0", "x1", "y1")]
+            lines["image_ids"].append(row["image"])
+            lines["class_labels"].append(f"{row['image']},{row['label']}")
+            lines["image_sizes"].append(f"{row['image']},22400,22400")
+            lines["localization"].append(",".join([row["image"], *map(str, box)]))
+    for name, content in lines.items():
+        (folder / f"{name}.txt").write_text("\n".join(content))
+
+
+@requires_data("wsol-photos")
+@pytest.mark.parametrize(
+    "dataset, threshold, values, at",
+    [
+        ("CUB", 0.10, (100, 100, 100), (0.040, 0.048, 0.099)),
+        ("ILSVRC", 0.12, (100, 100, 94.11764705882354), (0.020, 0.067, 0.071)),
+    ],
+)
+def test_maps_of_trt(tool, tmp_path, dataset, threshold, values, at):
+    trt_metadata(dataset, tmp_path / "meta")
+    tool(
+        TOOLS / "eval_maps.py", DATA_DIR / "wsol-photos" / "trt_maps", tmp_path / "meta", "--ignore-extra-maps",
+        "--protocol", "wsol_v1", "wsol_v2", "tscam", "--threshold", threshold, "--out", "out.json",
+    )  # fmt: skip
+    results = json.loads(Path("out.json").read_text())
+    for bar, value, best in zip((30, 50, 70), values, at, strict=True):
+        for key in ("wsol_v1/max_box_acc", "wsol_v2/max_box_acc_v2"):
+            assert results["metrics"][f"{key}@{bar}"] == pytest.approx(value, abs=1e-9)
+        assert results["metrics"][f"wsol_v2/max_box_acc_v2_threshold@{bar}"] == pytest.approx(best)
+    assert results["metrics"]["tscam/gt_known"] == 100
+    expected = {name: numbers for name, *numbers in map(str.split, TRT.split("\n")[1:-1])}
+    assert len(results["predictions"]) == {"CUB": 6, "ILSVRC": 17}[dataset]
+    for record in results["predictions"]:
+        *box, iou = map(float, expected[Path(record["img_id"]).stem])
+        found = record["evaluated"]["tscam"]
+        assert found["bbox"] == pytest.approx([100 * value for value in box]), record["img_id"]
+        assert found["iou"] == pytest.approx(iou, abs=5.1e-5), record["img_id"]
+
+
+def test_eval_maps_writes_what_test_py_writes(tool, case, capsys):
+    results = evaluate(tool, case, "out.json")
+    assert {"metrics", "protocol", "predictions", "curves"} <= results.keys()
+    fields = {"img_id", "img_path", "ori_shape", "gt_label", "gt_bboxes", "pred_label", "pred_score"}
+    for record, img_id in zip(results["predictions"], IDS, strict=True):
+        assert fields <= record.keys() and record["img_id"] == img_id and Path(record["img_path"]).is_file()
+    assert results["predictions"][4]["gt_bboxes"] == [[14, 8, 30, 22], [1, 1, 9, 9]]
+    shown = capsys.readouterr().out
+    printed = dict(line.split() for line in shown.splitlines() if line.startswith(("wsol", "tscam")))
+    assert printed == {key: f"{value:.4f}" for key, value in results["metrics"].items()}
+    alone = evaluate(tool, case, "alone.json", "--protocol", "wsol_v2", "--iou-thrs", 0.5)
+    assert alone["metrics"]["loc/max_box_acc_v2"] == results["metrics"]["wsol_v2/max_box_acc_v2@50"]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--protocol", "tscam"], "ValueError: protocol 'tscam' needs threshold"),
+        (["--frame", 224, "--protocol", "cdtr", "tscam", "--threshold", 0.1], "cannot share maps"),
+        (["--scores", "none.npz"], "FileNotFoundError: scores 'none.npz'"),
+        (["--frame", 4], "must cover the evaluation frame of 4x4"),
+    ],
+)
+def test_eval_maps_errors(tool, case, arguments, message):
+    with pytest.raises(SystemExit, match=message):
+        evaluate(tool, case, "out.json", *arguments)
+
+
+# ---- analysis of results --------------------------------------------------------------------------
+
+
+def test_error_analysis(tool, case, capsys):
+    results = evaluate(tool, case, "out.json", "--protocol", "tscam", "--threshold", 0.5)
+    tool(TOOLS / "error_analysis.py", "out.json", "--out", "table.csv", "--show-dir", "shown", "--number", 1)
+    assert "Note:" not in capsys.readouterr().out
+    rows = {row["class"]: row for row in csv.DictReader(Path("table.csv").read_text().splitlines())}
+    assert list(rows)[0] == "all" and rows.keys() == {"all", "0", "1", "2"} and rows["1"]["images"] == "2"
+    for kind in ("part", "more", "multi_instance", "wrong", "cls"):
+        assert float(rows["all"][kind]) == pytest.approx(results["metrics"][f"loc_error/{kind}"]), kind
+    assert float(rows["all"]["cls"]) == pytest.approx(100 / 6) and float(rows["2"]["cls"]) == 50
+    kinds = {record["evaluated"]["tscam"]["error"] for record in results["predictions"]} - {"right"}
+    assert sorted(file.name.rsplit("_0", 1)[0] for file in Path("shown").iterdir()) == sorted(kinds)
+    results["metrics"]["loc_error/cls"] += 1
+    Path("out.json").write_text(json.dumps(results))
+    tool(TOOLS / "error_analysis.py", "out.json")
+    assert "Note: the file's loc_error/cls" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"protocol 'wsol'; they have those of \['tscam'\]"):
+        tool(TOOLS / "error_analysis.py", "out.json", "--protocol", "wsol")
+
+
+def test_error_analysis_refuses_all_contours(tool, case):
+    evaluate(tool, case, "out.json", "--protocol", "wsol_v2")
+    with pytest.raises(SystemExit, match="choose one with a single box"):
+        tool(TOOLS / "error_analysis.py", "out.json")
+
+
+def test_compare_results(tool, case, capsys):
+    a = evaluate(tool, case, "a.json", "--protocol", "tscam", "--threshold", 0.5)
+    for img_id, shift in ((IDS[0], 4), (IDS[1], 0)):  # a worse map, and a perfect one
+        file = case / "maps" / Path(img_id).with_suffix(".npy")
+        np.save(file, np.roll(np.load(file), shift, axis=1) * (np.load(file) > 0.6 if shift == 0 else 1))
+    b = evaluate(tool, case, "b.json", "--protocol", "tscam", "--threshold", 0.45)
+    capsys.readouterr()
+    tool(TOOLS / "compare_results.py", "a.json", "b.json", "--out", "c.csv", "--show-dir", "shown", "--number", 2)
+    shown = capsys.readouterr().out
+    rows = list(csv.DictReader(Path("c.csv").read_text().splitlines()))
+    for row, first, second in zip(rows, a["predictions"], b["predictions"], strict=True):
+        iou = [record["evaluated"]["tscam"]["iou"] for record in (first, second)]
+        assert row["img_id"] == first["img_id"]
+        assert [float(row["iou_a"]), float(row["iou_b"])] == iou
+        assert float(row["iou_change"]) == iou[1] - iou[0]
+        assert [row["hit_a"], row["hit_b"]] == [str(int(value >= 0.5)) for value in iou]
+    gained = sum(row["hit_a"] < row["hit_b"] for row in rows)
+    lost = sum(row["hit_a"] > row["hit_b"] for row in rows)
+    assert lost >= 1 and f"hits gained {gained}, lost {lost}" in shown
+    difference = b["metrics"]["loc/gt_known"] - a["metrics"]["loc/gt_known"]
+    assert f"{difference:+.4f}" in next(line for line in shown.splitlines() if line.startswith("hits, percent"))
+    assert "hit lost" in shown and any(Path("shown").glob("losses_000_*.jpg"))
+
+
+def test_compare_results_refuses_other_protocols_and_images(tool, case):
+    whole = evaluate(tool, case, "a.json", "--protocol", "tscam", "--threshold", 0.5)
+
+    def compare_with(change):
+        other = json.loads(json.dumps(whole))
+        change(other)
+        Path("b.json").write_text(json.dumps(other))
+        tool(TOOLS / "compare_results.py", "a.json", "b.json")
+
+    compare_with(lambda other: other["protocol"]["tscam"].update(threshold=[0.2], prefix="x"))
+    with pytest.raises(SystemExit, match="protocol 'tscam' differs in frame_rule: tscam in 'a.json', wsol in"):
+        compare_with(lambda other: other["protocol"]["tscam"].update(frame_rule="wsol"))
+    with pytest.raises(SystemExit, match=f"1 only in A, 0 only in B, e.g. '{IDS[-1]}' only in A"):
+        compare_with(lambda other: other["predictions"].pop())
+    with pytest.raises(SystemExit, match=f"image '{IDS[0]}' has other ground truth"):
+        compare_with(lambda other: other["predictions"][0].update(gt_bboxes=[[0, 0, 1, 1]]))
+    with pytest.raises(SystemExit, match="no per-image boxes of protocol 'tscam'; they have those of \\['wsol_v1'"):
+        evaluate(tool, case, "v1.json", "--protocol", "wsol_v1")
+        tool(TOOLS / "compare_results.py", "a.json", "v1.json")
+
+
+def test_threshold_curve(tool, case):
+    results = evaluate(tool, case, "out.json")
+    tool(TOOLS / "threshold_curve.py", "out.json", "--out", "curves/first")
+    assert Path("curves/first.png").stat().st_size > 10_000
+    with np.load("curves/first.npz") as arrays:
+        assert arrays["out/wsol_v1/single"].shape == (3, 1000)
+        best = arrays["out/wsol_v2/multi"].max(axis=1)
+        assert best.mean() == pytest.approx(results["metrics"]["wsol_v2/max_box_acc_v2"])
+        at = arrays["out/tscam/threshold"].tolist().index(0.5)
+        for key in ("gt_known", "top1"):
+            assert arrays[f"out/tscam/{key}"][at] == pytest.approx(results["metrics"][f"tscam/{key}"])
+    # The npz again, and the maps themselves, give the same curves.
+    tool(
+        TOOLS / "threshold_curve.py", "curves/first.npz", "out.json", "--names", "x", "y", "--protocol", "tscam",
+        "--out", "second",
+    )  # fmt: skip
+    tool(
+        TOOLS / "threshold_curve.py", case / "maps", "--meta", case / "meta", "--frame", FRAME, "--scores",
+        case / "scores.npz", "--protocol", "tscam", "--out", "third",
+    )  # fmt: skip
+    with np.load("second.npz") as second, np.load("third.npz") as third:
+        assert {key.split("/")[0] for key in second.files} == {"x", "y"}
+        for name in ("threshold", "gt_known", "top1", "top5"):
+            np.testing.assert_array_equal(second[f"x/tscam/{name}"], second[f"y/tscam/{name}"])
+            np.testing.assert_allclose(second[f"x/tscam/{name}"], third[f"maps/tscam/{name}"])
+
+
+def test_threshold_curve_of_test_py(tool, case):
+    """Its npz has no input in the keys, and arrays that are no accuracies."""
+    grid = np.arange(0, 1, 0.1)
+    np.savez("run.npz", **{
+        "LocAccuracy/threshold": grid, "LocAccuracy/gt_known": 90 * grid, "LocAccuracy/iou_count": np.arange(10),
+        "PxAP/threshold": grid, "PxAP/precision": grid,
+    })  # fmt: skip
+    tool(TOOLS / "threshold_curve.py", "run.npz", "--out", "curve")
+    with np.load("curve.npz") as arrays:
+        assert set(arrays.files) == {f"run/LocAccuracy/{name}" for name in ("threshold", "gt_known", "iou_count")}
+
+
+def test_threshold_curve_errors(tool, case):
+    results = evaluate(tool, case, "out.json", "--protocol", "wsol_v1")
+    with pytest.raises(SystemExit, match="no curves of protocol 'tscam'; there are those of"):
+        tool(TOOLS / "threshold_curve.py", "out.json", "--protocol", "tscam")
+    with pytest.raises(SystemExit, match="two inputs are called 'out'"):
+        tool(TOOLS / "threshold_curve.py", "out.json", "out.json")
+    Path("none.json").write_text(json.dumps(results | {"curves": {}}))
+    with pytest.raises(SystemExit, match="holds no curves"):
+        tool(TOOLS / "threshold_curve.py", "none.json")
+    with pytest.raises(SystemExit, match="for maps, give --meta"):
+        tool(TOOLS / "threshold_curve.py", case / "maps")
+
+
+# ---- benchmarks -----------------------------------------------------------------------------------
+
+
+def test_benchmarks_run(tool, case, capsys):
+    tool(TOOLS / "benchmark_box_sweep.py", case / "maps", "--real-maps", 1, "--noise-maps", 1, "--white-maps", 0)
+    shown = capsys.readouterr().out
+    assert all(kind in shown for kind in ("real (1)", "14x14 noise (1)", "single", "multi"))
+    tool(TOOLS / "benchmark_evaluation.py", "--number", 5, "--batch-size", 2)
+    assert "5 maps, 1000 thresholds" in capsys.readouterr().out

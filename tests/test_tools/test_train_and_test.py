@@ -1,0 +1,190 @@
+"""The life of a model through the tools: train, die, resume, test, on one process and on two."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmwsol.compat import load_checkpoint_file
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAIN = ROOT / "tools" / "train.py"
+
+
+def weights(path):
+    return load_checkpoint_file(str(path))["state_dict"]
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_config, shell, tmp_path_factory):
+    """Train both stages without a break."""
+    folder = tmp_path_factory.mktemp("whole")
+    shell(sys.executable, TRAIN, tiny_config, "--work-dir", "run", cwd=folder)
+    return folder / "run"
+
+
+def logged(stage_dir):
+    """Return the metrics of the last validation in the log."""
+    [log] = stage_dir.glob("*/vis_data/scalars.json")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    return {k: v for k, v in lines[-1].items() if k.split("/")[0] in ("cls", "loc")}
+
+
+def test_killed_run_resumes_bit_for_bit(trained, tiny_config, shell, tmp_path):
+    command = [sys.executable, TRAIN, tiny_config, "--work-dir", "run"]
+    # stage 'cam' has 3 iterations per epoch: iteration 4 is in the middle of its second epoch
+    killed = shell(*command, cwd=tmp_path, check=False, STOP_AT="cam/4")
+    assert killed.returncode == -9
+    run = tmp_path / "run"
+    assert (run / "warm/stage_complete.json").is_file()
+    assert not (run / "cam/stage_complete.json").exists()
+    assert (run / "cam/epoch_1.pth").is_file()
+    assert not (run / "cam/epoch_2.pth").exists()
+
+    warm = (run / "warm/epoch_1.pth").stat().st_mtime_ns
+    resumed = shell(*command, "--resume", cwd=tmp_path)
+    assert "Stage 'warm' is complete" in resumed.stdout
+    assert "resumed epoch: 1, iter: 3" in resumed.stdout
+    assert (run / "warm/epoch_1.pth").stat().st_mtime_ns == warm
+    whole, again = weights(trained / "cam/epoch_3.pth"), weights(run / "cam/epoch_3.pth")
+    assert whole.keys() == again.keys()
+    for name, value in whole.items():
+        assert torch.equal(value, again[name]), name
+    start = weights(trained / "warm/epoch_1.pth")
+    assert any(not torch.equal(value, start[name]) for name, value in whole.items())
+
+
+def test_one_process_equals_two(trained, tiny_config, shell, tool, tmp_path, monkeypatch):
+    """Seven images on two ranks: the sampler repeats one. The metrics also equal those of the training."""
+    checkpoint = trained / "cam/epoch_3.pth"
+    tool(
+        "test.py", tiny_config, checkpoint, "--out", "one.json",
+        "--show-dir", "shown", "--show-number", 3, "--cfg-options", "log_level=WARNING",
+    )  # fmt: skip
+    one = json.loads((tmp_path / "one.json").read_text())
+    logs = logged(trained / "cam")
+    assert {"cls/top1", "loc/top1", "loc/gt_known", "loc/max_box_acc"} <= one["metrics"].keys()
+    for key, value in logs.items():
+        assert one["metrics"][key] == pytest.approx(value), key
+    assert one["protocol"]["LocAccuracy"]["frame_rule"]
+    assert [p["img_id"] for p in one["predictions"]] == [f"val/{i:05d}.png" for i in range(7)]
+    for record in one["predictions"]:
+        assert len(record["bboxes"]) == len(record["bbox_labels"]) in (5, 6)
+        assert record["pred_score"]["labels"][0] == record["pred_label"]
+        for x0, y0, x1, y1 in record["bboxes"]:
+            assert 0 <= x0 <= x1 <= 32 and 0 <= y0 <= y1 <= 32
+    assert len(list((tmp_path / "shown").glob("*.jpg"))) == 3
+
+    script = ROOT / "tools" / "dist_test.sh"
+    shell("bash", script, tiny_config, checkpoint, 2, "--out", "two.json", "--show-dir", "two", cwd=tmp_path)
+    two = json.loads((tmp_path / "two.json").read_text())
+    assert two["metrics"] == pytest.approx(one["metrics"])
+    assert two["protocol"] == one["protocol"]
+    assert len(two["predictions"]) == 7
+    for a, b in zip(one["predictions"], two["predictions"], strict=True):
+        assert a["img_id"] == b["img_id"]
+        assert a["bboxes"] == b["bboxes"]
+        assert a["pred_score"]["scores"] == pytest.approx(b["pred_score"]["scores"], abs=1e-5)
+    assert len(list((tmp_path / "two").glob("*.jpg"))) == 7
+
+
+def test_two_processes_train_both_stages(tiny_config, shell, tmp_path):
+    """Several Runners share one process group of gloo; ranks end with the same weights."""
+    script = ROOT / "tools" / "dist_train.sh"
+    options = ["--cfg-options", "stages.1.train_cfg.max_epochs=1", "--no-validate"]
+    done = shell("bash", script, tiny_config, 2, "--work-dir", "run", *options, cwd=tmp_path)
+    assert "CPUDistributedDataParallel" not in done.stderr
+    for stage in ("warm", "cam"):
+        marker = json.loads((tmp_path / "run" / stage / "stage_complete.json").read_text())
+        assert marker["last"] == "epoch_1.pth"
+    assert "Epoch(train) [1][2/2]" in done.stdout + done.stderr  # 12 images, 2 ranks x 4
+    config = (tmp_path / "run/cam/tiny_shapes.py").read_text()
+    assert "gloo" in config and "mmwsol.CPUDistributedDataParallel" in config
+
+
+def test_dry_run(tiny_config, tool, tmp_path, capsys):
+    tool("train.py", tiny_config, "--dry-run", "--auto-scale-lr", "--cfg-options",
+         "auto_scale_lr.base_batch_size=8", "log_level=WARNING")  # fmt: skip
+    text = capsys.readouterr().out
+    for part in (
+        "Dry run of stage 'warm' passed:",
+        "Dry run of stage 'cam' passed:",
+        "model: ImageLocalizer",
+        "train: 12 images, 3 iterations per epoch",
+        "one training iteration: loss",
+        "one validation iteration: cls/top1",
+        "test: 7 images, Accuracy, LocAccuracy, MaxBoxAcc",
+        "EpochSeedHook",
+    ):
+        assert part in text
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="has 10 classes, but ConvCAMHead has num_classes=200"):
+        tool("train.py", tiny_config, "--dry-run", "--cfg-options", "model.head.num_classes=200")
+
+
+def test_tta(tiny_config, trained, tool, tmp_path):
+    pipeline = (
+        "tta_pipeline=[dict(type='mmwsol.LoadImage'),dict(type='mmwsol.Resize',scale=(48,48)),"
+        "dict(type='mmwsol.PackLocInputs')]"
+    )
+    checkpoint = trained / "cam/epoch_3.pth"
+    config = tmp_path / "tta.py"
+    config.write_text(f"_base_ = {str(tiny_config)!r}\n{pipeline}\n")
+    scores = []
+    for flags in ([], ["--tta"]):
+        tool("test.py", config, checkpoint, "--out", "results.pkl", *flags)
+        results = pickle.loads((tmp_path / "results.pkl").read_bytes())
+        scores.append([p["pred_score"]["scores"] for p in results["predictions"]])
+    assert scores[0] != scores[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["CONFIG", "--stage", "cma"], ["no such stage", "warm, cam"]),
+        (["CONFIG", "--amp"], ["--amp needs a GPU"]),
+        (["CONFIG", "--auto-scale-lr"], ["base_batch_size"]),
+        (["ts-cam_deit-z_cub"], ["ts-cam_deit-z_cub", "nearest", "ts-cam_deit-b_cub"]),
+        (["no/such/config.py"], ["no/such/config.py"]),
+    ],
+)
+def test_train_errors(tiny_config, tool, arguments, parts):
+    if "--amp" in arguments and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    arguments = [tiny_config if a == "CONFIG" else a for a in arguments]
+    with pytest.raises(SystemExit) as stopped:
+        tool("train.py", *arguments)
+    for part in parts:
+        assert part in str(stopped.value.code)
+
+
+def test_test_errors(tiny_config, tool, tmp_path):
+    def error(*arguments):
+        with pytest.raises(SystemExit) as stopped:
+            tool("test.py", tiny_config, *arguments)
+        return str(stopped.value.code)
+
+    assert "checkpoint 'gone.pth' does not exist" in error("gone.pth")
+    (tmp_path / "empty.pth").touch()
+    assert "no tta_pipeline" in error("empty.pth", "--tta")
+    assert "must end in .json or .pkl, got 'a.txt'" in error("empty.pth", "--out", "a.txt")
+    assert "no test_cfg" in error("empty.pth", "--cfg-options", "test_cfg=None")
+
+
+def test_print_config_and_browse(tiny_config, tool, tmp_path, capsys):
+    tool("misc/print_config.py", tiny_config, "--stage", "cam", "--cfg-options", "randomness.seed=7")
+    text = capsys.readouterr().out
+    assert "max_epochs=3" in text and "seed=7" in text and "stages" not in text
+    for mode in ("original", "transformed"):
+        tool(
+            "visualization/browse_dataset.py", tiny_config, "--split", "val", "--number", 4,
+            "--mode", mode, "--output-dir", mode,
+        )  # fmt: skip
+        names = sorted(p.name for p in (tmp_path / mode).iterdir())
+        assert len(names) == 4 and names[0] == "000000_val_00000.jpg"
+    assert "4 of 7 images are drawn in transformed" in capsys.readouterr().out

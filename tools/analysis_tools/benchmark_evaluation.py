@@ -1,0 +1,108 @@
+"""Time the evaluation of an ILSVRC-sized set: MaxBoxAcc and MaxBoxAccV2 over 1000 thresholds and three IoU bars.
+
+Maps are smooth 14x14 ones as a vision transformer makes them, repeated with new random ground truth: every one is
+resized, normalised and swept in full. Reports minutes, and the memory that comes on top of the maps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+DISTINCT = 28  # maps
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--number", type=int, default=50_000, metavar="N", help="images; default 50000")
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images a batch; default 64")
+    parser.add_argument("--num-threads", type=int, metavar="N", help="threads of the metric; default: its own")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    if args.number < 1 or args.batch_size < 1:
+        parser.error("--number and --batch-size must be 1 or more")
+    return args
+
+
+def smooth_map(random: np.random.RandomState, side: int = 14) -> np.ndarray:
+    """Return a float32 map (side, side): some blobs on weak noise."""
+    axis = np.arange(side)
+    scoremap = 0.15 * random.rand(side, side)
+    for _ in range(random.randint(1, 4)):
+        (x, y), spread = random.uniform(2, side - 3, 2), random.uniform(1, 3.5)
+        blob = np.exp(-((axis[:, None] - y) ** 2 + (axis[None] - x) ** 2) / (2 * spread**2))
+        scoremap += random.uniform(0.4, 1) * blob
+    return scoremap.astype(np.float32)
+
+
+def make_sample(index: int, maps: np.ndarray, random: np.random.RandomState) -> dict[str, Any]:
+    """Return a data sample of a 500x375 picture with 1 to 4 boxes, mostly one (ILSVRC val: 1.6 on average)."""
+    count = min(1 + random.geometric(0.65) - 1, 4) or 1
+    start = random.uniform(0, 0.6, (count, 2)) * (500, 375)
+    end = start + random.uniform(0.15, 0.4, (count, 2)) * (500, 375)
+    return {
+        "img_id": f"{index:08d}",
+        "ori_shape": (375, 500),
+        "img_shape": (224, 224),
+        "gt_label": 0,
+        "gt_bboxes_ori": np.concatenate([start, end], axis=1).astype(int).astype(np.float32),
+        "pred_maps": {"maps": maps[index % len(maps)][None], "labels": np.array([-1])},
+    }
+
+
+def resident() -> float:
+    """Return the resident memory in MiB now; its peak where the system does not tell."""
+    if os.path.exists("/proc/self/statm"):
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return peak()
+
+
+def peak() -> float:
+    """Return the largest resident memory of this process so far in MiB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def main() -> None:
+    args = parse_args()
+    from mmengine.utils import track_iter_progress
+
+    from mmwsol.evaluation import MaxBoxAcc
+    from mmwsol.evaluation.functional.contours import compiled_sweep
+
+    options = {} if args.num_threads is None else {"num_threads": args.num_threads}
+    metric = MaxBoxAcc(iou_thrs=(0.3, 0.5, 0.7), **options)
+    random = np.random.RandomState(args.seed)
+    maps = np.stack([smooth_map(random) for _ in range(DISTINCT)])
+    warm_up = MaxBoxAcc(**options)  # compile, or load what is compiled
+    warm_up.process(None, [make_sample(0, maps, random)])
+    warm_up.evaluate(1)
+
+    before, start, cpu = resident(), time.perf_counter(), time.process_time()
+    batches = range(0, args.number, args.batch_size)
+    for first in track_iter_progress(batches, file=sys.stderr) if args.number > 500 else batches:
+        indices = range(first, min(first + args.batch_size, args.number))
+        metric.process(None, [make_sample(index, maps, random) for index in indices])
+    values = metric.evaluate(args.number)
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    after = peak()
+
+    sweep = "opencv" if compiled_sweep() is None else "numba"
+    print(
+        f"\n{args.number} maps, {len(metric.thresholds)} thresholds, IoU {metric.v2_thrs}, single and multi ({sweep})"
+    )
+    print(f"time: {seconds / 60:.2f} min ({1000 * seconds / args.number:.2f} ms a map), CPU {cpu / 60:.2f} min", end="")
+    print(f" on {os.cpu_count()} cores (load {os.getloadavg()[0]:.1f})")
+    print(f"memory: {before:.0f} MiB before, peak {after:.0f} MiB: at most {max(after - before, 0):.0f} MiB more")
+    print(f"loc/max_box_acc {values['loc/max_box_acc']:.3f}, loc/max_box_acc_v2 {values['loc/max_box_acc_v2']:.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""Plot accuracy against the threshold: BoxAcc per IoU bar, GT-known and Top-k Loc, of one or several results.
+
+Each input is a results file of `eval_maps.py --out` or `tools/test.py --out`, an npz of curves that these or this tool
+wrote, or a folder or npz of maps (then give `--meta`). One panel a protocol, one colour an input. Writes OUT.png and
+OUT.npz, arrays 'INPUT/PROTOCOL/NAME'.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Curves = dict[str, dict[str, dict[str, Any]]]  # input -> protocol -> name -> array
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("inputs", nargs="+", help="results files (.json, .pkl), curves (.npz), or maps")
+    parser.add_argument("--names", nargs="+", metavar="NAME", help="names of the inputs; default: from the files")
+    parser.add_argument("--protocol", nargs="+", metavar="NAME", help="protocols to plot; default: all that are there")
+    parser.add_argument("--out", default="threshold_curve", help="path of the picture and arrays, without extension")
+    parser.add_argument("--meta", help="ground truth of maps, see eval_maps.py")
+    parser.add_argument("--split", default="", help="split of --meta")
+    parser.add_argument("--scores", metavar="FILE", help="class scores of the maps, for Top-k")
+    parser.add_argument("--frame", nargs="+", type=int, default=[224], metavar="SIDE", help="evaluation frame of maps")
+    parser.add_argument("--ignore-extra-maps", action="store_true", help="maps may belong to no image of the list")
+    return parser.parse_args()
+
+
+def read_curves(path: str, args: argparse.Namespace) -> Curves:
+    """Return the curves of one path; an npz of this tool can hold several inputs."""
+    name = Path(path).stem
+    if args.meta:
+        return {name: evaluate(path, args)}
+    if path.endswith((".json", ".pkl")):
+        from mmwsol.evaluation.results_file import load_results
+
+        curves = load_results(path).get("curves")
+        if not curves:
+            raise ValueError(f"'{path}' holds no curves: evaluate again, with eval_maps.py or tools/test.py --out")
+        return {name: curves}
+    if not (path.endswith(".npz") and Path(path).is_file()):
+        raise ValueError(f"'{path}' is neither a .json or .pkl nor an npz file of curves: for maps, give --meta")
+    found: Curves = {}
+    with np.load(path, allow_pickle=False) as file:
+        for key in file.files:
+            source, _, rest = key.rpartition("/")[0].rpartition("/")  # tools/test.py writes no INPUT
+            if not rest:
+                raise ValueError(f"'{path}' is no npz of curves (key '{key}'): for maps, give --meta")
+            found.setdefault(source or name, {}).setdefault(rest, {})[key.rpartition("/")[2]] = file[key]
+    return found
+
+
+def evaluate(path: str, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Return the curves of maps."""
+    from mmengine.utils import track_iter_progress
+
+    from mmwsol.evaluation.map_evaluation import evaluate_files
+    from mmwsol.evaluation.protocols import THRESHOLDS
+
+    protocols = args.protocol or ("wsol_v1", "wsol_v2")
+    return evaluate_files(
+        path,
+        args.meta,
+        protocols,
+        "best" if set(protocols) & set(THRESHOLDS) else None,
+        frame=(args.frame[0], args.frame[-1]),
+        scores=args.scores,
+        ignore_extra_maps=args.ignore_extra_maps,
+        progress=lambda batches: track_iter_progress(batches, file=sys.stderr) if len(batches) > 5 else batches,
+        split=args.split,
+    )["curves"]
+
+
+def lines(curve: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Return the accuracies (T,) of a curve by their label; other arrays of a metric are left out."""
+    found = {}
+    for name, values in curve.items():
+        if name == "gt_known" or name.startswith("top"):
+            found[name.replace("gt_known", "GT-known").replace("top", "Top-")] = np.asarray(values)
+        elif name in ("single", "multi"):
+            for bar, row in zip(curve["iou_thr"], values, strict=True):
+                found[f"BoxAcc@{bar:g}, {'largest' if name == 'single' else 'all contours'}"] = np.asarray(row)
+    return found
+
+
+def plot(curves: Curves, protocols: list[str], file: Path) -> None:
+    """Draw one panel a protocol; inputs differ in colour, accuracies in line style."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    styles = ["-", "--", ":", "-.", (0, (1, 4)), (0, (6, 1, 1, 1)), (0, (8, 4))]
+    figure, axes = plt.subplots(1, len(protocols), figsize=(6.5 * len(protocols), 5), squeeze=False)
+    for axis, protocol in zip(axes[0], protocols, strict=True):
+        for number, (source, by_protocol) in enumerate(curves.items()):
+            curve = by_protocol.get(protocol)
+            for line, (label, values) in enumerate(lines(curve).items() if curve else ()):
+                thresholds, best = np.asarray(curve["threshold"]), int(values.argmax())
+                text = f"{label}: {values[best]:.2f} at {thresholds[best]:g}"
+                axis.plot(
+                    thresholds,
+                    values,
+                    marker="o" if len(values) == 1 else None,
+                    color=f"C{number}",
+                    linestyle=styles[line % len(styles)],
+                    label=f"{source}, {text}" if len(curves) > 1 else text,
+                )
+        axis.set(title=protocol, xlabel="threshold", ylabel="accuracy in percent", xlim=(0, 1), ylim=(0, 101))
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(file, dpi=150)
+    plt.close(figure)
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        curves: Curves = {}
+        for path in args.inputs:
+            for name, found in read_curves(path, args).items():
+                if name in curves and not args.names:
+                    raise ValueError(f"two inputs are called '{name}': tell them apart with --names")
+                curves[f"{name}#{len(curves)}" if args.names else name] = found
+        if args.names:
+            if len(args.names) != len(curves) or len(set(args.names)) < len(curves):
+                raise ValueError(f"--names needs {len(curves)} different names, got {args.names}")
+            curves = dict(zip(args.names, curves.values(), strict=True))
+        there = list(dict.fromkeys(name for found in curves.values() for name in found if lines(found[name])))
+        unknown = [protocol for protocol in args.protocol or () if protocol not in there]
+        if unknown:
+            raise ValueError(f"no curves of protocol {unknown[0]!r}; there are those of {there}")
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    protocols = args.protocol or there
+    out = Path(args.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    png, npz = (out.with_name(out.name + suffix) for suffix in (".png", ".npz"))
+    plot(curves, protocols, png)
+    arrays = {
+        f"{source.replace('/', '_')}/{protocol}/{name}": np.asarray(values)
+        for source, found in curves.items()
+        for protocol, curve in found.items()
+        if protocol in protocols
+        for name, values in curve.items()
+    }
+    np.savez_compressed(npz, **arrays)
+    print(f"{len(protocols)} protocol(s) of {len(curves)} input(s) are plotted in {png}; arrays in {npz}.")
+
+
+if __name__ == "__main__":
+    main()

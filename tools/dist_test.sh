@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Test on several GPUs of one or more machines; without a GPU on several CPU processes (gloo).
+#   tools/dist_test.sh CONFIG CHECKPOINT GPUS [options of tools/test.py]
+# Several machines: NNODES=2 NODE_RANK=0 MASTER_ADDR=host0 PORT=29500 on the first, NODE_RANK=1 on the next.
+set -euo pipefail
+
+if [ $# -lt 3 ]; then
+    echo "usage: $0 CONFIG CHECKPOINT GPUS [options of tools/test.py]" >&2
+    exit 2
+fi
+CONFIG=$1
+CHECKPOINT=$2
+GPUS=$3
+shift 3
+
+if [ "${NNODES:-1}" -gt 1 ]; then
+    RENDEZVOUS=(--nnodes="$NNODES" --node_rank="${NODE_RANK:-0}"
+        --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}")
+elif [ -n "${PORT:-}" ]; then
+    RENDEZVOUS=(--nnodes=1 --node_rank=0 --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="$PORT")
+else
+    RENDEZVOUS=(--standalone) # takes a free port
+fi
+
+exec "${PYTHON:-python}" -m torch.distributed.run "${RENDEZVOUS[@]}" --nproc_per_node="$GPUS" \
+    "$(dirname "$0")/test.py" "$CONFIG" "$CHECKPOINT" --launcher pytorch "$@"

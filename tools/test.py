@@ -1,0 +1,115 @@
+"""Test a checkpoint: metrics, and on request a results file and pictures."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+# Threads that wait give their core back. Spinning, the default, slows training on a CPU severalfold as soon as another
+# process runs beside it. Read when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from mmengine.config import DictAction  # noqa: E402  (light; everything heavy is imported in main())
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="config file, or its name: ts-cam_deit-s_cub")
+    parser.add_argument("checkpoint", help="checkpoint file or URL")
+    parser.add_argument("--work-dir", help="folder of the logs; default: work_dirs/NAME")
+    parser.add_argument("--out", metavar="FILE", help="write metrics, protocols and predictions to .json or .pkl")
+    parser.add_argument("--show-dir", metavar="DIR", help="write overlay pictures to this folder")
+    parser.add_argument("--show-number", type=int, default=50, help="number of pictures, -1: all; default: 50")
+    parser.add_argument(
+        "--show-target",
+        choices=["pred", "gt"],
+        default="pred",
+        help="draw the map of the predicted or of the ground-truth class; default: pred",
+    )
+    parser.add_argument("--tta", action="store_true", help="test-time augmentation: use the config's tta_pipeline")
+    parser.add_argument("--stage", metavar="NAME", help="stage to test; default: the last one")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="change settings: model.map_to_box.threshold=0.2",
+    )
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
+    # torch.distributed.launch passes the second spelling
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    return args
+
+
+def load_test_config(args: argparse.Namespace) -> Any:
+    """Return the config of the stage to test, with the command line in it."""
+    from mmwsol import compat
+    from mmwsol.engine.stages import select_stage, stage_configs
+    from mmwsol.utils.config import load_config
+
+    whole = load_config(args.config, args.cfg_options)
+    cfg = select_stage(stage_configs(whole, args.cfg_options), args.stage).cfg
+    if "://" not in args.checkpoint and not Path(args.checkpoint).expanduser().is_file():
+        raise FileNotFoundError(f"checkpoint '{args.checkpoint}' does not exist.")
+    for key in ("test_dataloader", "test_cfg", "test_evaluator"):
+        if cfg.get(key) is None:
+            raise ValueError(f"'{args.config}' has no {key}: there is nothing to test.")
+    cfg.launcher = args.launcher
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
+    cfg.work_dir = args.work_dir or cfg.get("work_dir") or f"work_dirs/{Path(whole.filename).stem}"
+    if args.tta:
+        use_tta(cfg)
+    hooks = list(cfg.get("custom_hooks") or [])
+    if args.out:
+        if Path(args.out).suffix not in (".json", ".pkl"):
+            raise ValueError(f"--out must end in .json or .pkl, got '{args.out}'.")
+        hooks.append(dict(type="mmwsol.PredictionDumpHook", out_file=args.out))
+    if args.show_dir:
+        hooks.append(
+            dict(
+                type="mmwsol.LocVisualizationHook",
+                out_dir=args.show_dir,
+                number=args.show_number,
+                target=args.show_target,
+            )
+        )
+    cfg.custom_hooks = hooks
+    compat.init_cpu_distributed(cfg)
+    return cfg
+
+
+def use_tta(cfg: Any) -> None:
+    """Test with ``tta_pipeline`` and, where the config has one, the model wrapper ``tta_model``."""
+    pipeline = cfg.get("tta_pipeline")
+    if pipeline is None:
+        raise ValueError("--tta: the config has no tta_pipeline; add one or leave --tta out.")
+    dataset = cfg.test_dataloader.dataset
+    while "pipeline" not in dataset and "dataset" in dataset:  # wrapped data sets
+        dataset = dataset.dataset
+    dataset.pipeline = pipeline
+    if cfg.get("tta_model") is not None:
+        cfg.model = dict(**cfg.tta_model, module=cfg.model)
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        cfg = load_test_config(args)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+    from mmwsol import compat
+    from mmwsol.engine.stages import build_runner
+
+    build_runner(cfg).test()
+    compat.finish_distributed()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Train a model: every stage of the config, or the whole of one that has no stages."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+# Threads that wait give their core back. Spinning, the default, slows training on a CPU severalfold as soon as another
+# process runs beside it. Read when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from mmengine.config import DictAction  # noqa: E402  (light; everything heavy is imported in main())
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="config file, or its name: ts-cam_deit-s_cub")
+    parser.add_argument("--work-dir", help="folder of logs and checkpoints; default: work_dirs/NAME")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="auto|PATH",
+        help="go on from the newest checkpoint in the work dir, or from PATH",
+    )
+    parser.add_argument("--stage", metavar="NAME", help="run one stage of the config alone")
+    parser.add_argument("--amp", action="store_true", help="automatic mixed precision (GPU only)")
+    parser.add_argument(
+        "--auto-scale-lr",
+        action="store_true",
+        help="scale the learning rate by the real batch size / auto_scale_lr.base_batch_size",
+    )
+    parser.add_argument("--no-validate", action="store_true", help="do not evaluate on val")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="build everything, run one training and one validation iteration of each stage, write nothing",
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="change settings: model.head.num_classes=20 custom_hooks.0.priority=LOW",
+    )
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
+    # torch.distributed.launch passes the second spelling
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    return args
+
+
+def apply_flags(cfg: Any, args: argparse.Namespace) -> None:
+    """Write the command line into the config of a stage."""
+    import torch
+
+    cfg.launcher = args.launcher
+    if args.amp and cfg.get("optim_wrapper") is not None:
+        if not torch.cuda.is_available():
+            raise ValueError("--amp needs a GPU: mixed precision is not implemented on the CPU.")
+        wrapper = cfg.optim_wrapper.get("type", "OptimWrapper")
+        if wrapper not in ("OptimWrapper", "AmpOptimWrapper"):
+            raise ValueError(f"--amp needs optim_wrapper.type='OptimWrapper', got '{wrapper}'.")
+        cfg.optim_wrapper.type = "AmpOptimWrapper"
+        cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
+        if torch.cuda.is_bf16_supported():
+            cfg.optim_wrapper.setdefault("dtype", "bfloat16")
+    if args.auto_scale_lr:
+        if "base_batch_size" not in (cfg.get("auto_scale_lr") or {}):
+            raise ValueError(
+                "--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config: "
+                "the batch size that its learning rate is meant for."
+            )
+        cfg.auto_scale_lr.enable = True
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        checkpoint = (cfg.get("default_hooks") or {}).get("checkpoint")
+        if checkpoint is not None:
+            checkpoint.save_best = None
+
+
+def load_stages(args: argparse.Namespace) -> tuple[Any, list[Any]]:
+    """Return the config and its stages with the command line in them."""
+    from mmwsol import compat
+    from mmwsol.engine.stages import select_stage, stage_configs
+    from mmwsol.utils.config import load_config
+
+    cfg = load_config(args.config, args.cfg_options)
+    stages = stage_configs(cfg, args.cfg_options)
+    if args.stage is not None:
+        select_stage(stages, args.stage)
+    for stage in stages:
+        apply_flags(stage.cfg, args)
+        compat.init_cpu_distributed(stage.cfg)
+    return cfg, stages
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        cfg, stages = load_stages(args)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+    from mmengine.dist import is_main_process
+
+    from mmwsol import compat
+    from mmwsol.engine.dry_run import dry_run
+    from mmwsol.engine.stages import run_stages
+
+    if args.dry_run:
+        for stage in stages:
+            if args.stage in (None, stage.name):
+                lines = [f"  {line}" for line in dry_run(stage)]
+                title = f"stage '{stage.name}'" if stage.name else "the config"
+                if is_main_process():
+                    print("\n".join([f"Dry run of {title} passed:", *lines]), flush=True)
+    else:
+        work_dir = args.work_dir or cfg.get("work_dir")
+        work_dir = work_dir or Path("work_dirs", Path(cfg.filename).stem)
+        run_stages(stages, work_dir, args.resume, args.stage)
+    compat.finish_distributed()
+
+
+if __name__ == "__main__":
+    main()

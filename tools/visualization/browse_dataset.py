@@ -1,0 +1,100 @@
+"""Draw images of a data set with their boxes and masks, before or after the transforms."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import DictAction  # light; everything heavy is imported in main()
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="config file, or its name: ts-cam_deit-s_cub")
+    parser.add_argument("--split", choices=["train", "val", "test"], default="train")
+    parser.add_argument("--output-dir", default="browse", help="folder of the pictures")
+    parser.add_argument("--number", type=int, default=20, help="number of pictures, spread evenly")
+    parser.add_argument(
+        "--mode",
+        choices=["original", "transformed"],
+        default="transformed",
+        help="original: as on disk; transformed: what the network gets",
+    )
+    parser.add_argument("--stage", metavar="NAME", help="stage of the config; default: the last one")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
+    return parser.parse_args()
+
+
+def build_dataset(args: argparse.Namespace) -> Any:
+    from mmengine.registry import init_default_scope
+
+    from mmwsol.engine.stages import select_stage, stage_configs
+    from mmwsol.registry import DATASETS
+    from mmwsol.utils.config import load_config
+
+    cfg = load_config(args.config, args.cfg_options)
+    cfg = select_stage(stage_configs(cfg, args.cfg_options), args.stage).cfg
+    loader = cfg.get(f"{args.split}_dataloader")
+    if loader is None:
+        raise ValueError(f"'{args.config}' has no {args.split}_dataloader.")
+    init_default_scope(cfg.get("default_scope", "mmpretrain"))
+    dataset = DATASETS.build(loader.dataset)
+    dataset.full_init()
+    return dataset
+
+
+def draw_original(dataset: Any, index: int) -> Any:
+    """Draw a sample as it lies on disk."""
+    from mmwsol.datasets.transforms import LoadMasks
+    from mmwsol.visualization import draw_boxes, draw_masks
+
+    results = dataset.pipeline.transforms[0](dataset.get_data_info(index))
+    results = LoadMasks()(results)
+    image = draw_masks(results["img"], results.get("gt_masks"), results.get("ignore_mask"))
+    return draw_boxes(image, results["gt_bboxes"]), results["gt_label"], results["img_id"]
+
+
+def draw_transformed(dataset: Any, index: int) -> Any:
+    """Draw a sample as the network gets it."""
+    import numpy as np
+
+    from mmwsol.visualization import draw_boxes, draw_masks
+
+    item = dataset[index]
+    sample = item["data_samples"]
+    image = np.ascontiguousarray(item["inputs"].permute(1, 2, 0).clip(0, 255).byte().numpy())
+    image = draw_masks(image, sample.get("gt_masks"), sample.get("ignore_mask"))
+    boxes = sample.gt_instances.bboxes if "gt_instances" in sample else np.zeros((0, 4))
+    return draw_boxes(image, boxes), int(sample.gt_label), sample.img_id
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        dataset = build_dataset(args)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+    import cv2
+    import numpy as np
+
+    from mmwsol.visualization import stack_panels
+
+    draw = draw_original if args.mode == "original" else draw_transformed
+    folder = Path(args.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    classes = dataset.metainfo.get("classes")
+    steps = np.linspace(0, len(dataset) - 1, min(args.number, len(dataset)))
+    for index in steps.round().astype(int).tolist():
+        image, label, img_id = draw(dataset, index)
+        name = classes[label] if classes is not None else str(label)
+        picture = stack_panels([image], f"{img_id}: {name}")
+        stem = str(Path(img_id).with_suffix("")).replace("/", "_").replace("\\", "_")
+        cv2.imwrite(str(folder / f"{index:06d}_{stem}.jpg"), picture)
+    print(f"{len(steps)} of {len(dataset)} images are drawn in {folder}.")
+
+
+if __name__ == "__main__":
+    main()
