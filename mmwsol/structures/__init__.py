@@ -1,0 +1,5 @@
+"""Data structures that travel between data sets, models and metrics."""
+
+from .loc_data_sample import LocDataSample
+
+__all__ = ["LocDataSample"]

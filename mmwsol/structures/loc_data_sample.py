@@ -1,0 +1,84 @@
+"""The data sample of weakly supervised localization."""
+
+from __future__ import annotations
+
+import pickle
+from multiprocessing.reduction import ForkingPickler
+
+import numpy as np
+from mmengine.structures import InstanceData
+from mmpretrain.structures import DataSample
+
+
+class LocDataSample(DataSample):
+    """Ground truth and predictions of one image.
+
+    Frames: *original* pixels are those of the image file; the *network frame* is the tensor given to the backbone, of
+    size ``img_shape``. All boxes are ``x0, y0, x1, y1`` in pixels.
+
+    Meta fields:
+        img_path (str), img_id (str), sample_idx (int): where the image comes from.
+        ori_shape (tuple[int, int]): (H, W) of the original image.
+        img_shape (tuple[int, int]): (H, W) of the network frame.
+        frame (tuple[tuple[float, float], tuple[float, float]]): ``((sx, tx), (sy, ty))`` with
+            ``x_network = sx * x_original + tx`` and the same for y. A flip makes ``sx`` negative.
+        gt_bboxes_ori (numpy.ndarray): (M, 4) ground-truth boxes in original pixels, as the data set lists them.
+        mask_paths (list[str]), ignore_path (str): mask files, where the data set has them.
+        box_rule (dict): rule and threshold that made ``pred_instances``.
+
+    Data fields:
+        gt_label (Tensor): (1,) class index.
+        gt_instances (InstanceData): ``bboxes`` (M, 4) float32 in the network frame.
+        gt_masks (Tensor), ignore_mask (Tensor): (H, W) bool in the network frame, where loaded.
+        pred_score (Tensor): (C,) class probabilities. pred_label (Tensor): (1,) top-1 class.
+        pred_maps (InstanceData): ``maps`` (K, h, w) float32, not thresholded, and ``labels`` (K,) int64, -1 for a
+            class-agnostic map. Class-specific heads give the top-5 classes, best first, then the ground-truth class if
+            it is not among them.
+        pred_instances (InstanceData): one box per map: ``bboxes`` (K, 4) in original pixels, clipped to the image;
+            ``frame_bboxes`` (K, 4) as the box rule gave them in the network frame; ``labels`` (K,); ``scores`` (K,)
+            the class probability (the top-1 probability for a class-agnostic map).
+    """
+
+    @property
+    def gt_instances(self) -> InstanceData:
+        """Ground-truth boxes in the network frame."""
+        return self._gt_instances
+
+    @gt_instances.setter
+    def gt_instances(self, value: InstanceData) -> None:
+        self.set_field(value, "_gt_instances", dtype=InstanceData)
+
+    @property
+    def pred_maps(self) -> InstanceData:
+        """Localization maps and the classes they belong to."""
+        return self._pred_maps
+
+    @pred_maps.setter
+    def pred_maps(self, value: InstanceData) -> None:
+        self.set_field(value, "_pred_maps", dtype=InstanceData)
+
+    @property
+    def pred_instances(self) -> InstanceData:
+        """Predicted boxes, one per map."""
+        return self._pred_instances
+
+    @pred_instances.setter
+    def pred_instances(self, value: InstanceData) -> None:
+        self.set_field(value, "_pred_instances", dtype=InstanceData)
+
+    def to_original(self, bboxes: np.ndarray) -> np.ndarray:
+        """Map boxes (K, 4) from the network frame to original pixels, clipped to the image."""
+        (sx, tx), (sy, ty) = self.frame
+        height, width = self.ori_shape[:2]
+        boxes = np.asarray(bboxes, np.float64).reshape(-1, 4)
+        x = np.sort((boxes[:, 0::2] - tx) / sx, axis=1).clip(0, width)
+        y = np.sort((boxes[:, 1::2] - ty) / sy, axis=1).clip(0, height)
+        return np.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], axis=1).astype(np.float32)
+
+
+def _reduce(sample: LocDataSample) -> tuple:
+    # Workers send samples by value: sharing each small tensor would use one file descriptor apiece.
+    return pickle.loads, (pickle.dumps(sample, pickle.HIGHEST_PROTOCOL),)
+
+
+ForkingPickler.register(LocDataSample, _reduce)

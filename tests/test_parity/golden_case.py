@@ -1,0 +1,60 @@
+"""Golden cases: loading, and the record of which arrays a test has compared."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+TESTS = Path(__file__).resolve().parents[1]
+GOLDEN_DIR = Path(os.environ.get("MMWSOL_GOLDEN_DIR", TESTS / "golden"))
+
+sys.path.insert(0, str(TESTS / "golden"))
+import recipe  # noqa: E402
+
+
+def case_paths(method: str) -> list[Path]:
+    return sorted((GOLDEN_DIR / method).glob("*.npz"))
+
+
+class Case:
+    """One ``.npz``: ``case[name]`` gives an array and notes that the test used it."""
+
+    def __init__(self, path: Path) -> None:
+        self.meta, self.arrays = recipe.load(path)
+        self.used: set[str] = set()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.arrays
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        self.used.add(name)
+        return self.arrays[name]
+
+    def names(self, prefix: str) -> list[str]:
+        """Names after ``prefix``."""
+        return [name[len(prefix) :] for name in self.arrays if name.startswith(prefix)]
+
+    def state(self) -> dict[str, np.ndarray]:
+        self.used.update(name for name in self.arrays if name.startswith("sd/"))
+        return recipe.state(self.meta, self.arrays)
+
+    def inputs(self) -> np.ndarray:
+        self.used.update(name for name in ("image", self.meta["input"].get("key")) if name)
+        return recipe.inputs(self.meta, self.arrays)
+
+    def close(self, name: str, ours, tolerance: float = 1e-9) -> None:
+        """Compare with array ``name``; a float32 array carries its own rounding."""
+        expected = self[name]
+        if expected.dtype == np.float32:
+            tolerance = max(tolerance, 2e-6)
+        scale = max(1.0, float(np.abs(expected).max(initial=0)))
+        ours = ours.detach().cpu().numpy() if hasattr(ours, "detach") else np.asarray(ours)
+        assert ours.shape == expected.shape, (name, ours.shape, expected.shape)
+        error = float(np.abs(ours.astype(np.float64) - expected).max(initial=0))
+        assert error <= tolerance * scale, f"{name}: off by {error:.3g}, allowed {tolerance * scale:.3g}"
+
+    def all_used(self) -> None:
+        """Fail if the file holds an array that no comparison used."""
+        unused = sorted(set(self.arrays) - self.used)
+        assert not unused, f"no comparison used {unused}"
