@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-import warnings
 
 import cv2
 import pytest
@@ -13,6 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from ranks import run_ranks
 
 from mmwsol.compat import load_checkpoint_file
 from mmwsol.datasets import Shapes
@@ -181,13 +179,7 @@ def test_wrong_configurations_are_named(data, tmp_path):
         Runner.from_cfg(config(data, tmp_path)).test()
 
 
-def work(rank, data, folder):
-    os.environ["LOCAL_RANK"] = str(rank)
-    os.chdir(folder)
-    warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
-    init = dict(backend="gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    torch.distributed.init_process_group(**init)  # the Runner's way would ask for CUDA
+def train_and_test(rank, folder, data):
     cfg = config(
         data, folder / "run", launcher="pytorch", model_wrapper_cfg=dict(type="mmwsol.CPUDistributedDataParallel")
     )
@@ -196,20 +188,10 @@ def work(rank, data, folder):
     values = runner.test()
     record = [float(runner.model.module.map_to_box.threshold), values["loc/gt_known"], values["own/gt_known"]]
     (folder / f"{rank}.json").write_text(json.dumps(record))
-    torch.distributed.destroy_process_group()
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_two_ranks_agree(data, tmp_path):
-    context = multiprocessing.get_context("spawn")  # training in a forked process fails once autograd has run
-    ranks = [context.Process(target=work, args=(rank, data, tmp_path)) for rank in range(2)]
-    for process in ranks:
-        process.start()
-    for process in ranks:
-        process.join(timeout=120)
-        if process.is_alive():
-            process.kill()
-    assert [process.exitcode for process in ranks] == [0, 0]
+    run_ranks(train_and_test, 2, tmp_path, data)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
     assert first == second
     assert first[0] in SEARCH["threshold"]["grid"] and first[1] == first[2]
