@@ -14,7 +14,7 @@ import numpy as np
 from mmwsol.datasets.transforms.loading import decode_image
 
 from .functional import box_iou, localization_error
-from .functional.frames import _resize_size, _short_side
+from .functional.frames import resize_side, short_side_geometry
 from .metrics import LocAccuracy
 from .metrics.base import choose_map
 
@@ -197,10 +197,10 @@ def frame_affine(
     if rule in ("wsol", "tscam"):
         return np.array([size[1] / width, size[0] / height]), np.zeros(2)
     side = size[0]
-    resize = resize_size or _resize_size(side)
+    resize = resize_size or resize_side(side)
     if rule == "sat":
         return np.array([resize / width, resize / height]), np.full(2, -float((resize - side) // 2))
-    scale, offset = _short_side(width, height, side, resize)
+    scale, offset = short_side_geometry(width, height, side, resize)
     return scale, -offset
 
 

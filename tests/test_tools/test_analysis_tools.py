@@ -272,3 +272,5 @@ def test_benchmarks_run(tool, case, capsys):
     assert all(kind in shown for kind in ("real (1)", "14x14 noise (1)", "single", "multi"))
     tool(TOOLS / "benchmark_evaluation.py", "--number", 5, "--batch-size", 2)
     assert "5 maps, 1000 thresholds" in capsys.readouterr().out
+    tool(TOOLS / "benchmark_evaluation.py", "--number", 5, "--batch-size", 2, "--network-ms", 10)
+    assert "5 maps, 10 ms of network a batch of 2" in capsys.readouterr().out

@@ -1,7 +1,8 @@
 """Time the evaluation of an ILSVRC-sized set: MaxBoxAcc and MaxBoxAccV2 over 1000 thresholds and three IoU bars.
 
 Maps are smooth 14x14 ones as a vision transformer makes them, repeated with new random ground truth: every one is
-resized, normalised and swept in full. Reports minutes, and the memory that comes on top of the maps.
+resized, normalised and swept in full. Reports minutes, and the memory that comes on top of the maps. With --network-ms
+also what the metric's threads gain beside a network on an accelerator, for which every batch then waits.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--number", type=int, default=50_000, metavar="N", help="images; default 50000")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images a batch; default 64")
     parser.add_argument("--num-threads", type=int, metavar="N", help="threads of the metric; default: its own")
+    parser.add_argument(
+        "--network-ms", type=float, metavar="MS", help="wait for every batch; with and without threads, in turn"
+    )
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     if args.number < 1 or args.batch_size < 1:
@@ -77,21 +81,38 @@ def main() -> None:
     from mmwsol.evaluation import MaxBoxAcc
     from mmwsol.evaluation.functional.contours import compiled_sweep
 
-    options = {} if args.num_threads is None else {"num_threads": args.num_threads}
-    metric = MaxBoxAcc(iou_thrs=(0.3, 0.5, 0.7), **options)
     random = np.random.RandomState(args.seed)
     maps = np.stack([smooth_map(random) for _ in range(DISTINCT)])
-    warm_up = MaxBoxAcc(**options)  # compile, or load what is compiled
+    warm_up = MaxBoxAcc()  # compile, or load what is compiled
     warm_up.process(None, [make_sample(0, maps, random)])
     warm_up.evaluate(1)
 
-    before, start, cpu = resident(), time.perf_counter(), time.process_time()
-    batches = range(0, args.number, args.batch_size)
-    for first in track_iter_progress(batches, file=sys.stderr) if args.number > 500 else batches:
-        indices = range(first, min(first + args.batch_size, args.number))
-        metric.process(None, [make_sample(index, maps, random) for index in indices])
-    values = metric.evaluate(args.number)
-    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    def evaluate(num_threads: int | None, wait: float) -> tuple[float, MaxBoxAcc, dict[str, float]]:
+        """Return seconds, metric and values of one pass."""
+        metric, start = MaxBoxAcc(iou_thrs=(0.3, 0.5, 0.7), num_threads=num_threads), time.perf_counter()
+        batches = range(0, args.number, args.batch_size)
+        for first in track_iter_progress(batches, file=sys.stderr) if args.number > 500 else batches:
+            indices = range(first, min(first + args.batch_size, args.number))
+            samples = [make_sample(index, maps, random) for index in indices]
+            time.sleep(wait)
+            metric.process(None, samples)
+        values = metric.evaluate(args.number)
+        return time.perf_counter() - start, metric, values
+
+    if args.network_ms:
+        wait = args.network_ms / 1000
+        without, _, _ = evaluate(0, wait)
+        seconds, metric, _ = evaluate(args.num_threads, wait)
+        network = wait * -(-args.number // args.batch_size)
+        print(f"\n{args.number} maps, {args.network_ms:g} ms of network a batch of {args.batch_size}: {network:.1f} s")
+        print(f"no threads: {without:.1f} s; {metric.pool.num_threads} threads: {seconds:.1f} s: ", end="")
+        print(f"{without / seconds:.2f} times faster; on top of the network {without - network:.1f} s, ", end="")
+        print(f"{seconds - network:.1f} s (load {os.getloadavg()[0]:.1f})")
+        return
+
+    before, cpu = resident(), time.process_time()
+    seconds, metric, values = evaluate(args.num_threads, 0.0)
+    cpu = time.process_time() - cpu
     after = peak()
 
     sweep = "opencv" if compiled_sweep() is None else "numba"

@@ -55,10 +55,10 @@ def gt_to_frame(
         boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
         return _limited(boxes / dims * sides, sides - 1)
     side = size[0]
-    resize = resize_size or _resize_size(side)
+    resize = resize_size or resize_side(side)
     if rule == "sat":
         return _limited(boxes / dims * resize - (resize - side) // 2, sides - 1)
-    scale, offset = _short_side(width, height, side, resize)
+    scale, offset = short_side_geometry(width, height, side, resize)
     start = boxes[:, :2] * scale - offset
     end = start + (boxes[:, 2:] - boxes[:, :2]) * scale
     return np.concatenate([start, end], axis=1).clip(0, side)
@@ -99,12 +99,12 @@ def check_geometry(
         scale, offset = np.array([size[1] / width, size[0] / height]), np.zeros(2)
     else:
         side = size[0]
-        resize = resize_size or _resize_size(side)
+        resize = resize_size or resize_side(side)
         if rule == "sat":
             scale = np.array([resize / width, resize / height])
             offset = np.full(2, (resize - side) // 2)
         else:
-            scale, offset = _short_side(width, height, side, resize)
+            scale, offset = short_side_geometry(width, height, side, resize)
     affine = np.asarray(frame, np.float64)
     corner = np.array([width, height], np.float64)
     shift = max(
@@ -128,11 +128,12 @@ def _limited(boxes: np.ndarray, last: np.ndarray) -> np.ndarray:
     return np.trunc(np.concatenate([start, end], axis=1))
 
 
-def _resize_size(side: int) -> int:
+def resize_side(side: int) -> int:
+    """Return the side before the crop to ``side`` where none is given: 256 for 224, 448 for 384 (official code)."""
     return 448 if side == 384 else round(side * 8 / 7)
 
 
-def _short_side(width: int, height: int, side: int, resize: int) -> tuple[np.ndarray, np.ndarray]:
+def short_side_geometry(width: int, height: int, side: int, resize: int) -> tuple[np.ndarray, np.ndarray]:
     """Return scale and offset (x, y) of a short-side resize and centre crop (CDTR, LocLoc)."""
     if width > height:
         resized = np.array([width * resize / height, resize])

@@ -6,8 +6,8 @@ polygon area that OpenCV gives to a contour is that of the region *with its hole
 by whole 2x2 cells: twice the area is the number of cells with three pixels plus twice that of cells
 with four.
 
-This module fails to import without numba; :mod:`.contours` then works with OpenCV. Positions are
-flat indices into a grid with a frame of one pixel, which needs no tests of the border.
+This module fails to import without numba; :mod:`.contours` then works with OpenCV. Calls that would
+do nothing are avoided in the loops over pixels: a test there is far cheaper than a call.
 """
 
 from __future__ import annotations
@@ -15,80 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-LEVELS = 256
-
-
-@njit(nogil=True, cache=True)
-def _find(parent, i):
-    while parent[i] != i:
-        parent[i] = parent[parent[i]]
-        i = parent[i]
-    return i
-
-
-@njit(nogil=True, cache=True)
-def _value_order(u8_map):
-    """Sort the positions by value; those of value v are order[starts[v]:starts[v + 1]]."""
-    height, width = u8_map.shape
-    pitch = width + 2
-    starts = np.zeros(LEVELS + 1, np.int32)
-    for r in range(height):
-        for c in range(width):
-            starts[np.int64(u8_map[r, c]) + 1] += 1
-    for v in range(LEVELS):
-        starts[v + 1] += starts[v]
-    following = starts.copy()
-    order = np.empty(height * width, np.int32)
-    for r in range(height):
-        for c in range(width):
-            v = np.int64(u8_map[r, c])
-            order[following[v]] = (r + 1) * pitch + c + 1
-            following[v] += 1
-    return order, starts
-
-
-@njit(nogil=True, cache=True)
-def _filled_order(u8_map):
-    """Sort the positions by the value at which the pixel joins the outside, as :func:`_value_order`.
-
-    That value is the least maximum of u on a 4-connected path to the border: above it the pixel is
-    foreground or lies in a hole.
-    """
-    height, width = u8_map.shape
-    pitch = width + 2
-    total = (height + 2) * pitch
-    value = np.zeros(total, np.int32)
-    seen = np.ones(total, np.uint8)
-    head = np.zeros(LEVELS, np.int32)  # first position of a linked list per value; 0 ends it
-    following = np.empty(total, np.int32)
-    for r in range(height):
-        for c in range(width):
-            p = (r + 1) * pitch + c + 1
-            v = np.int64(u8_map[r, c])
-            value[p] = v
-            if r == 0 or c == 0 or r == height - 1 or c == width - 1:
-                following[p] = head[v]
-                head[v] = p
-            else:
-                seen[p] = 0
-    order = np.empty(height * width, np.int32)
-    starts = np.zeros(LEVELS + 1, np.int32)
-    n = 0
-    for v in range(LEVELS):
-        starts[v] = n
-        while head[v] > 0:
-            p = head[v]
-            head[v] = following[p]
-            order[n] = p
-            n += 1
-            for q in (p - 1, p + 1, p - pitch, p + pitch):
-                if not seen[q]:
-                    seen[q] = 1
-                    join = max(v, value[q])
-                    following[q] = head[join]
-                    head[join] = q
-    starts[LEVELS] = n
-    return order, starts
+from .sweep_order import LEVELS, filled_order, find, value_order
 
 
 @njit(nogil=True, cache=True)
@@ -135,21 +62,21 @@ def _largest(order, starts, height, width, count_pixels):
             root = 0
             # Neighbours of the pixel that touch each other are united already.
             if north:
-                root = _find(parent, north)
+                root = find(parent, north)
             if south:
-                root = _merge_largest(parent, data, root, _find(parent, south))
+                root = _merge_largest(parent, data, root, find(parent, south))
             if west:
-                root = _merge_largest(parent, data, root, _find(parent, west))
+                root = _merge_largest(parent, data, root, find(parent, west))
             if east:
-                root = _merge_largest(parent, data, root, _find(parent, east))
+                root = _merge_largest(parent, data, root, find(parent, east))
             if nw and not north and not west:
-                root = _merge_largest(parent, data, root, _find(parent, nw))
+                root = _merge_largest(parent, data, root, find(parent, nw))
             if ne and not north and not east:
-                root = _merge_largest(parent, data, root, _find(parent, ne))
+                root = _merge_largest(parent, data, root, find(parent, ne))
             if sw and not south and not west:
-                root = _merge_largest(parent, data, root, _find(parent, sw))
+                root = _merge_largest(parent, data, root, find(parent, sw))
             if se and not south and not east:
-                root = _merge_largest(parent, data, root, _find(parent, se))
+                root = _merge_largest(parent, data, root, find(parent, se))
             row, col = p // pitch - 1, p % pitch - 1
             if root == 0:
                 used += 1
@@ -187,7 +114,7 @@ def _largest(order, starts, height, width, count_pixels):
                     ties += 1
         kept, winner = 0, 0
         for i in range(ties):
-            root = _find(parent, tied[i])
+            root = find(parent, tied[i])
             if checked[root] == v:
                 continue
             checked[root] = v
@@ -224,13 +151,11 @@ def _extend(a, x0, y0, x1, y1):
 
 @njit(nogil=True, cache=True)
 def _merge_nodes(parent, data, nodes, n, a, b, v, falling):
-    """Unite roots a and b at value v; return the root and the number of nodes.
+    """Unite the different roots a and b at value v; return the root and the number of nodes.
 
     Rows are a box (inclusive ends) and the level at which this box began; a box that stays needs no
     new node.
     """
-    if a == 0 or a == b:
-        return b, n
     if _contains(data[b], data[a]):
         a, b = b, a
     grows = not _contains(data[a], data[b])
@@ -263,21 +188,49 @@ def _region_nodes(order, starts, height, width):
             nw, ne, sw, se = label[p - pitch - 1], label[p - pitch + 1], label[p + pitch - 1], label[p + pitch + 1]
             root = 0
             if north:
-                root = _find(parent, north)
+                root = find(parent, north)
             if south:
-                root, n = _merge_nodes(parent, data, nodes, n, root, _find(parent, south), v, True)
+                other = find(parent, south)
+                if root == 0:
+                    root = other
+                elif root != other:
+                    root, n = _merge_nodes(parent, data, nodes, n, root, other, v, True)
             if west:
-                root, n = _merge_nodes(parent, data, nodes, n, root, _find(parent, west), v, True)
+                other = find(parent, west)
+                if root == 0:
+                    root = other
+                elif root != other:
+                    root, n = _merge_nodes(parent, data, nodes, n, root, other, v, True)
             if east:
-                root, n = _merge_nodes(parent, data, nodes, n, root, _find(parent, east), v, True)
+                other = find(parent, east)
+                if root == 0:
+                    root = other
+                elif root != other:
+                    root, n = _merge_nodes(parent, data, nodes, n, root, other, v, True)
             if nw and not north and not west:
-                root, n = _merge_nodes(parent, data, nodes, n, root, _find(parent, nw), v, True)
+                other = find(parent, nw)
+                if root == 0:
+                    root = other
+                elif root != other:
+                    root, n = _merge_nodes(parent, data, nodes, n, root, other, v, True)
             if ne and not north and not east:
-                root, n = _merge_nodes(parent, data, nodes, n, root, _find(parent, ne), v, True)
+                other = find(parent, ne)
+                if root == 0:
+                    root = other
+                elif root != other:
+                    root, n = _merge_nodes(parent, data, nodes, n, root, other, v, True)
             if sw and not south and not west:
-                root, n = _merge_nodes(parent, data, nodes, n, root, _find(parent, sw), v, True)
+                other = find(parent, sw)
+                if root == 0:
+                    root = other
+                elif root != other:
+                    root, n = _merge_nodes(parent, data, nodes, n, root, other, v, True)
             if se and not south and not east:
-                root, n = _merge_nodes(parent, data, nodes, n, root, _find(parent, se), v, True)
+                other = find(parent, se)
+                if root == 0:
+                    root = other
+                elif root != other:
+                    root, n = _merge_nodes(parent, data, nodes, n, root, other, v, True)
             row, col = p // pitch - 1, p % pitch - 1
             if root == 0:
                 used += 1
@@ -321,10 +274,12 @@ def _hole_nodes(order, starts, height, width):
             root, joins = 0, False
             for q in (p - pitch, p + pitch, p - 1, p + 1):
                 if label[q]:
-                    other = _find(parent, label[q])
+                    other = find(parent, label[q])
                     if other == outside:
                         joins = True
-                    else:
+                    elif root == 0:
+                        root = other
+                    elif root != other:
                         root, n = _merge_nodes(parent, data, nodes, n, root, other, v, False)
             if joins:
                 if root:
@@ -352,7 +307,7 @@ def _hole_nodes(order, starts, height, width):
 def largest_boxes(u8_map, components):
     """Return the boxes (L, 4), half-open, of the levels 0 to L-1; L is the maximum of the map."""
     height, width = u8_map.shape
-    order, starts = _value_order(u8_map) if components else _filled_order(u8_map)
+    order, starts = value_order(u8_map) if components else filled_order(u8_map)
     boxes, peak = _largest(order, starts, height, width, components)
     return boxes[:peak]
 
@@ -361,7 +316,7 @@ def largest_boxes(u8_map, components):
 def all_nodes(u8_map, holes):
     """Return rows x0, y0, x1, y1 (half-open), low, high of all regions and, if asked for, all holes."""
     height, width = u8_map.shape
-    order, starts = _value_order(u8_map)
+    order, starts = value_order(u8_map)
     nodes = _region_nodes(order, starts, height, width)
     if holes:
         inner = _hole_nodes(order, starts, height, width)
