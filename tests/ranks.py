@@ -19,7 +19,7 @@ def run_ranks(function: Callable, ranks: int, folder: Path, *args) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(timeout=240)
+        process.join(timeout=600)
         if process.is_alive():
             process.kill()
             process.join()
