@@ -51,8 +51,8 @@ class CUB(BaseLocDataset):
     ) -> None:
         if split not in ("train", "test"):
             raise ValueError(
-                f"CUB has the splits 'train' and 'test', got {split!r}; lists of other splits, such as CUBv2, are "
-                "read by mmwsol.LocListDataset"
+                f"CUB has the splits 'train' and 'test', got {split!r}; CUBv2 is mmwsol.CUBv2, and "
+                "mmwsol.LocListDataset reads lists of other splits"
             )
         prefix = {"img_path": data_prefix} if isinstance(data_prefix, str) else (data_prefix or {})
         prefix = {"img_path": "images", "mask_path": "segmentations", **prefix}

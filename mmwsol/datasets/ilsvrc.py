@@ -102,7 +102,7 @@ class ILSVRC(BaseLocDataset):
             if not record.img_id.startswith(f"{self.split}/"):
                 raise ValueError(
                     f"{record.where}: image '{record.img_id}' is not under '{self.split}/': these lists are of another "
-                    "split or data set (ImageNetV2's 'val2/' is read by mmwsol.LocListDataset)"
+                    "split or data set ('val2/' is mmwsol.ImageNetV2)"
                 )
 
     def _wnids(self) -> list[str] | None:

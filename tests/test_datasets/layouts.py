@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from mat4py import savemat
 from PIL import Image
 
 SIZE = (40, 30)  # W, H of every picture
@@ -192,4 +193,157 @@ def yolo_folders(root: Path) -> Path:
     write_lines(root / "Train" / "Glioma" / "labels" / "gg (1).txt", ["0 0.5 0.5 0.5 0.2", "0 0.1 0.1 0.2 0.2"])
     write_lines(root / "Train" / "Glioma" / "labels" / "gg (2).txt", ["0 0.5 0.5 1.0 1.0"])
     write_lines(root / "Train" / "No Tumor" / "labels" / "gg (1).txt", [], end=False)
+    return root
+
+
+CUB_FOLDERS = ("001.Black_footed_Albatross", "002.Laysan_Albatross")
+
+
+def cubv2(root: Path) -> Path:
+    """CUBv2: two images of the first class, one of the second."""
+    ids = [f"{CUB_FOLDERS[0]}/30107316117.jpg", f"{CUB_FOLDERS[0]}/33844942958.jpg", f"{CUB_FOLDERS[1]}/7.jpg"]
+    for number, name in enumerate(ids):
+        write_image(root / "images" / name, seed=number)
+    wsol(root / "metadata/CUB/val", ids, [0, 0, 1], ["1 2 11 12", "3 4 20 21", "0 0 39 29"], [0, 1, 2])
+    return root
+
+
+def imagenetv2(root: Path) -> Path:
+    """ImageNetV2: images 0 and 1 of classes 0 and 10; the image of class 10 has two boxes."""
+    ids = ["val2/0/0.jpeg", "val2/10/1.jpeg"]
+    for number, name in enumerate(ids):
+        write_image(root / name, seed=number)
+    wsol(root / "metadata/ILSVRC/val", ids, [0, 10], ["1 2 11 12", "3 4 20 21", "0 0 39 29"], [0, 1, 1])
+    return root
+
+
+def openimages(root: Path) -> Path:
+    """OpenImages30k: one image of two classes each in every split; the first has two masks in val and test."""
+    mids = ("01226z", "0138tl")
+    for split in ("train", "val", "test"):
+        ids, rows = [f"{split}/{mid}/{label}a.jpg" for label, mid in enumerate(mids)], []
+        for label, name in enumerate(ids):
+            write_image(root / name, seed=label)
+            masks = [name.replace(".jpg", f"_m{n}.png") for n in range(2 - label)] if split != "train" else []
+            for number, mask in enumerate(masks):
+                ignore = name.replace(".jpg", "_ignore.png")
+                rows.append(f"{name},{mask},{ignore if number == 0 else ''}")
+                for path in (mask, ignore):
+                    pixels = np.zeros(SIZE[::-1], bool)
+                    pixels[5:20, 5 + 10 * number : 15] = path == mask
+                    Image.fromarray(pixels).save(root / path)
+        folder = root / "metadata/OpenImages" / split
+        wsol(folder, ids, [0, 1], [], [])
+        write_lines(folder / "image_sizes.txt", [], end=False)
+        write_lines(folder / "localization.txt", rows, end=False)
+    return root
+
+
+DOGS = ("n02085620-Chihuahua", "n02085782-Japanese_spaniel")
+
+
+def dogs(root: Path) -> Path:
+    """Stanford Dogs, the release: one training image a breed, two test images of the first and one of the second."""
+    names = {"train": [], "test": []}
+    for split, numbers in (("train", ((1,), (22,))), ("test", ((333, 4444), (55555,)))):
+        for dog, group in zip(DOGS, numbers, strict=True):
+            names[split] += [f"{dog}/{dog.split('-')[0]}_{number}.jpg" for number in group]
+        for name in names[split]:
+            write_image(root / "Images" / name)
+            objects = [("x", "1 2 11 12")] + ([("x", "3 4 20 21")] if name.endswith("_333.jpg") else [])
+            voc_xml((root / "Annotation" / name).with_suffix(""), objects, size=(1, 1))  # the size is not used
+        labels = [float(1 + DOGS.index(name.split("/")[0])) for name in names[split]]
+        savemat(str(root / f"{split}_list.mat"), dict(file_list=names[split], labels=labels))
+    return root
+
+
+def dogs_sat(root: Path) -> Path:
+    """The same in SAT's lists."""
+    for split, numbers in (("train", (1, 22)), ("test", (333, 55555))):
+        names = [f"{dog}/{dog.split('-')[0]}_{number}.jpg" for dog, number in zip(DOGS, numbers, strict=True)]
+        for name in names:
+            write_image(root / split / name)
+        write_lines(root / f"{split}_list.txt", [f"{name};{label}" for label, name in enumerate(names)])
+    write_lines(root / "test_gt.txt", ["1.0 2.0 11.0 12.0 3.0 4.0 20.0 21.0 30 40", "0.0 0.0 39.0 29.0 30 40"])
+    return root
+
+
+def cars(root: Path, whole: bool = True) -> Path:
+    """Stanford Cars, the release in one of its two forms: two training images, two test images."""
+    boxes = [(3, 7, 23, 17), (1, 1, 40, 30), (5, 8, 35, 28), (2, 3, 41, 30)]
+    columns = {f"bbox_{key}": [box[i] for box in boxes] for i, key in enumerate(("x1", "y1", "x2", "y2"))}
+    classes = [1, 2, 2, 1]
+    if whole:
+        names = [f"car_ims/{number:06d}.jpg" for number in (1, 2, 46, 47)]
+        root.mkdir(parents=True, exist_ok=True)
+        rows = {"relative_im_path": names, **columns, "class": classes, "test": [0, 0, 1, 1]}
+        savemat(str(root / "cars_annos.mat"), dict(annotations=rows))
+    else:
+        names = []
+        (root / "devkit").mkdir(parents=True)
+        for split, at in (("train", slice(0, 2)), ("test", slice(2, 4))):
+            part = {key: values[at] for key, values in columns.items()}
+            part = {**part, "class": classes[at], "fname": ["00001.jpg", "00002.jpg"]}
+            name = "cars_train_annos.mat" if split == "train" else "cars_test_annos_withlabels.mat"
+            savemat(str(root / "devkit" / name), dict(annotations=part))
+            names += [f"cars_{split}/{name}" for name in part["fname"]]
+    for name in names:
+        write_image(root / name)
+    return root
+
+
+def sat_boxes(root: Path, classes: list[str], rows: list[str]) -> Path:
+    """SAT's classes.txt and images_box.txt, with the images."""
+    write_lines(root / "classes.txt", classes)
+    write_lines(root / "images_box.txt", rows, end=False)
+    for row in rows:
+        write_image(root / "images" / f"{row.split(';')[0]}.jpg")
+    return root
+
+
+def aircraft(root: Path) -> Path:
+    """The folder 'data' of FGVC-Aircraft: one training, two val and one test image."""
+    lists = {"train": ["1025794 707-320"], "val": ["0481847 F-16A/B", "0481848 707-320"], "test": ["1514522 F/A-18"]}
+    lists["trainval"] = lists["train"] + lists["val"]
+    for split, rows in lists.items():
+        write_lines(root / f"images_variant_{split}.txt", rows)
+    names = [row.split()[0] for row in lists["trainval"] + lists["test"]]
+    for name in names:
+        write_image(root / "images" / f"{name}.jpg")
+    write_lines(root / "images_box.txt", [f"{name} {number} 4 39 30" for number, name in enumerate(names)])
+    return root
+
+
+NEU = ("crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches")
+
+
+def neu_flat(root: Path) -> Path:
+    """NEU-DET as IMAGES and ANNOTATIONS: of each class images 240 (two objects of different classes) and 241."""
+    for cls in NEU:
+        for number in (240, 241):
+            write_image(root / "IMAGES" / f"{cls}_{number}.jpg")
+            objects = [(cls, "1 2 11 12"), ("patches", "3 4 20 21")][: 242 - number]
+            voc_xml(root / "ANNOTATIONS" / f"{cls}_{number}.xml", objects)
+    return root
+
+
+def neu_split(root: Path) -> Path:
+    """The same in train and validation, with one xml on the wrong side as in the Kaggle copy."""
+    for cls in NEU:
+        for number, split in ((240, "train"), (241, "validation")):
+            write_image(root / split / "images" / cls / f"{cls}_{number}.jpg")
+            objects = [(cls, "1 2 11 12"), ("patches", "3 4 20 21")][: 242 - number]
+            side = "validation" if (cls, number) == ("crazing", 240) else split
+            voc_xml(root / side / "annotations" / f"{cls}_{number}.xml", objects)
+    return root
+
+
+def brain(root: Path) -> Path:
+    """Brain tumours: the same two file names in every class and both splits; 'No Tumor' has no boxes."""
+    for split in ("Train", "Val"):
+        for cls in ("Glioma", "Meningioma", "No Tumor", "Pituitary"):
+            for number in (1, 2):
+                write_image(root / split / cls / "images" / f"gg ({number}).jpg")
+                rows = [] if cls == "No Tumor" else ["0 0.5 0.5 0.5 0.2"]
+                write_lines(root / split / cls / "labels" / f"gg ({number}).txt", rows, end=False)
     return root

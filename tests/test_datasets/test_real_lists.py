@@ -8,7 +8,19 @@ import numpy as np
 import pytest
 from data_dir import DATA_DIR, requires_data
 
-from mmwsol.datasets import CUB, ILSVRC, LocListDataset, TinyImageNet
+from mmwsol.datasets import CUB, ILSVRC, CUBv2, ImageNetV2, LocListDataset, OpenImages30k, TinyImageNet
+from mmwsol.evaluation import MaxBoxAcc
+from mmwsol.evaluation.functional import (
+    baseline_accuracy,
+    baseline_boxes,
+    box_iou,
+    boxes_per_level,
+    end_boxes,
+    normalize_map,
+    threshold_grid,
+    threshold_levels,
+    to_uint8,
+)
 
 WSOL = "wsol-metadata/metadata"
 # folder, images, boxes, images with several boxes, most boxes in one image, masks, classes (evaluation.md c.1)
@@ -41,6 +53,46 @@ def test_wsol_counts(name, images, boxes, multi, most, masks, classes):
     assert sum("ignore_path" in item for item in found) == (images if masks else 0)
     assert dataset.num_classes == classes == len({item["gt_label"] for item in found})
     assert all("ori_size" in item for item in found) == (folder != "OpenImages")
+
+
+# data set, images, fewest and most images of a class, boxes or masks, images with several of them, most in one image
+HELD_OUT = {
+    "CUBv2": (lambda **kwargs: CUBv2(DATA_DIR / "wsol-metadata", **kwargs), 1000, 3, 6, 1000, 0, 1),
+    "ImageNetV2": (lambda **kwargs: ImageNetV2(DATA_DIR / "wsol-metadata", **kwargs), 10000, 10, 10, 18532, 2052, 259),
+    "val": (lambda **kwargs: OpenImages30k(DATA_DIR / "wsol-metadata", "val", **kwargs), 2500, 25, 25, 3854, 568, 25),
+    "test": (
+        lambda **kwargs: OpenImages30k(DATA_DIR / "wsol-metadata", "test", **kwargs),
+        5000,
+        50,
+        50,
+        7632,
+        1081,
+        62,
+    ),
+    "train": (lambda **_: OpenImages30k(DATA_DIR / "wsol-metadata"), 29819, 230, 300, 0, 0, 0),
+}
+
+
+@requires_data("wsol-metadata")
+@pytest.mark.parametrize("name", HELD_OUT)
+def test_data_sets_of_wsolevaluation(name):
+    build, images, fewest, largest, total, several, most = HELD_OUT[name]
+    dataset = build(test_mode=True)
+    found = items(dataset)
+    per_class = np.bincount([item["gt_label"] for item in found], minlength=dataset.num_classes)
+    assert (len(found), per_class.min(), per_class.max()) == (images, fewest, largest)
+    per_image = np.array([len(item["gt_bboxes_ori"]) + len(item.get("mask_paths", ())) for item in found])
+    assert (per_image.sum(), (per_image > 1).sum(), per_image.max()) == (total, several, most)
+    assert all("ignore_path" in item for item in found) == (name in ("val", "test"))
+
+
+@requires_data("wsol-metadata")
+def test_names_of_the_openimages_classes():
+    dataset = OpenImages30k(DATA_DIR / "wsol-metadata", "test")
+    names = {item["img_id"].split("/")[1]: dataset.metainfo["classes"][item["gt_label"]] for item in items(dataset)}
+    assert len(names) == 100
+    wanted = {"0bt_c3": "Book", "0by6g": "Shark", "0bt9lr": "Dog", "01yrx": "Cat", "0k4j": "Car", "04yx4": "Man"}
+    assert {mid: names[mid] for mid in wanted} == wanted
 
 
 @requires_data("wsol-metadata")
@@ -95,3 +147,58 @@ def test_neu_det_flat():
     assert len(dataset) == 1677 and dataset.num_classes == 6
     for item in items(dataset)[::50]:
         assert dataset.metainfo["classes"][item["gt_label"]] == item["img_id"].rsplit("_", 1)[0]
+
+
+def cub_test(**kwargs):
+    """The release has no sizes: those of wsolevaluation."""
+    release = CUB(DATA_DIR / "cub-release-lists", "test", **kwargs)
+    listed = items(LocListDataset(DATA_DIR, f"{WSOL}/CUB", "test"))
+    sizes = {item["img_id"]: item["ori_size"] for item in listed}
+    return [{**item, "ori_size": sizes[item["img_id"]]} for item in items(release)]
+
+
+# MaxBoxAcc at IoU .3, .5 and .7 of wsolevaluation's protocol: a map with a Gaussian in the centre, and a box over all
+EXACT = {
+    "CUB test": (
+        cub_test,
+        (93.90749050742147, 59.59613393165343, 17.0003451846738),
+        (53.9524, 18.9506, 4.5564),
+    ),
+    "CUBv2": (lambda: items(HELD_OUT["CUBv2"][0]()), (87.7, 45.2, 9.4), None),
+    "ILSVRC val": (
+        lambda: items(ILSVRC(DATA_DIR, "val", f"{WSOL}/ILSVRC/test")),
+        (76.814, 54.062, 29.280),
+        (63.06, 41.108, 22.594),
+    ),
+    "ImageNetV2": (lambda: items(HELD_OUT["ImageNetV2"][0]()), (74.94, 50.36, 25.66), (59.48, 37.29, 19.46)),
+}
+
+
+@requires_data("wsol-metadata", "cub-release-lists")
+@pytest.mark.parametrize("name", EXACT)
+def test_exact_accuracies_without_images(name):
+    """What the data sets hold, seen through the frame of the metrics, gives the official evaluator's digits."""
+    build, gaussian, whole_frame = EXACT[name]
+    metric, size = MaxBoxAcc(), (224, 224)
+    gt = []
+    for item in build():
+        width, height = item["ori_size"]
+        sample = dict(gt_bboxes_ori=item["gt_bboxes_ori"], ori_shape=(height, width), img_shape=size)
+        gt.append(metric.gt_boxes(sample))
+    bars = np.array([0.3, 0.5, 0.7])
+
+    axis = (np.arange(224) - 111.5) ** 2
+    levels = boxes_per_level(to_uint8(normalize_map(np.exp(-(axis[:, None] + axis[None]) / (2 * 56**2)))))
+    boxes, index = np.unique(end_boxes(levels.boxes, size, "exclusive_clip"), axis=0, return_inverse=True)
+    iou = box_iou(boxes, np.concatenate(gt))
+    iou = np.maximum.reduceat(iou, np.cumsum([0, *map(len, gt)])[:-1], axis=1)  # best box of every image
+    counts = np.stack([(iou >= bar).sum(axis=1) for bar in bars], axis=1)
+    hits = np.zeros((3, 256), int)  # images by IoU bar and level
+    for number, low, high in zip(index.ravel(), levels.low, levels.high, strict=True):
+        hits[:, low : high + 1] = counts[number][:, None]
+    best = 100 * hits[:, threshold_levels(threshold_grid(), 255)].max(axis=1) / len(gt)
+    np.testing.assert_allclose(best, gaussian, rtol=0, atol=1e-12)
+
+    if whole_frame:
+        box = baseline_boxes(size, "exclusive_clip")["whole_frame"]
+        assert baseline_accuracy(gt, box, bars).round(4).tolist() == list(whole_frame)
