@@ -1,0 +1,61 @@
+"""Every data set config builds its data sets, pipelines and evaluators, whether a leaf config uses it or not."""
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.evaluator import Evaluator
+from mmengine.registry import DATASETS, init_default_scope
+
+from mmwsol.engine.stages import stage_configs
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+BASES = sorted((CONFIGS / "_base_" / "datasets").glob("*.py"))
+LEAVES = sorted(path for path in CONFIGS.rglob("*.py") if "_base_" not in path.parts)
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """A noise image with one box and one mask."""
+    rng = np.random.default_rng(0)
+    cv2.imwrite(str(tmp_path / "picture.png"), rng.integers(0, 256, (64, 64, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / "mask.png"), np.tri(64, dtype=np.uint8))
+    boxes = np.array([[3, 4, 32, 30]], np.float32)
+    return dict(img_path=str(tmp_path / "picture.png"), img_id="picture", gt_label=1, gt_bboxes_ori=boxes)
+
+
+@pytest.mark.parametrize("path", BASES, ids=lambda path: path.stem)
+def test_dataset_config(path, picture):
+    cfg = Config.fromfile(path)
+    init_default_scope("mmpretrain")
+    size = int(re.search(r"_(\d+)", path.stem)[1])
+    for split in ("train", "val", "test"):
+        dataset = cfg[f"{split}_dataloader"].dataset
+        built = DATASETS.build(dict(dataset, lazy_init=True))
+        assert built.test_mode == (split != "train")
+        packed = Compose(dataset.pipeline)(dict(picture))
+        assert packed["inputs"].shape == (3, size, size)
+        assert packed["data_samples"].gt_instances.bboxes.shape == (1, 4)
+        if split != "train":
+            prefixes = {metric.prefix for metric in Evaluator(cfg[f"{split}_evaluator"]).metrics}
+            assert "cls" in prefixes and prefixes & {"loc", "seg"}
+    if "tta_pipeline" in cfg:
+        packed = Compose(cfg.tta_pipeline)(dict(picture))
+        assert packed["crops"].shape == (10, 3, size, size) and packed["inputs"].shape == (3, size, size)
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=lambda path: path.stem)
+def test_head_has_the_classes_of_the_data(path):
+    for stage in stage_configs(Config.fromfile(path)):
+        for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
+            classes = DATASETS.build(dict(stage.cfg[loader].dataset, lazy_init=True)).metainfo.get("classes")
+            expected = stage.cfg.model.head.get("num_classes")
+            assert classes is None or expected is None or len(classes) == expected
+
+
+def test_there_are_configs():
+    assert len(BASES) >= 13
