@@ -1,18 +1,24 @@
 """Models: localizers, backbones, heads and the rules from map to box."""
 
-from .backbones import TapViT, ViTFeatures
+from .backbones import VGG16CAM, ConformerFeatures, TapConformer, TapViT, TimmViT, ViTFeatures
 from .data_preprocessor import LocDataPreprocessor
-from .heads import BaseLocHead, ClsTokenHead, ConvCAMHead, LocPrediction
+from .heads import BaseLocHead, ClsTokenHead, ConformerCAMHead, ConvCAMHead, LinearCAMHead, LocPrediction
 from .localizers import ImageLocalizer
 from .task_modules import *  # noqa: F403  (registers the box rules)
 
 __all__ = [
+    "VGG16CAM",
     "BaseLocHead",
     "ClsTokenHead",
+    "ConformerCAMHead",
+    "ConformerFeatures",
     "ConvCAMHead",
     "ImageLocalizer",
+    "LinearCAMHead",
     "LocDataPreprocessor",
     "LocPrediction",
+    "TapConformer",
     "TapViT",
+    "TimmViT",
     "ViTFeatures",
 ]

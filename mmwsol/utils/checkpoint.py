@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mmengine.logging import MMLogger
@@ -21,6 +21,17 @@ _VIT_NAMES = (
     (r"^(cls_token|pos_embed)$", r"\1"),
 )
 
+# Conformer's names -> mmpretrain's: only those inside the transformer blocks differ.
+_CONFORMER_BLOCK = r"^(trans_1|conv_trans_\d+\.trans_block)"
+_CONFORMER_NAMES = (
+    (_CONFORMER_BLOCK + r"\.norm([12])\.", r"\1.ln\2."),
+    (_CONFORMER_BLOCK + r"\.attn\.(qkv|proj)\.", r"\1.attn.\2."),
+    (_CONFORMER_BLOCK + r"\.mlp\.fc1\.", r"\1.ffn.layers.0.0."),
+    (_CONFORMER_BLOCK + r"\.mlp\.fc2\.", r"\1.ffn.layers.1."),
+    (r"^(conv_1|conv_trans_\d+\.(?:cnn|fusion|squeeze|expand)_block)\.", r"\1."),
+    (r"^(cls_token$|(?:conv1|bn1|trans_patch_conv|trans_norm)\.)", r"\1"),
+)
+
 
 def convert_official(state_dict: Mapping, source: str) -> dict[str, Tensor]:
     """Rename the weights of an official release to those of :class:`mmwsol.models.ImageLocalizer`.
@@ -30,11 +41,14 @@ def convert_official(state_dict: Mapping, source: str) -> dict[str, Tensor]:
     Args:
         state_dict (Mapping): What ``torch.load`` gave for the release's file.
         source (str): 'deit' (facebookresearch/deit), 'dino' (facebookresearch/dino, backbone alone or whole
-            checkpoint) or 'tscam' (vasgaowei/TS-CAM, DeiT models).
+            checkpoint), 'conformer' (pengzhiliang/Conformer), 'vgg16' and 'resnet50' (torchvision), or 'tscam'
+            (vasgaowei/TS-CAM: DeiT, Conformer and VGG16 models).
 
     Returns:
-        dict[str, Tensor]: ``backbone.*`` and, for tscam, ``head.conv.*``. DeiT's linear classifier is called
-        ``head.fc.*``; a localizer has no such layer, :func:`load_pretrained` says what becomes of it.
+        dict[str, Tensor]: ``backbone.*``, and for tscam the whole head: ``head.conv.*`` of DeiT, ``head.conv.*`` and
+        ``head.fc.*`` of Conformer, ``head.fc.*`` of VGG16. The linear classifiers of DeiT and ResNet are called
+        ``head.fc.*``, Conformer's two ``head.conv.*`` (tokens) and ``head.fc.*`` (CNN); :func:`load_pretrained` says
+        what becomes of them. VGG16's fully connected layers are dropped.
 
     Raises:
         ValueError: If the source is unknown, or a weight has a name that the release does not use.
@@ -66,7 +80,12 @@ def unwrap(checkpoint: Mapping) -> dict[str, Tensor]:
 
 
 def _vit(name: str) -> str | None:
-    for pattern, replacement in _VIT_NAMES:
+    return _rename(name, _VIT_NAMES)
+
+
+def _rename(name: str, patterns: Sequence[tuple[str, str]]) -> str | None:
+    """Rename a weight of the backbone by the first pattern that fits; None if none does."""
+    for pattern, replacement in patterns:
         new, hits = re.subn(pattern, replacement, name)
         if hits:
             return f"backbone.{new}"
@@ -86,19 +105,54 @@ def _dino(name: str) -> str | None:
     return _vit(name.removeprefix("backbone."))
 
 
+def _conformer(name: str) -> str | None:
+    for official, ours in (("trans_cls_head.", "head.conv."), ("conv_cls_head.", "head.fc.")):
+        if name.startswith(official):
+            return name.replace(official, ours)
+    return _rename(name, _CONFORMER_NAMES)
+
+
+def _vgg16(name: str) -> str | None:
+    if name.startswith("classifier."):
+        return ""
+    return f"backbone.{name}" if name.startswith("features.") else None
+
+
+def _resnet50(name: str) -> str | None:
+    if name.startswith("fc."):
+        return f"head.{name}"
+    return f"backbone.{name}" if re.match(r"(conv1|bn1|layer[1-4])\.", name) else None
+
+
 def _tscam(name: str) -> str | None:
-    return name.replace("head.", "head.conv.") if name.startswith("head.") else _vit(name)
+    if name.startswith("head."):  # DeiT
+        return name.replace("head.", "head.conv.")
+    if name.startswith("fc."):  # VGG16
+        return f"head.{name}"
+    if name.startswith(("features.", "conv6.")):
+        return f"backbone.{name}"
+    return _vit(name) or _conformer(name)
 
 
 _CONVERTERS: dict[str, Callable[[str], str | None]] = {
+    "conformer": _conformer,
     "deit": _deit,
     "dino": _dino,
+    "resnet50": _resnet50,
     "tscam": _tscam,
+    "vgg16": _vgg16,
 }
 
 
 def guess_source(weights: Mapping) -> str | None:
     """Tell the official release of unwrapped weights by their names; None for OpenMMLab's names."""
+    if "trans_patch_conv.weight" in weights:
+        head = weights.get("trans_cls_head.weight")
+        return "tscam" if head is not None and head.ndim == 4 else "conformer"
+    if "features.0.weight" in weights:
+        return "tscam" if "conv6.weight" in weights else "vgg16"
+    if "layer1.0.conv1.weight" in weights:
+        return "resnet50"
     if not any(name.removeprefix("backbone.").startswith("blocks.") for name in weights):
         return None
     if any(name.startswith("backbone.") for name in weights):
@@ -111,11 +165,11 @@ def find_checkpoint(checkpoint: str) -> str:
     """Give the file to load for a URL or path.
 
     A file of the same name in the folder ``$MMWSOL_CHECKPOINT_ROOT`` is taken in place of a URL, so that machines
-    without network need no change of configs.
+    without network need no change of configs, and in place of a path that does not exist.
     """
     root = os.environ.get("MMWSOL_CHECKPOINT_ROOT")
-    if root and "://" in checkpoint:
-        local = Path(root) / checkpoint.rsplit("/", 1)[1]
+    if root and not os.path.exists(checkpoint):
+        local = Path(root) / checkpoint.rsplit("/", 1)[-1]
         if local.is_file():
             return str(local)
     return checkpoint
@@ -126,8 +180,8 @@ def load_pretrained(model: nn.Module, checkpoint: str) -> None:
 
     Accepts OpenMMLab checkpoints and official releases, told apart by their names. Position embeddings are resized
     where the image size differs, with a log line. Head weights whose shape differs are left at their initialisation.
-    The official TS-CAM code copies the bias of DeiT's linear classifier into its convolution where the class counts
-    agree (ILSVRC); so does a head whose ``inherit_bias`` is true.
+    The official TS-CAM code copies the bias of the linear classifier of DeiT, and of Conformer's tokens, into its
+    convolution where the class counts agree (ILSVRC); so does a head whose ``inherit_bias`` is true.
 
     Args:
         model (nn.Module): An :class:`mmwsol.models.ImageLocalizer`.
@@ -153,12 +207,17 @@ def load_pretrained(model: nn.Module, checkpoint: str) -> None:
         weights = convert_official(weights, source)
     elif not any(name.startswith("backbone.") for name in weights):
         weights = {f"backbone.{name}": value for name, value in weights.items()}
-    bias = weights.pop("head.fc.bias", None)
-    weights.pop("head.fc.weight", None)
+    own = model.state_dict()
+    bias = None
+    if getattr(weights.get("head.conv.weight"), "ndim", 4) == 2:  # Conformer's linear classifier of the tokens
+        del weights["head.conv.weight"]
+        bias = weights.pop("head.conv.bias")
+    elif "head.fc.weight" not in own:  # a linear classifier, and a head that has none
+        weights.pop("head.fc.weight", None)
+        bias = weights.pop("head.fc.bias", None)
     if bias is not None and getattr(model.head, "inherit_bias", False):
         weights["head.conv.bias"] = bias
 
-    own = model.state_dict()
     fitting = {
         name: value
         for name, value in weights.items()

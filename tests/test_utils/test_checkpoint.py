@@ -1,7 +1,13 @@
 """Weights of official releases: names, containers, pretrained starts, errors."""
 
+import functools
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+import torchvision
 from mmengine.logging import MMLogger
 
 from mmwsol.registry import MODELS
@@ -82,7 +88,7 @@ def test_backbone_releases_fill_the_backbone(source):
 
 
 def test_conversion_errors_name_the_problem():
-    with pytest.raises(ValueError, match="Unknown source 'deit2'; known: deit, dino, tscam"):
+    with pytest.raises(ValueError, match="Unknown source 'deit2'; known: conformer, .*deit, .*tscam"):
         convert_official({}, "deit2")
     with pytest.raises(ValueError, match=r"unexpected \['layer1.conv.weight'\]"):
         convert_official({"layer1.conv.weight": torch.zeros(1)}, "deit")
@@ -160,3 +166,139 @@ def test_checkpoint_root_replaces_urls(tmp_path, monkeypatch):
     assert find_checkpoint(url) == url
     (tmp_path / "deit.pth").touch()
     assert find_checkpoint(url) == str(tmp_path / "deit.pth")
+    assert find_checkpoint("nowhere/deit.pth") == find_checkpoint("deit.pth") == str(tmp_path / "deit.pth")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "deit.pth").touch()
+    assert find_checkpoint(str(tmp_path / "own" / "deit.pth")) == str(tmp_path / "own" / "deit.pth")
+
+
+# --- Conformer, VGG16 and ResNet-50 -----------------------------------------------------------------------------------
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "tscam"
+CONFORMER_ARCH = dict(embed_dims=48, depths=6, num_heads=3, channel_ratio=1)
+
+
+@functools.cache
+def official_tensors(case):
+    """Random weights with the names and shapes of an official model, as golden data lists them."""
+    torch.manual_seed(1)
+    with np.load(GOLDEN / f"{case}.npz") as arrays:
+        tensors = json.loads(str(arrays["meta"]))["tensors"]
+    return {name: torch.randn(shape) if shape else torch.tensor(7) for name, shape in tensors}
+
+
+def conformer_imagenet():
+    """A state dict with the names of pengzhiliang/Conformer: both classifiers are linear."""
+    heads = {"trans_cls_head.weight": (1000, 48), "trans_cls_head.bias": (1000,)}
+    heads |= {"conv_cls_head.weight": (1000, 256), "conv_cls_head.bias": (1000,)}
+    return official_tensors("conformer_narrow") | {name: torch.randn(shape) for name, shape in heads.items()}
+
+
+def vgg16_imagenet():
+    """A state dict with torchvision's names; the fully connected layers are cut short."""
+    weights = {k: v for k, v in official_tensors("vgg16_cam_96").items() if k.startswith("features.")}
+    return weights | {f"classifier.{i}.{kind}": torch.zeros(2) for i in (0, 3, 6) for kind in ("weight", "bias")}
+
+
+def conformer(num_classes=5, **kwargs):
+    backbone = dict(type="mmwsol.TapConformer", arch=CONFORMER_ARCH)
+    head = dict(type="mmwsol.ConformerCAMHead", num_classes=num_classes, in_channels=48, conv_channels=256, **kwargs)
+    return MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head))
+
+
+def cam(backbone, in_channels, num_classes=6):
+    head = dict(type="mmwsol.LinearCAMHead", num_classes=num_classes, in_channels=in_channels)
+    return MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head))
+
+
+def vgg16():
+    return cam(dict(type="mmwsol.VGG16CAM"), 1024)
+
+
+def loaded(target, weights, tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save(weights, path)
+    load_pretrained(target, str(path))
+    return target
+
+
+@pytest.mark.parametrize(("case", "make"), [("conformer_narrow", conformer), ("vgg16_cam_96", vgg16)])
+def test_tscam_releases_of_other_networks_leave_no_key(case, make):
+    official = official_tensors(case)
+    target = make()
+    converted = convert_official({"state_dict": {f"module.{k}": v for k, v in official.items()}}, "tscam")
+    assert len(converted) == len(official)
+    load_strictly(target, converted)
+    if make is conformer:
+        fc2 = official["conv_trans_6.trans_block.mlp.fc2.weight"]
+        assert torch.equal(target.backbone.conv_trans_6.trans_block.ffn.layers[1].weight, fc2)
+        assert torch.equal(target.head.conv.weight, official["trans_cls_head.weight"])
+        assert torch.equal(target.head.fc.bias, official["conv_cls_head.bias"])
+    else:
+        assert torch.equal(target.backbone.features[28].weight, official["features.28.weight"])
+        assert torch.equal(target.head.fc.weight, official["fc.weight"])
+
+
+def test_imagenet_releases_fill_the_backbones():
+    for official, source, backbone, fresh in (
+        (conformer_imagenet(), "conformer", conformer().backbone, set()),
+        (vgg16_imagenet(), "vgg16", vgg16().backbone, {"conv6.weight", "conv6.bias"}),
+    ):
+        converted = convert_official(official, source)
+        own = {k.removeprefix("backbone."): v for k, v in converted.items() if k.startswith("backbone.")}
+        missing, unexpected = backbone.load_state_dict(own, strict=False)
+        assert set(missing) == fresh and not unexpected, source
+    with pytest.raises(ValueError, match=r"unexpected \['conv_trans_2.attn.qkv'\]"):
+        convert_official({"conv_trans_2.attn.qkv": torch.zeros(1)}, "conformer")
+
+
+def test_sources_of_other_networks_are_told_apart():
+    assert guess_source(conformer_imagenet()) == "conformer"
+    assert guess_source(official_tensors("conformer_narrow")) == "tscam"
+    assert guess_source(vgg16_imagenet()) == "vgg16"
+    assert guess_source(official_tensors("vgg16_cam_96")) == "tscam"
+    assert guess_source(conformer().state_dict()) is None and guess_source(vgg16().state_dict()) is None
+
+
+def test_pretrained_start_of_conformer(tmp_path):
+    official = conformer_imagenet()
+    target = loaded(conformer(), {"model": official}, tmp_path)
+    assert torch.equal(target.backbone.trans_1.ln2.weight, official["trans_1.norm2.weight"])
+    assert torch.equal(target.backbone.bn1.running_var, official["bn1.running_var"])
+    assert not torch.equal(target.head.fc.bias, official["conv_cls_head.bias"][:5])
+
+
+@pytest.mark.parametrize("inherit", [True, False])
+def test_conformer_inherits_classifiers_where_class_counts_agree(tmp_path, inherit):
+    official = conformer_imagenet()
+    target = loaded(conformer(1000, inherit_bias=inherit), official, tmp_path)
+    assert torch.equal(target.head.fc.weight, official["conv_cls_head.weight"])
+    assert torch.equal(target.head.conv.bias, official["trans_cls_head.bias"]) == inherit
+    again = loaded(
+        conformer(1000, inherit_bias=inherit), target.state_dict(), tmp_path
+    )  # our own checkpoint: everything
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in target.state_dict().items())
+
+
+def test_convolution_alone_never_takes_the_bias_of_the_cnn_branch(tmp_path):
+    official = conformer_imagenet()
+    backbone = dict(type="mmwsol.TapConformer", arch=CONFORMER_ARCH)
+    head = dict(type="mmwsol.ConvCAMHead", num_classes=1000, in_channels=48)
+    target = MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head))
+    assert torch.equal(loaded(target, official, tmp_path).head.conv.bias, official["trans_cls_head.bias"])
+
+
+def test_pretrained_start_of_vgg16(tmp_path):
+    official = vgg16_imagenet()
+    target = loaded(vgg16(), official, tmp_path)
+    assert torch.equal(target.backbone.features[0].weight, official["features.0.weight"])
+
+
+def test_pretrained_start_of_resnet50(tmp_path):
+    official = torchvision.models.resnet50().state_dict()
+    backbone = dict(type="mmpretrain.ResNet", depth=50, strides=(1, 2, 1, 1))
+    target = loaded(cam(backbone, 2048, num_classes=1000), official, tmp_path)
+    assert guess_source(official) == "resnet50" and len(convert_official(official, "resnet50")) == len(official)
+    own = target.backbone.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in official.items() if not name.startswith("fc."))
+    assert torch.equal(target.head.fc.weight, official["fc.weight"])  # wsolevaluation keeps the classifier on ILSVRC

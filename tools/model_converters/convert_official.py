@@ -7,7 +7,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("src", help="file of the release")
     parser.add_argument("dst", help="checkpoint to write (.pth)")
-    parser.add_argument("--source", required=True, help="name of the release: deit, dino, tscam")
+    parser.add_argument(
+        "--source", required=True, help="release: deit, conformer, tscam, ... (all: mmwsol.utils.convert_official)"
+    )
     return parser.parse_args()
 
 

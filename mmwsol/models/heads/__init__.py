@@ -2,6 +2,8 @@
 
 from .base import BaseLocHead, LocPrediction
 from .cls_token_head import ClsTokenHead
+from .conformer_cam_head import ConformerCAMHead
 from .conv_cam_head import ConvCAMHead
+from .linear_cam_head import LinearCAMHead
 
-__all__ = ["BaseLocHead", "ClsTokenHead", "ConvCAMHead", "LocPrediction"]
+__all__ = ["BaseLocHead", "ClsTokenHead", "ConformerCAMHead", "ConvCAMHead", "LinearCAMHead", "LocPrediction"]

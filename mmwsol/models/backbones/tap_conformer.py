@@ -1,0 +1,156 @@
+"""Conformer, the backbone of a CNN and a transformer in step, with its attention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.model.weight_init import trunc_normal_
+from mmpretrain.models.backbones import Conformer
+from torch import Tensor, nn
+
+from mmwsol.models.backbones.tap_vit import _indices
+from mmwsol.models.layers.attention import TAPS, TapAttention
+from mmwsol.registry import MODELS
+
+
+class ConformerFeatures(NamedTuple):
+    """What a tapped Conformer returns: the fields of :class:`ViTFeatures`, and the map of the CNN branch.
+
+    Every head that reads :class:`ViTFeatures` runs on it. B images, D width, L tapped blocks, H heads, (h, w) patch
+    grid, N = h * w.
+
+    Attributes:
+        patch_map (Tensor): (B, D, h, w) patch tokens after the final norm.
+        cls_token (Tensor): (B, D) class token after the final norm.
+        conv_map (Tensor): (B, E, ceil(h / 2), ceil(w / 2)) last map of the CNN branch, E = 1024 in Conformer-S.
+        cls_attn (Tensor | None): (B, L, H, h, w) attention of the class token to every patch, after the softmax.
+        full_attn (Tensor | None): (B, L, H, 1 + N, 1 + N) whole attention matrices, with ``tap='full'`` only.
+        tokens (tuple[Tensor]): (B, 1 + N, D) tokens at the depths asked for in ``out_tokens``, before the final norm.
+    """
+
+    patch_map: Tensor
+    cls_token: Tensor
+    conv_map: Tensor
+    cls_attn: Tensor | None = None
+    full_attn: Tensor | None = None
+    tokens: tuple[Tensor, ...] = ()
+
+
+@MODELS.register_module()
+class TapConformer(Conformer):
+    """mmpretrain's ``Conformer`` (same parameter names) that hands out its attention and both branches' maps.
+
+    It computes what the official TS-CAM code does, where mmpretrain differs in two details of training: there is no
+    DropPath in the CNN branch, and the last batch norm of a CNN block starts at one, not at zero.
+
+    Any input size that the patch size divides works, square or not: the model has no position embedding.
+
+    Args:
+        arch (str | dict): 'tiny', 'small', 'base', or a dict with ``embed_dims``, ``depths`` (a multiple of 3),
+            ``num_heads`` and ``channel_ratio``. Defaults to 'small'.
+        tap (str): Attention to return: 'none', 'cls' (class-token rows) or 'full' (whole matrices). Defaults to 'cls'.
+        tap_layers (Sequence[int], optional): Blocks to tap, 0-based, negative from the end. Defaults to None: all.
+        tap_in_train (bool): Whether to tap in training mode too. Defaults to False.
+        out_tokens (Sequence[int]): Depths at which to return tokens: 0 before the first block, l after l blocks,
+            negative from the end. Defaults to ().
+        **kwargs: Arguments of mmpretrain's class, among them ``patch_size`` (16), ``base_channels`` (64) and
+            ``drop_path_rate`` (0.0).
+
+    Raises:
+        ValueError: If ``tap``, a layer or a depth does not exist.
+    """
+
+    def __init__(
+        self,
+        arch: str | dict = "small",
+        tap: str = "cls",
+        tap_layers: Sequence[int] | None = None,
+        tap_in_train: bool = False,
+        out_tokens: Sequence[int] = (),
+        **kwargs,
+    ) -> None:
+        super().__init__(arch=arch, **kwargs)
+        if tap not in TAPS:
+            raise ValueError(f"tap must be one of {TAPS}, got {tap!r}.")
+        self.tap = tap
+        self.tap_in_train = tap_in_train
+        self.tap_layers = _indices("tap_layers", range(self.depths) if tap_layers is None else tap_layers, self.depths)
+        self.out_tokens = _indices("out_tokens", out_tokens, self.depths + 1)
+        self.patch_size: int = 4 * self.trans_patch_conv.stride[0]
+        self.trans_1.attn = TapAttention.like(self.trans_1.attn)
+        for stage in self._stages():
+            stage.trans_block.attn = TapAttention.like(stage.trans_block.attn)
+            stage.fusion_block.drop_path = nn.Identity()
+
+    def _stages(self) -> list[Any]:
+        """List the blocks after the first, each a CNN block and a transformer block."""
+        return [getattr(self, f"conv_trans_{i}") for i in range(2, self.fin_stage)]
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Initialise one layer as the official code does."""
+        if isinstance(module, nn.Linear):
+            trunc_normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, (nn.LayerNorm, nn.BatchNorm2d)):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
+
+    def train(self, mode: bool = True) -> TapConformer:
+        """Set the mode and return self (mmpretrain's method returns None)."""
+        super().train(mode)
+        return self
+
+    def forward(self, x: Tensor) -> ConformerFeatures:
+        """Compute features of images (B, 3, H, W); H and W must be multiples of the patch size.
+
+        Raises:
+            ValueError: If the patch size does not divide the image.
+        """
+        if x.shape[2] % self.patch_size or x.shape[3] % self.patch_size:
+            raise ValueError(
+                f"Image size {tuple(x.shape[2:])} is not a multiple of the patch size {self.patch_size}: "
+                "resize the images in the pipeline."
+            )
+        stem = self.maxpool(self.act1(self.bn1(self.conv1(x))))
+        conv_map = self.conv_1(stem, out_conv2=False)
+        patches = self.trans_patch_conv(stem)
+        grid = (patches.shape[2], patches.shape[3])
+        x = torch.cat([self.cls_token.expand(len(x), -1, -1), patches.flatten(2).transpose(1, 2)], dim=1)
+
+        tap = self.tap if self.tap_in_train or not self.training else "none"
+        taps = [tap if i in self.tap_layers else "none" for i in range(self.depths)]
+        tokens = [x]
+        x, attn = _transform(self.trans_1, x, taps[0])
+        weights = [attn]
+        tokens.append(x)
+        for i, stage in enumerate(self._stages(), start=1):
+            conv_map, inner = stage.cnn_block(conv_map)
+            # The squeezed map brings the class token along: it enters the block doubled, as in the official code.
+            x, attn = _transform(stage.trans_block, stage.squeeze_block(inner, x) + x, taps[i])
+            fusion = stage.expand_block(x, *grid)
+            conv_map = stage.fusion_block(conv_map, fusion_features=fusion, out_conv2=False)
+            weights.append(attn)
+            tokens.append(x)
+        x = self.trans_norm(x)
+
+        patch_map = x[:, 1:].transpose(1, 2).unflatten(2, grid)
+        cls_attn = full_attn = None
+        tapped = [attn for attn in weights if attn is not None]
+        if tapped:
+            stacked = torch.stack(tapped, dim=1)
+            cls_attn = stacked[:, :, :, 0, 1:].unflatten(-1, grid)
+            full_attn = stacked if tap == "full" else None
+        kept = tuple(tokens[depth] for depth in self.out_tokens)
+        return ConformerFeatures(patch_map, x[:, 0], conv_map, cls_attn, full_attn, kept)
+
+
+def _transform(block: Any, x: Tensor, tap: str) -> tuple[Tensor, Tensor | None]:
+    """Run one transformer block on tokens (B, 1 + N, D); give them and the tapped attention."""
+    out, attn = block.attn(block.ln1(x), tap)
+    x = x + out
+    return block.ffn(block.ln2(x), identity=x), attn
