@@ -17,14 +17,25 @@ from mmwsol.engine.stages import stage_configs
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 LEAVES = sorted(p for p in CONFIGS.rglob("*.py") if "_base_" not in p.parts)
 WIDTH = 24
+SMALL_VIT = dict(arch=dict(embed_dims=WIDTH, num_layers=2, num_heads=2, feedforward_channels=2 * WIDTH))
+# Backbones that take other arguments: theirs, and those of the head on it.
+SMALL = {
+    "mmpretrain.ResNet": (dict(base_channels=2, zero_init_residual=False), dict(in_channels=64)),
+    "mmwsol.TapConformer": (
+        dict(arch=dict(embed_dims=WIDTH, depths=3, num_heads=2, channel_ratio=1), base_channels=8),
+        dict(in_channels=WIDTH, conv_channels=32),
+    ),
+    "mmwsol.TimmViT": (dict(pretrained=False, embed_dim=WIDTH, depth=2, num_heads=2), dict(in_channels=WIDTH)),
+    "mmwsol.VGG16CAM": (dict(base_channels=2), dict(in_channels=32)),
+}
 
 
 def shrink(cfg: Config) -> Config:
-    """Make the model tiny: two blocks of width 24, no pretrained weights."""
+    """Make the model tiny, about two blocks of width 24, without pretrained weights."""
     cfg.model.init_cfg = None
-    backbone = cfg.model.backbone
-    backbone.arch = dict(embed_dims=WIDTH, num_layers=2, num_heads=2, feedforward_channels=2 * WIDTH)
-    cfg.model.head.in_channels = WIDTH
+    backbone, head = SMALL.get(cfg.model.backbone.type, (SMALL_VIT, dict(in_channels=WIDTH)))
+    cfg.model.backbone.update(backbone)
+    cfg.model.head.update(head)
     return cfg
 
 
