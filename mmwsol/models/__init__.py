@@ -1,13 +1,12 @@
 """Models: localizers, backbones, heads and the rules from map to box."""
 
-from .backbones import VGG16CAM, ConformerFeatures, TapConformer, TapViT, TimmViT, ViTFeatures
+from .backbones import VGG16CAM, ConformerFeatures, TapConformer, TapViT, TimmViT, TRTFeatures, TRTViT, ViTFeatures
 from .data_preprocessor import LocDataPreprocessor
-from .heads import BaseLocHead, ClsTokenHead, ConformerCAMHead, ConvCAMHead, LinearCAMHead, LocPrediction
+from .heads import BaseLocHead, ClsTokenHead, ConformerCAMHead, ConvCAMHead, LinearCAMHead, LocPrediction, TRTHead
 from .localizers import ImageLocalizer
 from .task_modules import *  # noqa: F403  (registers the box rules)
 
 __all__ = [
-    "VGG16CAM",
     "BaseLocHead",
     "ClsTokenHead",
     "ConformerCAMHead",
@@ -17,8 +16,12 @@ __all__ = [
     "LinearCAMHead",
     "LocDataPreprocessor",
     "LocPrediction",
+    "TRTFeatures",
+    "TRTHead",
+    "TRTViT",
     "TapConformer",
     "TapViT",
     "TimmViT",
+    "VGG16CAM",
     "ViTFeatures",
 ]

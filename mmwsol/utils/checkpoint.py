@@ -41,14 +41,16 @@ def convert_official(state_dict: Mapping, source: str) -> dict[str, Tensor]:
     Args:
         state_dict (Mapping): What ``torch.load`` gave for the release's file.
         source (str): 'deit' (facebookresearch/deit), 'dino' (facebookresearch/dino, backbone alone or whole
-            checkpoint), 'conformer' (pengzhiliang/Conformer), 'vgg16' and 'resnet50' (torchvision), or 'tscam'
-            (vasgaowei/TS-CAM: DeiT, Conformer and VGG16 models).
+            checkpoint), 'conformer' (pengzhiliang/Conformer), 'vgg16' and 'resnet50' (torchvision), 'tscam'
+            (vasgaowei/TS-CAM: DeiT, Conformer and VGG16 models) or 'trt' (su-hui-zz/ReAttentionTransformer, both
+            stages).
 
     Returns:
         dict[str, Tensor]: ``backbone.*``, and for tscam the whole head: ``head.conv.*`` of DeiT, ``head.conv.*`` and
-        ``head.fc.*`` of Conformer, ``head.fc.*`` of VGG16. The linear classifiers of DeiT and ResNet are called
-        ``head.fc.*``, Conformer's two ``head.conv.*`` (tokens) and ``head.fc.*`` (CNN); :func:`load_pretrained` says
-        what becomes of them. VGG16's fully connected layers are dropped.
+        ``head.fc.*`` of Conformer, ``head.fc.*`` of VGG16; for trt ``head.fc.*`` and, after the second stage,
+        ``head.cam_conv.*``. The linear classifiers of DeiT and ResNet are called ``head.fc.*``, Conformer's two
+        ``head.conv.*`` (tokens) and ``head.fc.*`` (CNN); :func:`load_pretrained` says what becomes of them. VGG16's
+        fully connected layers are dropped.
 
     Raises:
         ValueError: If the source is unknown, or a weight has a name that the release does not use.
@@ -134,11 +136,34 @@ def _tscam(name: str) -> str | None:
     return _vit(name) or _conformer(name)
 
 
+_TRT_NAMES = {
+    "head.": "head.fc.",
+    "score_layer.": "backbone.tpsm.block.",
+    "score_norm.": "backbone.tpsm.norm.",
+    "score_head.": "backbone.tpsm.fc.",
+    "camfuse_block.cam_tr.": "backbone.cam.block.",
+    "camfuse_block.cam_norm.": "backbone.cam.norm.",
+    "camfuse_block.cam_head.": "head.cam_conv.",
+}
+
+
+def _trt(name: str) -> str | None:
+    for official, ours in _TRT_NAMES.items():
+        if name.startswith(official):
+            rest = name.removeprefix(official)
+            if not ours.endswith("block."):
+                return ours + rest
+            block = _vit(f"blocks.0.{rest}")
+            return block and block.replace("backbone.layers.0.", ours)
+    return _vit(name)
+
+
 _CONVERTERS: dict[str, Callable[[str], str | None]] = {
     "conformer": _conformer,
     "deit": _deit,
     "dino": _dino,
     "resnet50": _resnet50,
+    "trt": _trt,
     "tscam": _tscam,
     "vgg16": _vgg16,
 }
@@ -157,6 +182,8 @@ def guess_source(weights: Mapping) -> str | None:
         return None
     if any(name.startswith("backbone.") for name in weights):
         return "dino"
+    if any(name.startswith("score_layer.") for name in weights):
+        return "trt"
     head = weights.get("head.weight")
     return "tscam" if head is not None and head.ndim == 4 else "deit"
 
@@ -180,6 +207,7 @@ def load_pretrained(model: nn.Module, checkpoint: str) -> None:
 
     Accepts OpenMMLab checkpoints and official releases, told apart by their names. Position embeddings are resized
     where the image size differs, with a log line. Head weights whose shape differs are left at their initialisation.
+    A backbone with ``adapt_weights`` (TRT's) may rename weights and copy them into blocks of its own.
     The official TS-CAM code copies the bias of the linear classifier of DeiT, and of Conformer's tokens, into its
     convolution where the class counts agree (ILSVRC); so does a head whose ``inherit_bias`` is true.
 
@@ -217,6 +245,9 @@ def load_pretrained(model: nn.Module, checkpoint: str) -> None:
         bias = weights.pop("head.fc.bias", None)
     if bias is not None and getattr(model.head, "inherit_bias", False):
         weights["head.conv.bias"] = bias
+    adapt = getattr(model.backbone, "adapt_weights", None)
+    if adapt is not None:
+        adapt(weights, "backbone.")
 
     fitting = {
         name: value

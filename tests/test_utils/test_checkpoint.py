@@ -74,6 +74,58 @@ def test_tscam_leaves_no_missing_and_no_unexpected_key():
     assert torch.equal(target.backbone.layers[2].ffn.layers[1].weight, fc2)
 
 
+def trt_release(stage, num_classes=5):
+    """A checkpoint of su-hui-zz/ReAttentionTransformer."""
+    weights = release(num_classes)
+    block = {k.removeprefix("blocks.0."): v for k, v in weights.items() if k.startswith("blocks.0.")}
+    layers = {"score_norm": (24,), "score_head": (1, 24)}
+    blocks = ["score_layer"]
+    if stage == 2:
+        layers |= {"camfuse_block.cam_norm": (24,), "camfuse_block.cam_head": (num_classes, 24, 3, 3)}
+        blocks.append("camfuse_block.cam_tr")
+    for name, shape in layers.items():
+        weights |= {f"{name}.weight": torch.randn(shape), f"{name}.bias": torch.randn(shape[:1])}
+    for name in blocks:
+        weights |= {f"{name}.{k}": torch.randn_like(v) for k, v in block.items()}
+    return {"epoch": 30, "state_dict": {f"module.{k}": v for k, v in weights.items()}, "best_map": 0.9}
+
+
+@pytest.mark.parametrize(("stage", "part"), [(1, "tpsm"), (2, "cam")])
+def test_trt_leaves_no_missing_and_no_unexpected_key(stage, part, tmp_path):
+    official = trt_release(stage)
+    backbone = dict(type="mmwsol.TRTViT", arch=ARCH, img_size=32, patch_size=8, train_part=part)
+    head = dict(type="mmwsol.TRTHead", num_classes=5, in_channels=24, train_part=part)
+    target = MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head))
+    load_strictly(target, convert_official(official, "trt"))
+    weights = {k.removeprefix("module."): v for k, v in official["state_dict"].items()}
+    assert guess_source(weights) == "trt"
+    assert torch.equal(target.head.fc.weight, weights["head.weight"])
+    assert torch.equal(target.backbone.tpsm.block.ffn.layers[1].weight, weights["score_layer.mlp.fc2.weight"])
+    assert torch.equal(target.backbone.last_block.ln2.bias, weights["blocks.2.norm2.bias"])
+    if stage == 2:
+        assert torch.equal(target.backbone.cam.block.attn.qkv.bias, weights["camfuse_block.cam_tr.attn.qkv.bias"])
+        assert torch.equal(target.head.cam_conv.weight, weights["camfuse_block.cam_head.weight"])
+    torch.save(official, tmp_path / "trt.pth")
+    again = MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head))
+    load_pretrained(again, str(tmp_path / "trt.pth"))
+    for name, value in target.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+    with pytest.raises(ValueError, match=r"unexpected \['score_layer.norm3.weight'\]"):
+        convert_official({"score_layer.norm3.weight": torch.zeros(1)}, "trt")
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_linear_classifier_is_inherited_where_class_counts_agree(same, tmp_path):
+    official = release(num_classes=5)
+    backbone = dict(type="mmwsol.TapViT", arch=ARCH, img_size=32, patch_size=8)
+    head = dict(type="mmwsol.ClsTokenHead", num_classes=5 if same else 6, in_channels=24)
+    target = MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head))
+    torch.save(official, tmp_path / "deit.pth")
+    before = target.head.fc.weight.clone()
+    load_pretrained(target, str(tmp_path / "deit.pth"))
+    assert torch.equal(target.head.fc.weight, official["head.weight"] if same else before)
+
+
 @pytest.mark.parametrize("source", ["deit", "dino"])
 def test_backbone_releases_fill_the_backbone(source):
     official = release(num_classes=1000 if source == "deit" else 0)

@@ -3,6 +3,16 @@
 from .tap_conformer import ConformerFeatures, TapConformer
 from .tap_vit import TapViT, ViTFeatures
 from .timm_vit import TimmViT
+from .trt_vit import TRTFeatures, TRTViT
 from .vgg16_cam import VGG16CAM
 
-__all__ = ["VGG16CAM", "ConformerFeatures", "TapConformer", "TapViT", "TimmViT", "ViTFeatures"]
+__all__ = [
+    "ConformerFeatures",
+    "TRTFeatures",
+    "TRTViT",
+    "TapConformer",
+    "TapViT",
+    "TimmViT",
+    "VGG16CAM",
+    "ViTFeatures",
+]

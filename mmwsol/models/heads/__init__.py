@@ -5,5 +5,14 @@ from .cls_token_head import ClsTokenHead
 from .conformer_cam_head import ConformerCAMHead
 from .conv_cam_head import ConvCAMHead
 from .linear_cam_head import LinearCAMHead
+from .trt_head import TRTHead
 
-__all__ = ["BaseLocHead", "ClsTokenHead", "ConformerCAMHead", "ConvCAMHead", "LinearCAMHead", "LocPrediction"]
+__all__ = [
+    "BaseLocHead",
+    "ClsTokenHead",
+    "ConformerCAMHead",
+    "ConvCAMHead",
+    "LinearCAMHead",
+    "LocPrediction",
+    "TRTHead",
+]

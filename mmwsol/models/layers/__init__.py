@@ -2,5 +2,6 @@
 
 from .attention import TapAttention
 from .conv_stem import ConvStem
+from .token_scoring import TokenPriorityScoring
 
-__all__ = ["ConvStem", "TapAttention"]
+__all__ = ["ConvStem", "TapAttention", "TokenPriorityScoring"]

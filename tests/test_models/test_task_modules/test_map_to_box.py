@@ -120,6 +120,23 @@ def test_second_blob_at_the_cut():
     assert boxes.tolist() == [[60, 50, 120, 100], [10, 150, 200, 220]]
 
 
+def test_rules_of_trt():
+    """The largest contour of a filled ring, a hole that counts, a line that has no area, and maps of one value."""
+    single, multiple = ContourBox(preset="trt", threshold=0.1), ContourBox(preset="trt_v2", threshold=0.1)
+    ring = np.zeros((224, 224), np.float32)
+    ring[20:200, 20:200] = 1
+    ring[60:160, 60:160] = 0
+    assert single.boxes(ring).tolist() == [[20, 20, 200, 200]]
+    assert sorted(multiple.boxes(ring).tolist()) == [[20, 20, 200, 200], [59, 59, 161, 161]]
+    empty, full = np.zeros((224, 224), np.float32), np.ones((224, 224), np.float32)
+    assert single.boxes(empty).tolist() == [[0, 0, 1, 1]] and multiple.boxes(empty).tolist() == [[0, 0, 0, 0]]
+    assert single.boxes(full).tolist() == [[0, 0, 224, 224]] and multiple.boxes(full).tolist() == [[0, 0, 223, 223]]
+    line = empty.copy()
+    line[10, 5:200] = 1
+    line[50:54, 70:74] = 1
+    assert single.boxes(line).tolist() == [[70, 50, 74, 54]]
+
+
 @pytest.mark.parametrize("name, preset", [(c, p) for c, group in PRESETS.items() for p in group])
 def test_presets_build_from_configs(name, preset):
     rule = TASK_UTILS.build(dict(type=f"mmwsol.{name}", preset=preset, threshold=0.3))
