@@ -28,6 +28,7 @@ SMALL = {
     "mmwsol.TimmViT": (dict(pretrained=False, embed_dim=WIDTH, depth=2, num_heads=2), dict(in_channels=WIDTH)),
     "mmwsol.VGG16CAM": (dict(base_channels=2), dict(in_channels=32)),
 }
+SHIFTS = ("backbone.tpsm.fc.bias",)  # added to all logits of a softmax: its gradient may be exactly zero
 
 
 def shrink(cfg: Config) -> Config:
@@ -36,6 +37,10 @@ def shrink(cfg: Config) -> Config:
     backbone, head = SMALL.get(cfg.model.backbone.type, (SMALL_VIT, dict(in_channels=WIDTH)))
     cfg.model.backbone.update(backbone)
     cfg.model.head.update(head)
+    if "drop_path_rate" in cfg.model.backbone:
+        cfg.model.backbone.drop_path_rate = 0.0  # a batch of two may lose a path altogether, and its gradient
+    if "tau" in cfg.model.backbone.get("tpsm", {}):
+        cfg.model.backbone.tpsm.tau = 1e-4  # the attention of a random model has no peaks
     return cfg
 
 
@@ -89,7 +94,8 @@ def test_train_step_and_predict(cfg, tmp_path):
     losses = model(**data, mode="loss")
     loss, _ = model.parse_losses(losses)
     loss.backward()
-    without = [n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    zero_or_none = [n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    without = [n for n in zero_or_none if n not in SHIFTS]
     assert torch.isfinite(loss) and not without, without
     optim.step()
 
