@@ -1,0 +1,11 @@
+# TRT that selects a fixed number of patches, the paper's Fig. 4a; number and schedule of the official code. One stage:
+# its map is the re-attention alone.
+_base_ = ['./trt_deit-b_cub.py']
+model = dict(backbone=dict(tpsm=dict(_delete_=True, selection='topk', topk=65, mask_eps=0, lambda_eps=0)))
+stages = [
+    dict(
+        name='tpsm',
+        model=dict(backbone=dict(train_part='tpsm'), head=dict(train_part='tpsm')),
+        param_scheduler=dict(milestones=[29]),
+        train_cfg=dict(max_epochs=50)),
+]

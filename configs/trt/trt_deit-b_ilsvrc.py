@@ -1,0 +1,13 @@
+# TRT (Su et al., BMVC 2022), DeiT-B/16 at 224 on ILSVRC2012.
+_base_ = [
+    '../_base_/datasets/ilsvrc_224_timm-aug.py',
+    '../_base_/schedules/trt_ilsvrc.py',
+]
+model = dict(
+    type='mmwsol.ImageLocalizer',
+    backbone=dict(type='mmwsol.TRTViT', arch='deit-base', drop_path_rate=0.1, tpsm=dict(u=0.95)),
+    head=dict(type='mmwsol.TRTHead', num_classes=1000, in_channels=768),
+    map_to_box=dict(type='mmwsol.ContourBox', preset='trt', threshold=0.12),
+    init_cfg=dict(
+        type='Pretrained',
+        checkpoint='https://dl.fbaipublicfiles.com/deit/deit_base_patch16_224-b5f2ef4d.pth'))
