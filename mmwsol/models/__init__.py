@@ -1,13 +1,34 @@
 """Models: localizers, backbones, heads and the rules from map to box."""
 
-from .backbones import VGG16CAM, ConformerFeatures, TapConformer, TapViT, TimmViT, TRTFeatures, TRTViT, ViTFeatures
+from .backbones import (
+    VGG16CAM,
+    ConformerFeatures,
+    SATViT,
+    TapConformer,
+    TapViT,
+    TimmViT,
+    TRTFeatures,
+    TRTViT,
+    ViTFeatures,
+)
 from .data_preprocessor import LocDataPreprocessor
-from .heads import BaseLocHead, ClsTokenHead, ConformerCAMHead, ConvCAMHead, LinearCAMHead, LocPrediction, TRTHead
+from .heads import (
+    BaseLocHead,
+    ClsTokenHead,
+    ConformerCAMHead,
+    ConvCAMHead,
+    LinearCAMHead,
+    LocPrediction,
+    SATHead,
+    TRTHead,
+)
 from .localizers import ImageLocalizer
+from .losses import BatchAreaLoss, MapNormalizationLoss
 from .task_modules import *  # noqa: F403  (registers the box rules)
 
 __all__ = [
     "BaseLocHead",
+    "BatchAreaLoss",
     "ClsTokenHead",
     "ConformerCAMHead",
     "ConformerFeatures",
@@ -16,6 +37,9 @@ __all__ = [
     "LinearCAMHead",
     "LocDataPreprocessor",
     "LocPrediction",
+    "MapNormalizationLoss",
+    "SATHead",
+    "SATViT",
     "TRTFeatures",
     "TRTHead",
     "TRTViT",

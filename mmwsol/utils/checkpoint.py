@@ -42,23 +42,27 @@ def convert_official(state_dict: Mapping, source: str) -> dict[str, Tensor]:
         state_dict (Mapping): What ``torch.load`` gave for the release's file.
         source (str): 'deit' (facebookresearch/deit), 'dino' (facebookresearch/dino, backbone alone or whole
             checkpoint), 'conformer' (pengzhiliang/Conformer), 'vgg16' and 'resnet50' (torchvision), 'tscam'
-            (vasgaowei/TS-CAM: DeiT, Conformer and VGG16 models) or 'trt' (su-hui-zz/ReAttentionTransformer, both
-            stages).
+            (vasgaowei/TS-CAM: DeiT, Conformer and VGG16 models), 'trt' (su-hui-zz/ReAttentionTransformer, both
+            stages) or 'sat' (wpy1999/SAT, whose smoothing kernel is a constant here: its value is checked).
 
     Returns:
         dict[str, Tensor]: ``backbone.*``, and for tscam the whole head: ``head.conv.*`` of DeiT, ``head.conv.*`` and
-        ``head.fc.*`` of Conformer, ``head.fc.*`` of VGG16; for trt ``head.fc.*`` and, after the second stage,
+        ``head.fc.*`` of Conformer, ``head.fc.*`` of VGG16; for sat ``head.conv.*``; for trt ``head.fc.*`` and, after the second stage,
         ``head.cam_conv.*``. The linear classifiers of DeiT and ResNet are called ``head.fc.*``, Conformer's two
         ``head.conv.*`` (tokens) and ``head.fc.*`` (CNN); :func:`load_pretrained` says what becomes of them. VGG16's
         fully connected layers are dropped.
 
     Raises:
-        ValueError: If the source is unknown, or a weight has a name that the release does not use.
+        ValueError: If the source is unknown, a weight has a name that the release does not use, or SAT's smoothing
+            kernel is another one.
     """
     if source not in _CONVERTERS:
         raise ValueError(f"Unknown source {source!r}; known: {', '.join(sorted(_CONVERTERS))}.")
     converted, unknown = {}, []
-    for name, value in unwrap(state_dict).items():
+    weights = unwrap(state_dict)
+    if source == "sat":
+        _check_sat_kernel(weights.get("weight"))
+    for name, value in weights.items():
         new = _CONVERTERS[source](name)
         if new is None:
             unknown.append(name)
@@ -158,11 +162,32 @@ def _trt(name: str) -> str | None:
     return _vit(name)
 
 
+def _sat(name: str) -> str | None:
+    if name in ("loc_token", "loc_embed"):
+        return f"backbone.{name}"
+    return "" if name == "weight" else _tscam(name)
+
+
+def _check_sat_kernel(kernel: Tensor | None) -> None:
+    """Refuse weights that were trained with another smoothing kernel than that of ``mmwsol.MapNormalizationLoss``."""
+    from mmwsol.models.losses.map_normalization_loss import nsig_kernel
+
+    if kernel is None:
+        return
+    expected = nsig_kernel(3, 6.0).to(kernel)
+    if kernel.shape != (1, 1, 3, 3) or (kernel[0, 0] - expected).abs().max() > 1e-6:
+        raise ValueError(
+            f"The smoothing kernel 'weight' of these SAT weights is {kernel.flatten().tolist()}, not that of the "
+            f"official code, {expected.flatten().tolist()}. Remove it and set loss_norm of the head to the same kernel."
+        )
+
+
 _CONVERTERS: dict[str, Callable[[str], str | None]] = {
     "conformer": _conformer,
     "deit": _deit,
     "dino": _dino,
     "resnet50": _resnet50,
+    "sat": _sat,
     "trt": _trt,
     "tscam": _tscam,
     "vgg16": _vgg16,
@@ -184,6 +209,8 @@ def guess_source(weights: Mapping) -> str | None:
         return "dino"
     if any(name.startswith("score_layer.") for name in weights):
         return "trt"
+    if "loc_token" in weights:
+        return "sat"
     head = weights.get("head.weight")
     return "tscam" if head is not None and head.ndim == 4 else "deit"
 

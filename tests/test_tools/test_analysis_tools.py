@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from data_dir import DATA_DIR, requires_data
 from map_case import FRAME, IDS, make_set
+from mmengine.logging import MMLogger
 
 TOOLS = Path("analysis_tools")
 
@@ -274,3 +277,20 @@ def test_benchmarks_run(tool, case, capsys):
     assert "5 maps, 1000 thresholds" in capsys.readouterr().out
     tool(TOOLS / "benchmark_evaluation.py", "--number", 5, "--batch-size", 2, "--network-ms", 10)
     assert "5 maps, 10 ms of network a batch of 2" in capsys.readouterr().out
+
+
+def test_benchmark_methods(tool, tiny_config, capsys):
+    threads = torch.get_num_threads()
+    try:
+        tool(TOOLS / "benchmark_methods.py", tiny_config, "--batch-size", 2, "--repeats", 1, "--no-memory")
+        rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+        times = {row[0]: [float(value) for value in row if re.fullmatch(r"[\d.]+", value)] for row in rows[2:]}
+        for plain, method, ratio, *_ in times.values():
+            assert ratio == pytest.approx(method / plain, rel=0.2) and plain > 0
+        assert list(times) == ["training", "inference"]
+        if Path("/proc/self/clear_refs").exists():
+            tool(TOOLS / "benchmark_methods.py", tiny_config, "--measure-memory", "method", "train")
+            assert float(capsys.readouterr().out) >= 0
+    finally:
+        torch.set_num_threads(threads)
+        MMLogger._instance_dict.pop("benchmark", None)

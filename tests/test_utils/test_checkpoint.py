@@ -10,6 +10,7 @@ import torch
 import torchvision
 from mmengine.logging import MMLogger
 
+from mmwsol.models.losses.map_normalization_loss import nsig_kernel
 from mmwsol.registry import MODELS
 from mmwsol.utils import convert_official, load_pretrained
 from mmwsol.utils.checkpoint import find_checkpoint, guess_source
@@ -139,6 +140,45 @@ def test_backbone_releases_fill_the_backbone(source):
     model().backbone.load_state_dict(backbone, strict=True)
 
 
+def sat_release(num_classes=5):
+    weights = {**release(), "loc_token": torch.randn(1, 1, 24), "loc_embed": torch.randn(1, 1, 24)}
+    weights |= {"head.weight": torch.randn(num_classes, 24, 3, 3), "head.bias": torch.randn(num_classes)}
+    weights["weight"] = nsig_kernel(3, 6).float()[None, None]
+    return {"model": {f"module.{k}": v for k, v in weights.items()}, "best_thr": 0.4, "epoch": 29}
+
+
+def sat_model():
+    backbone = dict(type="mmwsol.SATViT", arch=ARCH, img_size=32, patch_size=8)
+    head = dict(type="mmwsol.SATHead", num_classes=5, in_channels=24)
+    return MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head))
+
+
+def test_sat_leaves_no_missing_and_no_unexpected_key(tmp_path):
+    official, target = sat_release(), sat_model()
+    target.load_state_dict(convert_official(official, "sat"), strict=True)
+    assert torch.equal(target.head.conv.weight, official["model"]["module.head.weight"])
+    assert torch.equal(target.backbone.loc_embed, official["model"]["module.loc_embed"])
+    official["model"]["module.weight"][0, 0, 1, 1] += 1e-4
+    with pytest.raises(ValueError, match="smoothing kernel 'weight' of these SAT weights"):
+        convert_official(official, "sat")
+
+
+def test_sat_starts_from_deit_and_from_its_own_release(tmp_path, monkeypatch):
+    lines = []
+    monkeypatch.setattr(MMLogger, "info", lambda self, message, *args: lines.append(str(message)))
+    for name, official in (("deit", {"model": release()}), ("sat", sat_release())):
+        torch.save(official, tmp_path / f"{name}.pth")
+        target = sat_model()
+        load_pretrained(target, str(tmp_path / f"{name}.pth"))
+        weights = {k.removeprefix("module."): v for k, v in official["model"].items()}
+        assert torch.equal(target.backbone.pos_embed, weights["pos_embed"])
+        assert torch.equal(target.backbone.layers[2].attn.qkv.weight, weights["blocks.2.attn.qkv.weight"])
+        fresh = [line for line in lines if line.startswith("Left at their initialisation")]
+        expected = "backbone.loc_embed, backbone.loc_token, head.conv.bias, head.conv.weight"
+        assert fresh == ([f"Left at their initialisation: {expected}."] if name == "deit" else [])
+        lines.clear()
+
+
 def test_conversion_errors_name_the_problem():
     with pytest.raises(ValueError, match="Unknown source 'deit2'; known: conformer, .*deit, .*tscam"):
         convert_official({}, "deit2")
@@ -150,6 +190,7 @@ def test_sources_are_told_apart():
     assert guess_source(release()) == "deit"
     assert guess_source({k[7:]: v for k, v in tscam_release()["state_dict"].items()}) == "tscam"
     assert guess_source({f"backbone.{k}": v for k, v in release(0).items()}) == "dino"
+    assert guess_source({k[7:]: v for k, v in sat_release()["model"].items()}) == "sat"
     assert guess_source(model().state_dict()) is None
 
 

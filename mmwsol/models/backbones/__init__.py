@@ -1,5 +1,6 @@
 """Backbones that hand out what localization heads read."""
 
+from .sat_vit import SATViT
 from .tap_conformer import ConformerFeatures, TapConformer
 from .tap_vit import TapViT, ViTFeatures
 from .timm_vit import TimmViT
@@ -8,6 +9,7 @@ from .vgg16_cam import VGG16CAM
 
 __all__ = [
     "ConformerFeatures",
+    "SATViT",
     "TRTFeatures",
     "TRTViT",
     "TapConformer",

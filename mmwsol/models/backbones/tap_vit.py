@@ -9,6 +9,7 @@ import torch
 from mmcv.cnn.bricks.transformer import PatchEmbed
 from mmengine.model.weight_init import trunc_normal_
 from mmpretrain.models.backbones import VisionTransformer
+from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
@@ -28,6 +29,8 @@ class ViTFeatures(NamedTuple):
             sum over the patches is one minus the attention of the class token to itself.
         full_attn (Tensor | None): (B, L, H, 1 + N, 1 + N) whole attention matrices, with ``tap='full'`` only.
         tokens (tuple[Tensor]): (B, 1 + N, D) tokens at the depths asked for in ``out_tokens``, before the final norm.
+        gates (Tensor | None): (B, G, h, w) foreground probabilities of the G gated blocks of :class:`SATViT`, never in
+            half precision.
     """
 
     patch_map: Tensor
@@ -35,6 +38,7 @@ class ViTFeatures(NamedTuple):
     cls_attn: Tensor | None = None
     full_attn: Tensor | None = None
     tokens: tuple[Tensor, ...] = ()
+    gates: Tensor | None = None
 
 
 @MODELS.register_module()
@@ -92,16 +96,7 @@ class TapViT(VisionTransformer):
         self.tap_layers = _indices("tap_layers", layers, depth)
         self.out_tokens = _indices("out_tokens", out_tokens, depth + 1)
         for layer in self.layers:
-            fused = layer.attn
-            layer.attn = TapAttention(
-                embed_dims=self.embed_dims,
-                num_heads=fused.num_heads,
-                attn_drop=fused.attn_drop,
-                proj_drop=fused.proj_drop.p,
-                qkv_bias=fused.qkv.bias is not None,
-            )
-            # DropPath and LayerScale stay as mmpretrain built them.
-            layer.attn.out_drop, layer.attn.gamma1 = fused.out_drop, fused.gamma1
+            layer.attn = TapAttention.like(layer.attn)
         float_drop_path(self)
 
     def init_weights(self) -> None:
@@ -132,6 +127,38 @@ class TapViT(VisionTransformer):
                 f"Image size {tuple(x.shape[2:])} is not a multiple of the patch size {self.patch_size}: "
                 "resize the images in the pipeline."
             )
+        x, grid = self.embed(x)
+        patches = slice(1, 1 + grid[0] * grid[1])
+        x = self.pre_norm(self.drop_after_pos(x))
+
+        tap = self.tap if self.tap_in_train or not self.training else "none"
+        weights, gates, tokens = [], [], []
+        if 0 in self.out_tokens:
+            tokens.append(x)
+        for i, layer in enumerate(self.layers):
+            out, attn, gate = self.attend(layer, x, tap if i in self.tap_layers else "none")
+            x = x + out
+            x = layer.ffn(layer.ln2(x), identity=x)
+            if attn is not None:
+                weights.append(attn)
+            if gate is not None:
+                gates.append(gate)
+            if i + 1 in self.out_tokens:
+                tokens.append(x)
+        x = self.ln1(x) if self.final_norm else x
+
+        patch_map = x[:, patches].transpose(1, 2).unflatten(2, grid)
+        cls_attn = full_attn = gate_maps = None
+        if weights:
+            stacked = torch.stack(weights, dim=1)
+            cls_attn = stacked[:, :, :, 0, patches].unflatten(-1, grid)
+            full_attn = stacked if tap == "full" else None
+        if gates:
+            gate_maps = torch.stack(gates, dim=1)[:, :, patches].unflatten(-1, grid)
+        return ViTFeatures(patch_map, x[:, 0], cls_attn, full_attn, tuple(tokens), gate_maps)
+
+    def embed(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Make tokens (B, 1 + N, D) of images, class token first, with their positions; also give the grid (h, w)."""
         x, grid = self.patch_embed(x)
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
         x = x + resize_pos_embed(
@@ -141,29 +168,14 @@ class TapViT(VisionTransformer):
             self.interpolate_mode,
             self.num_extra_tokens,
         )
-        x = self.pre_norm(self.drop_after_pos(x))
+        return x, grid
 
-        tap = self.tap if self.tap_in_train or not self.training else "none"
-        weights, tokens = [], []
-        if 0 in self.out_tokens:
-            tokens.append(x)
-        for i, layer in enumerate(self.layers):
-            out, attn = layer.attn(layer.ln1(x), tap if i in self.tap_layers else "none")
-            x = x + out
-            x = layer.ffn(layer.ln2(x), identity=x)
-            if attn is not None:
-                weights.append(attn)
-            if i + 1 in self.out_tokens:
-                tokens.append(x)
-        x = self.ln1(x) if self.final_norm else x
-
-        patch_map = x[:, 1:].transpose(1, 2).unflatten(2, grid)
-        cls_attn = full_attn = None
-        if weights:
-            stacked = torch.stack(weights, dim=1)
-            cls_attn = stacked[:, :, :, 0, 1:].unflatten(-1, grid)
-            full_attn = stacked if tap == "full" else None
-        return ViTFeatures(patch_map, x[:, 0], cls_attn, full_attn, tuple(tokens))
+    def attend(
+        self, layer: TransformerEncoderLayer, x: Tensor, tap: str
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Run the attention of a block: output, tapped weights or None, gate (B, tokens) of a method that has one."""
+        out, weights = layer.attn(layer.ln1(x), tap)
+        return out, weights, None
 
 
 def _indices(name: str, values: Sequence[int], size: int) -> tuple[int, ...]:

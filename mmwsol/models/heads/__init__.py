@@ -5,6 +5,7 @@ from .cls_token_head import ClsTokenHead
 from .conformer_cam_head import ConformerCAMHead
 from .conv_cam_head import ConvCAMHead
 from .linear_cam_head import LinearCAMHead
+from .sat_head import SATHead
 from .trt_head import TRTHead
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "ConvCAMHead",
     "LinearCAMHead",
     "LocPrediction",
+    "SATHead",
     "TRTHead",
 ]

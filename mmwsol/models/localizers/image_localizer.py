@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from mmengine.structures import InstanceData
 from mmpretrain.models.classifiers import BaseClassifier
@@ -11,6 +13,7 @@ from mmwsol.models.heads.base import LocPrediction
 from mmwsol.registry import MODELS, TASK_UTILS
 from mmwsol.structures import LocDataSample
 from mmwsol.utils.checkpoint import load_pretrained
+from mmwsol.utils.freeze import freeze_parameters
 
 
 @MODELS.register_module()
@@ -26,6 +29,8 @@ class ImageLocalizer(BaseClassifier):
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=URL or path)`` starts from ImageNet weights, in
             the layout of OpenMMLab or of an official release (:func:`mmwsol.utils.load_pretrained`). Defaults to
             None: random weights.
+        frozen (Sequence[str]): Shell patterns of the names of parameters that are not trained, such as
+            'backbone.layers.[0-8].attn.*' (:func:`mmwsol.utils.freeze.freeze_parameters`). Defaults to ().
     """
 
     init_cfg: dict | None
@@ -37,6 +42,7 @@ class ImageLocalizer(BaseClassifier):
         map_to_box: dict | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
+        frozen: Sequence[str] = (),
     ) -> None:
         preprocessor = {"type": "mmwsol.LocDataPreprocessor", **(data_preprocessor or {})}
         super().__init__(init_cfg=init_cfg, data_preprocessor=MODELS.build(preprocessor))
@@ -44,6 +50,7 @@ class ImageLocalizer(BaseClassifier):
         self.head = MODELS.build(head)
         rule = map_to_box or dict(type="mmwsol.ContourBox", preset="tscam", threshold=0.1)
         self.map_to_box = TASK_UTILS.build(rule)
+        freeze_parameters(self, frozen)
 
     def init_weights(self) -> None:
         """Initialise; ``init_cfg`` of type 'Pretrained' may name a release in its official layout."""

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from mmengine.optim import build_optim_wrapper
 from mmengine.structures import InstanceData
 
+from mmwsol.compat import finish_distributed
 from mmwsol.registry import MODELS
 from mmwsol.structures import LocDataSample
 
@@ -90,6 +92,65 @@ def test_ten_crop_replaces_the_scores_only():
     label = 3  # the ground truth has a map in both
     maps = [s.pred_maps.maps[s.pred_maps.labels.tolist().index(label)] for s in (plain[0], ten[0])]
     torch.testing.assert_close(maps[0], maps[1])
+
+
+def test_ten_crop_averages_probabilities_not_logits(monkeypatch):
+    model = localizer()
+    logits = torch.tensor([[5.0, 0.0], [0.0, 2.0], [0.0, 2.0]])  # the mean logit is highest for class 0
+    monkeypatch.setattr(model.head, "forward", lambda feats: logits)
+    monkeypatch.setattr(model.head, "topk", 2)
+    with torch.no_grad():
+        (sample,) = model(torch.randn(1, 3, 32, 32), crops=torch.randn(1, 3, 3, 32, 32), mode="predict")
+    torch.testing.assert_close(sample.pred_score, torch.tensor([0.411, 0.589]), rtol=0, atol=1e-3)
+    assert sample.pred_label.item() == 1
+
+
+def frozen_names(model):
+    return {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+
+
+def test_frozen_parameters_by_name():
+    model = localizer(frozen=["backbone.layers.0.attn.*", "backbone.cls_token"])
+    attention = {f"backbone.layers.0.attn.{name}" for name, _ in model.backbone.layers[0].attn.named_parameters()}
+    assert frozen_names(model) == attention | {"backbone.cls_token"}
+    assert model.train().backbone.layers[0].training  # DropPath goes on
+    assert not frozen_names(localizer())
+
+
+def test_frozen_model_under_distributed_training(tmp_path):
+    """Without find_unused_parameters; the frozen weights stay, the others move."""
+    model = localizer(frozen=["backbone.layers.0.*"]).train()
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        parallel = torch.nn.parallel.DistributedDataParallel(model)
+        optim = build_optim_wrapper(
+            parallel,
+            dict(optimizer=dict(type="AdamW", lr=0.1, weight_decay=0.5), paramwise_cfg=dict(flat_decay_mult=0.0)),
+        )
+        for _ in range(2):
+            loss, _ = model.parse_losses(parallel(torch.randn(2, 3, 32, 32), samples(), mode="loss"))
+            optim.update_params(loss)
+        del parallel, loss
+    finally:
+        finish_distributed()
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, start[name])}
+    assert changed and not changed & frozen_names(model)
+    assert {"backbone.layers.1.attn.qkv.weight", "head.conv.weight"} <= changed
+
+
+@pytest.mark.parametrize(
+    ("frozen", "message"),
+    [
+        (["backbone.blocks.0.*"], "'backbone.blocks.0.\\*' matches no parameter.*such as backbone"),
+        (["backbone.layers.0.mlp.*"], "matches no parameter.*such as backbone.layers.0"),
+        ("backbone.*", r"write \['backbone.\*'\]"),
+        (["backbone.*", "head.*"], "freeze every parameter"),
+    ],
+)
+def test_frozen_patterns_that_cannot_be_meant(frozen, message):
+    with pytest.raises(ValueError, match=message):
+        localizer(frozen=frozen)
 
 
 def test_without_labels_only_the_best_classes_get_maps():

@@ -66,6 +66,30 @@ def test_component_threshold_is_strict_in_the_precision_of_the_map():
     assert ComponentBox(threshold=0.299).boxes(scoremap).tolist() == [[2, 1, 3, 2]]
 
 
+def test_boxes_of_sat():
+    """Worked boxes of the official code: the map is normalised at 14x14, then resized to 224x224."""
+    block = np.zeros((1, 14, 14))
+    block[0, 4:10, 3:9] = 1
+    boxes = {0.3: [45, 61, 147, 163], 0.4: [46, 62, 146, 162], 0.45: [47, 63, 145, 161], 0.5: [48, 64, 144, 160]}
+    for threshold, box in boxes.items():
+        assert ComponentBox(threshold=threshold)(block, (224, 224)).tolist() == [box]
+    peak = np.zeros((1, 14, 14))
+    peak[0, 7, 7] = 1
+    assert ComponentBox(threshold=0.4)(peak, (224, 224)).tolist() == [[111, 111, 129, 129]]
+    assert ComponentBox(threshold=0.4)(np.full((1, 14, 14), 0.3), (224, 224)).tolist() == [[0, 0, 224, 224]]
+
+
+def test_component_that_counts():
+    scoremap = np.zeros((8, 8), np.float32)
+    scoremap[[1, 2, 3], [6, 5, 4]] = 1  # touch at corners: one component
+    scoremap[6, 0:2] = 1
+    assert ComponentBox(threshold=0.4).boxes(scoremap).tolist() == [[4, 1, 7, 4]]
+    scoremap[7, 0] = 1  # as large: the first in raster order counts
+    assert ComponentBox(threshold=0.4).boxes(scoremap).tolist() == [[4, 1, 7, 4]]
+    iou = box_iou(np.array([[46, 62, 146, 162], [0, 0, 10, 10]]), np.array([[46, 62, 145, 161], [5, 5, 15, 15]]), True)
+    np.testing.assert_allclose(np.diag(iou), [0.98029605, 0.17475728], atol=1e-8)
+
+
 def test_constant_maps():
     size = (7, 9)
     for value in (0.0, 0.3):

@@ -1,0 +1,154 @@
+"""The vision transformer of SAT: a spatial token that gates the last attentions (Wu et al., ICCV 2023)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmengine.model.weight_init import trunc_normal_
+from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
+from torch import Tensor, nn
+
+from mmwsol.models.backbones.tap_vit import TapViT
+from mmwsol.models.layers.attention import TapAttention, attention_weights
+from mmwsol.registry import MODELS
+
+GATE_REDUCE = ("logit_mean", "prob_mean", "paper")
+QUERIES = {"spatial": -1, "class": 0}  # index of the token
+
+
+def query_gate(query: Tensor, keys: Tensor, reduce: str = "logit_mean") -> Tensor:
+    """Turn the attention logits of one query token into foreground probabilities, without a softmax.
+
+    Args:
+        query (Tensor): (B, H, d) query vectors of the token.
+        keys (Tensor): (B, H, N, d) key vectors of all tokens.
+        reduce (str): How H heads make one probability: 'logit_mean' sigmoid of the mean logit (official code),
+            'prob_mean' mean of the heads' sigmoids, 'paper' Eq. 4, whose product of whole vectors over sqrt(H d) is
+            the mean logit times sqrt(H). Defaults to 'logit_mean'.
+
+    Returns:
+        Tensor: (B, N) in (0, 1); float32 (float64 for float64 input) also under autocast.
+    """
+    with torch.autocast(device_type=query.device.type, enabled=False):
+        if query.dtype in (torch.float16, torch.bfloat16):
+            query, keys = query.float(), keys.float()
+        heads, dims = query.shape[1:]
+        if reduce == "prob_mean":
+            logits = (keys @ query[..., None]).squeeze(-1) * dims**-0.5
+            return logits.sigmoid().mean(dim=1)
+        # The sum over heads is one product of the concatenated vectors, which is how they lie in memory.
+        product = (keys.transpose(1, 2).flatten(2) @ query.flatten(1)[..., None]).squeeze(-1)
+        scale = (heads * dims) ** -0.5 if reduce == "paper" else dims**-0.5 / heads
+        return (product * scale).sigmoid()
+
+
+class SpatialQueryAttention(TapAttention):
+    """Attention whose weights are multiplied by a gate on the keys (SAT's spatial-query attention).
+
+    ``gate`` (B, N) is :func:`query_gate` of one token, ``out = (softmax(q k^T / sqrt(d)) * gate) v``: the same gate for
+    every head and every query, after the softmax, with no new normalisation. As it depends on the key alone, the
+    output is computed as attention to gated values, by PyTorch's fused kernel. ``tap='full'`` gates the matrix itself.
+    It has the parameters of mmpretrain's attention and no more.
+
+    Args:
+        query (int): Index of the token whose query makes the gate. Defaults to -1.
+        apply_gate (bool): Whether the gate acts on the attention, not only returned. Defaults to True.
+        gate_reduce (str): See :func:`query_gate`. Defaults to 'logit_mean'.
+        **kwargs: Arguments of mmpretrain's ``MultiheadAttention``.
+    """
+
+    def __init__(self, query: int = -1, apply_gate: bool = True, gate_reduce: str = "logit_mean", **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.query = query
+        self.apply_gate = apply_gate
+        self.gate_reduce = gate_reduce
+
+    def forward(self, x: Tensor, tap: str = "none") -> tuple[Tensor, Tensor | None, Tensor]:  # type: ignore[override]
+        """Attend to tokens (B, N, D): output and weights as :class:`TapAttention`, weights gated, and the gate."""
+        q, k, v = self.project(x)
+        gate = query_gate(q[:, :, self.query], k, self.gate_reduce)
+        factor = gate[:, None, None] if self.apply_gate else 1.0  # (B, 1, 1, N)
+        dropout = self.attn_drop if self.training else 0.0
+        weights = None
+        if tap == "full":
+            weights = attention_weights(q, k) * factor
+            out = F.dropout(weights, dropout).to(v.dtype) @ v
+        else:
+            if tap == "cls":
+                weights = attention_weights(q[:, :, :1], k) * factor
+            gated = v * gate[:, None, :, None].to(v.dtype) if self.apply_gate else v
+            out = F.scaled_dot_product_attention(q, k, gated, dropout_p=dropout)
+        return self.merge(out), weights, gate
+
+
+@MODELS.register_module()
+class SATViT(TapViT):
+    """:class:`TapViT` with SAT's spatial token: ``gates`` of the features are maps of foreground probability.
+
+    The spatial token ``loc_token`` is appended as the last token with its own position embedding ``loc_embed``. In the
+    last blocks its query gates the attention, so that the classification loss trains it. Patch map and maps of
+    attention leave it out; ``full_attn`` and ``tokens`` have it.
+
+    Args:
+        arch (str | dict): As in :class:`TapViT`. Defaults to 'deit-small'.
+        num_sqa_blocks (int): Number of gated blocks, the last ones. Defaults to 3 (paper).
+        gate_reduce (str): How heads make one probability: 'logit_mean' (official code), 'prob_mean' or 'paper', see
+            :func:`query_gate`. Defaults to 'logit_mean'.
+        query (str): Token whose query makes the gate: 'spatial', or 'class', the attention-map baseline of the paper's
+            Table 5: no spatial token, and the attention is not gated (details inferred). Defaults to 'spatial'.
+        tap (str): As in :class:`TapViT`; 'full' also computes the gated attention explicitly. Defaults to 'none': SAT
+            reads no attention.
+        **kwargs: Further arguments of :class:`TapViT`.
+
+    Raises:
+        ValueError: If ``num_sqa_blocks`` does not fit the depth, or an option is unknown.
+    """
+
+    def __init__(
+        self,
+        arch: str | dict = "deit-small",
+        num_sqa_blocks: int = 3,
+        gate_reduce: str = "logit_mean",
+        query: str = "spatial",
+        tap: str = "none",
+        **kwargs,
+    ) -> None:
+        super().__init__(arch, tap, **kwargs)
+        if not 0 <= num_sqa_blocks <= self.num_layers:
+            raise ValueError(f"num_sqa_blocks must be 0 to {self.num_layers} (the depth), got {num_sqa_blocks}.")
+        if gate_reduce not in GATE_REDUCE:
+            raise ValueError(f"gate_reduce must be one of {GATE_REDUCE}, got {gate_reduce!r}.")
+        if query not in QUERIES:
+            raise ValueError(f"query must be one of {tuple(QUERIES)}, got {query!r}.")
+        self.has_spatial_token = query == "spatial"
+        if self.has_spatial_token:
+            self.loc_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims))
+            self.loc_embed = nn.Parameter(torch.zeros(1, 1, self.embed_dims))
+        for layer in self.layers[self.num_layers - num_sqa_blocks :]:
+            layer.attn = SpatialQueryAttention.like(
+                layer.attn, query=QUERIES[query], apply_gate=self.has_spatial_token, gate_reduce=gate_reduce
+            )
+
+    def init_weights(self) -> None:
+        """Initialise like DeiT; the spatial token and its embedding like the other tokens."""
+        super().init_weights()
+        pretrained = isinstance(self.init_cfg, dict) and self.init_cfg["type"] == "Pretrained"
+        if self.has_spatial_token and not pretrained:
+            trunc_normal_(self.loc_token, std=0.02)
+            trunc_normal_(self.loc_embed, std=0.02)
+
+    def embed(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Make tokens (B, 1 + N + 1, D), the spatial token last, and the grid (h, w)."""
+        x, grid = super().embed(x)
+        if self.has_spatial_token:
+            spatial = (self.loc_token + self.loc_embed).expand(len(x), -1, -1)
+            x = torch.cat([x, spatial], dim=1)
+        return x, grid
+
+    def attend(
+        self, layer: TransformerEncoderLayer, x: Tensor, tap: str
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Run the attention of a block: output, tapped weights or None, gate (B, tokens) of the last blocks."""
+        if isinstance(layer.attn, SpatialQueryAttention):
+            return layer.attn(layer.ln1(x), tap)
+        return super().attend(layer, x, tap)

@@ -1,0 +1,204 @@
+"""Compare the cost of a config's model with that of its vision transformer as a plain classifier.
+
+The plain classifier is the same transformer with a linear layer on the class token (mmwsol.ClsTokenHead) and no
+attention tapped, as one would train it without localization. Images are random. The two models take turns, so that
+other work on the machine slows both. Times are medians: of the processor time of all threads on a CPU, which other
+programs disturb less than the clock, of the clock on a GPU. A training step is forward, backward and optimizer;
+inference gives class probabilities and, for the method, maps (boxes are found on the CPU: benchmark_evaluation.py).
+
+Memory is the peak beyond the built model during one kind of step, each in a process of its own: of the resident set on
+a CPU (Linux only), of the allocator on a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import inspect
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+# Freed memory goes back at once, so that the resident set shows what is in use. Read when a child process starts.
+CHILD_ENV = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+MODELS = ("plain", "method")
+KINDS = {"train": "training step", "predict": "inference"}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", help="config file, or its name: sat_deit-s_cub")
+    parser.add_argument("--stage", metavar="NAME", help="stage of the config; default: the last one")
+    parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="images a step; default 8")
+    parser.add_argument("--repeats", type=int, default=15, metavar="N", help="timed steps of each model; default 15")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of a CPU; default 1")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda; default cpu")
+    parser.add_argument("--no-memory", action="store_true", help="measure the times only")
+    parser.add_argument("--measure-memory", nargs=2, metavar=("MODEL", "KIND"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.batch_size < 1 or args.repeats < 1 or args.threads < 1:
+        parser.error("--batch-size, --repeats and --threads must be 1 or more")
+    return args
+
+
+def plain_model(model: Any, embed_dims: int, num_classes: int) -> dict:
+    """Return the config of the same vision transformer as a plain classifier."""
+    from mmpretrain.models.backbones import VisionTransformer
+
+    from mmwsol.models import TapViT
+
+    known = {*inspect.signature(TapViT).parameters, *inspect.signature(VisionTransformer).parameters}
+    known -= {"tap", "tap_layers", "tap_in_train", "out_tokens", "out_type", "kwargs"}
+    backbone = {name: value for name, value in model["backbone"].items() if name in known}
+    return dict(
+        type="mmwsol.ImageLocalizer",
+        backbone=dict(type="mmwsol.TapViT", tap="none", **backbone),
+        head=dict(type="mmwsol.ClsTokenHead", num_classes=num_classes, in_channels=embed_dims),
+    )
+
+
+def build(args: argparse.Namespace, which: str) -> tuple[Any, Any]:
+    """Build a model and its optimizer, both by the config, without pretrained weights."""
+    import torch
+    from mmengine.logging import MMLogger
+    from mmengine.optim import build_optim_wrapper
+    from mmengine.registry import init_default_scope
+
+    from mmwsol.engine.stages import select_stage, stage_configs
+    from mmwsol.models import TapViT
+    from mmwsol.registry import MODELS as REGISTRY
+    from mmwsol.utils.config import load_config
+
+    MMLogger.get_instance("benchmark", log_level="ERROR")
+    cfg = select_stage(stage_configs(load_config(args.config)), args.stage).cfg
+    init_default_scope(cfg.default_scope)
+    cfg.model.init_cfg = None
+    torch.manual_seed(0)
+    model = REGISTRY.build(copy.deepcopy(cfg.model))
+    if not isinstance(model.backbone, TapViT):
+        raise ValueError(f"the backbone is a {type(model.backbone).__name__}, not a vision transformer on TapViT")
+    if which == "plain":
+        model = REGISTRY.build(plain_model(cfg.model, model.backbone.embed_dims, model.head.num_classes))
+    model.init_weights()
+    model.to(args.device)
+    return model, build_optim_wrapper(model, cfg.optim_wrapper)
+
+
+def make_steps(args: argparse.Namespace, which: str) -> dict[str, Callable[[], Any]]:
+    """Return a training step and an inference step of a model."""
+    import torch
+
+    from mmwsol.structures import LocDataSample
+
+    model, optim = build(args, which)
+    images = torch.randn(args.batch_size, 3, *model.backbone.img_size).to(args.device)
+    samples = [LocDataSample().set_gt_label(i % model.head.num_classes) for i in range(args.batch_size)]
+
+    def train() -> None:
+        model.train()
+        losses, _ = model.parse_losses(model(images, samples, mode="loss"))
+        optim.update_params(losses)
+
+    @torch.inference_mode()
+    def predict() -> Any:
+        model.eval()
+        if which == "plain":
+            return model(images).softmax(dim=1)
+        return model.head.predict(model.extract_feat(images))
+
+    return {"train": train, "predict": predict}
+
+
+def clock(device: str) -> float:
+    """Return seconds: processor time on a CPU, the clock after all work is done on a GPU."""
+    if device == "cpu":
+        return time.process_time()
+    import torch
+
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def measure_times(args: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
+    """Return the milliseconds of every step, by kind and model; the models take turns."""
+    steps = {which: make_steps(args, which) for which in MODELS}
+    times: dict[str, dict[str, list[float]]] = {kind: {which: [] for which in MODELS} for kind in KINDS}
+    for kind, spent in times.items():
+        for repeat in range(-2, args.repeats):  # two rounds to warm up
+            for which in MODELS if repeat % 2 else MODELS[::-1]:
+                start = clock(args.device)
+                steps[which][kind]()
+                if repeat >= 0:
+                    spent[which].append(1000 * (clock(args.device) - start))
+    return times
+
+
+def resident(name: str) -> float:
+    """Return a line of this process's memory in MiB: 'VmRSS', what is resident now, 'VmHWM', its peak."""
+    with open("/proc/self/status") as file:
+        return int(re.findall(rf"{name}:\s+(\d+) kB", file.read())[0]) / 1024
+
+
+def measure_memory(args: argparse.Namespace, which: str, kind: str) -> float:
+    """Return the MiB that two steps need at most beyond the built model."""
+    import torch
+
+    step = make_steps(args, which)[kind]
+    if args.device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        step(), step()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # forget the peak of imports and construction
+    before = resident("VmRSS")
+    step(), step()
+    return resident("VmHWM") - before
+
+
+def child_memory(args: argparse.Namespace, which: str, kind: str) -> float:
+    """Measure the memory in a fresh process."""
+    command = [sys.executable, __file__, args.config, "--measure-memory", which, kind]
+    command += ["--batch-size", str(args.batch_size), "--threads", str(args.threads), "--device", args.device]
+    command += ["--stage", args.stage] if args.stage else []
+    result = subprocess.run(command, env=CHILD_ENV, capture_output=True, text=True, check=False)
+    if result.returncode:
+        sys.exit(f"measuring the memory failed:\n{result.stderr}")
+    return float(result.stdout.split()[-1])
+
+
+def main() -> None:
+    args = parse_args()
+    import torch
+
+    torch.set_num_threads(args.threads)
+    if args.measure_memory:
+        print(f"{measure_memory(args, *args.measure_memory):.3f}")
+        return
+    times = measure_times(args)
+    print(f"{args.config}: batch {args.batch_size}, {args.device}, {args.threads} threads, {args.repeats} repeats")
+    print(f"{'':<15} {'plain':>12} {'method':>12} {'ratio':>7} {'middle half of the ratios':>27}")
+    for kind, title in KINDS.items():
+        plain, method = (times[kind][which] for which in MODELS)
+        pairs = sorted(b / a for a, b in zip(plain, method, strict=True))
+        low, high = pairs[len(pairs) // 4], pairs[-1 - len(pairs) // 4]
+        medians = statistics.median(plain), statistics.median(method)
+        print(
+            f"{title:<15} {medians[0]:>9.1f} ms {medians[1]:>9.1f} ms {statistics.median(pairs):>7.3f} "
+            f"{f'{low:.3f} to {high:.3f}':>27}",
+            flush=True,
+        )
+        if not args.no_memory:
+            plain_peak, method_peak = (child_memory(args, which, kind) for which in MODELS)
+            print(
+                f"{'  peak memory':<15} {plain_peak:>8.1f} MiB {method_peak:>8.1f} MiB {method_peak / plain_peak:>7.3f}"
+            )
+
+
+if __name__ == "__main__":
+    main()
