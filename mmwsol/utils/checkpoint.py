@@ -47,10 +47,10 @@ def convert_official(state_dict: Mapping, source: str) -> dict[str, Tensor]:
 
     Returns:
         dict[str, Tensor]: ``backbone.*``, and for tscam the whole head: ``head.conv.*`` of DeiT, ``head.conv.*`` and
-        ``head.fc.*`` of Conformer, ``head.fc.*`` of VGG16; for sat ``head.conv.*``; for trt ``head.fc.*`` and, after the second stage,
-        ``head.cam_conv.*``. The linear classifiers of DeiT and ResNet are called ``head.fc.*``, Conformer's two
-        ``head.conv.*`` (tokens) and ``head.fc.*`` (CNN); :func:`load_pretrained` says what becomes of them. VGG16's
-        fully connected layers are dropped.
+        ``head.fc.*`` of Conformer, ``head.fc.*`` of VGG16; for sat ``head.conv.*``; for trt ``head.fc.*`` and, after
+        the second stage, ``head.cam_conv.*``. The linear classifiers of DeiT and ResNet are called ``head.fc.*``,
+        Conformer's two ``head.conv.*`` (tokens) and ``head.fc.*`` (CNN); :func:`load_pretrained` says what becomes of
+        them. VGG16's fully connected layers are dropped.
 
     Raises:
         ValueError: If the source is unknown, a weight has a name that the release does not use, or SAT's smoothing

@@ -18,9 +18,14 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 LEAVES = sorted(p for p in CONFIGS.rglob("*.py") if "_base_" not in p.parts)
 WIDTH = 24
 SMALL_VIT = dict(arch=dict(embed_dims=WIDTH, num_layers=2, num_heads=2, feedforward_channels=2 * WIDTH))
-# Backbones that take other arguments: theirs, and those of the head on it.
+# Backbones that take other arguments: theirs, and those of the head on it. SAT's configs name all of its blocks.
 SMALL = {
     "mmpretrain.ResNet": (dict(base_channels=2, zero_init_residual=False), dict(in_channels=64)),
+    "mmwsol.SATConformer": (
+        dict(arch=dict(embed_dims=WIDTH, depths=12, num_heads=2, channel_ratio=1), base_channels=8),
+        dict(in_channels=WIDTH, conv_channels=32),
+    ),
+    "mmwsol.SATViT": (dict(arch=dict(SMALL_VIT["arch"], num_layers=12)), dict(in_channels=WIDTH)),
     "mmwsol.TapConformer": (
         dict(arch=dict(embed_dims=WIDTH, depths=3, num_heads=2, channel_ratio=1), base_channels=8),
         dict(in_channels=WIDTH, conv_channels=32),
@@ -53,6 +58,14 @@ def make_picture(folder: Path, cfg: Config) -> dict:
     cv2.imwrite(str(path), rng.integers(0, 256, (height, width, 3), np.uint8))
     boxes = np.array([[3, 4, width / 2, height / 2]], np.float32)
     return dict(img_path=str(path), img_id="picture", gt_label=1, gt_bboxes_ori=boxes, ori_size=(width, height))
+
+
+def train_dataset(cfg: Config) -> dict:
+    """Take the data set out of its wrappers."""
+    dataset = cfg.train_dataloader.dataset
+    while "dataset" in dataset:
+        dataset = dataset.dataset
+    return dataset
 
 
 def batch(pipeline, picture) -> dict:
@@ -89,7 +102,7 @@ def test_train_step_and_predict(cfg, tmp_path):
     model.init_weights()
 
     optim = build_optim_wrapper(model, cfg.optim_wrapper)
-    data = model.data_preprocessor(batch(cfg.train_dataloader.dataset.pipeline, picture), training=True)
+    data = model.data_preprocessor(batch(train_dataset(cfg).pipeline, picture), training=True)
     model.train()
     losses = model(**data, mode="loss")
     loss, _ = model.parse_losses(losses)
@@ -129,5 +142,5 @@ def test_runtime(cfg):
     for name in ("val_evaluator", "test_evaluator"):
         keys = [metric.prefix for metric in Evaluator(cfg[name]).metrics]
         assert "cls" in keys and ("loc" in keys or "seg" in keys)  # boxes or masks
-    assert cfg.train_dataloader.dataset.type.startswith("mmwsol.")
+    assert train_dataset(cfg).type.startswith("mmwsol.")
     assert cfg.randomness.seed is not None
