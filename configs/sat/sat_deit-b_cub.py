@@ -1,0 +1,6 @@
+# SAT (Wu et al., ICCV 2023), DeiT-B/16 at 224 on CUB-200-2011.
+_base_ = ['./sat_deit-s_cub.py']
+model = dict(
+    backbone=dict(arch='deit-base'),
+    head=dict(in_channels=768),
+    init_cfg=dict(checkpoint='https://dl.fbaipublicfiles.com/deit/deit_base_patch16_224-b5f2ef4d.pth'))
