@@ -3,6 +3,8 @@
 from .backbones import (
     VGG16CAM,
     ConformerFeatures,
+    SATConformer,
+    SATConformerFeatures,
     SATViT,
     TapConformer,
     TapViT,
@@ -39,6 +41,8 @@ __all__ = [
     "LocPrediction",
     "MapNormalizationLoss",
     "SATHead",
+    "SATConformer",
+    "SATConformerFeatures",
     "SATViT",
     "TRTFeatures",
     "TRTHead",

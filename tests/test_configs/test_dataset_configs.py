@@ -52,7 +52,10 @@ def test_dataset_config(path, picture):
 def test_head_has_the_classes_of_the_data(path):
     for stage in stage_configs(Config.fromfile(path)):
         for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
-            classes = DATASETS.build(dict(stage.cfg[loader].dataset, lazy_init=True)).metainfo.get("classes")
+            dataset = stage.cfg[loader].dataset
+            while "dataset" in dataset:  # a wrapper, which would read the lists
+                dataset = dataset.dataset
+            classes = DATASETS.build(dict(dataset, lazy_init=True)).metainfo.get("classes")
             expected = stage.cfg.model.head.get("num_classes")
             assert classes is None or expected is None or len(classes) == expected
 

@@ -1,5 +1,6 @@
 """Backbones that hand out what localization heads read."""
 
+from .sat_conformer import SATConformer, SATConformerFeatures
 from .sat_vit import SATViT
 from .tap_conformer import ConformerFeatures, TapConformer
 from .tap_vit import TapViT, ViTFeatures
@@ -9,6 +10,8 @@ from .vgg16_cam import VGG16CAM
 
 __all__ = [
     "ConformerFeatures",
+    "SATConformer",
+    "SATConformerFeatures",
     "SATViT",
     "TRTFeatures",
     "TRTViT",

@@ -128,6 +128,8 @@ class SATViT(TapViT):
             layer.attn = SpatialQueryAttention.like(
                 layer.attn, query=QUERIES[query], apply_gate=self.has_spatial_token, gate_reduce=gate_reduce
             )
+        if self.frozen_stages > 0:
+            self._freeze_stages()  # the new attention layers too
 
     def init_weights(self) -> None:
         """Initialise like DeiT; the spatial token and its embedding like the other tokens."""

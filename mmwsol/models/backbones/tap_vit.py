@@ -97,6 +97,8 @@ class TapViT(VisionTransformer):
         self.out_tokens = _indices("out_tokens", out_tokens, depth + 1)
         for layer in self.layers:
             layer.attn = TapAttention.like(layer.attn)
+        if self.frozen_stages > 0:
+            self._freeze_stages()  # the new attention layers too
         float_drop_path(self)
 
     def init_weights(self) -> None:

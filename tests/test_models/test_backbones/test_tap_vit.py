@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmpretrain.models.backbones import VisionTransformer
 
-from mmwsol.models import TapViT
+from mmwsol.models import SATViT, TapViT
 
 ARCH = dict(embed_dims=24, num_layers=3, num_heads=2, feedforward_channels=48)
 
@@ -90,6 +90,15 @@ def test_compiles_without_graph_break():
     model = TapViT(arch=ARCH, img_size=32, patch_size=8, drop_path_rate=0.1).train()
     explained = torch._dynamo.explain(model)(torch.randn(2, 3, 32, 32))
     assert explained.graph_break_count == 0, explained.break_reasons
+
+
+@pytest.mark.parametrize("cls", [TapViT, SATViT])
+def test_frozen_stages_freeze_the_attention_too(cls):
+    model = vit(cls, frozen_stages=2)
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    frozen = ("layers.0.", "layers.1.", "patch_embed.", "pos_embed", "cls_token")
+    assert not [name for name in trained if name.startswith(frozen)]
+    assert "layers.2.attn.qkv.weight" in trained
 
 
 def test_train_returns_the_model():
