@@ -158,7 +158,7 @@ def measure_memory(args: argparse.Namespace, which: str, kind: str) -> float:
         file.write("5")  # forget the peak of imports and construction
     before = resident("VmRSS")
     step(), step()
-    return resident("VmHWM") - before
+    return max(resident("VmHWM") - before, 0.0)  # pages may have been given back
 
 
 def child_memory(args: argparse.Namespace, which: str, kind: str) -> float:
