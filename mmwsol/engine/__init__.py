@@ -9,6 +9,7 @@ from .hooks import (
 )
 from .seeding import seed_everything, worker_init_fn
 from .stages import Stage, run_stages, stage_configs
+from .timm_cosine_lr import TimmCosineLR
 from .wrappers import CPUDistributedDataParallel
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "PredictionDumpHook",
     "Stage",
     "ThresholdCalibrationHook",
+    "TimmCosineLR",
     "run_stages",
     "seed_everything",
     "stage_configs",

@@ -13,42 +13,61 @@ from .backbones import (
     TRTViT,
     ViTFeatures,
 )
+from .clip_encoders import OpenCLIP, StandInCLIP, TimmCLIP
 from .data_preprocessor import LocDataPreprocessor
 from .heads import (
     BaseLocHead,
+    CDTRHead,
     ClsTokenHead,
     ConformerCAMHead,
     ConvCAMHead,
+    LCTRHead,
     LinearCAMHead,
     LocPrediction,
     SATHead,
     TRTHead,
 )
 from .localizers import ImageLocalizer
-from .losses import BatchAreaLoss, MapNormalizationLoss
+from .losses import (
+    AutomaticWeightedLoss,
+    BatchAreaLoss,
+    MapNormalizationLoss,
+    NoiseSuppressionLoss,
+    ObjectAwakeningLoss,
+    SemanticBoostLoss,
+)
 from .task_modules import *  # noqa: F403  (registers the box rules)
 
 __all__ = [
+    "AutomaticWeightedLoss",
     "BaseLocHead",
     "BatchAreaLoss",
+    "CDTRHead",
     "ClsTokenHead",
     "ConformerCAMHead",
     "ConformerFeatures",
     "ConvCAMHead",
     "ImageLocalizer",
+    "LCTRHead",
     "LinearCAMHead",
     "LocDataPreprocessor",
     "LocPrediction",
     "MapNormalizationLoss",
-    "SATHead",
+    "NoiseSuppressionLoss",
+    "ObjectAwakeningLoss",
+    "OpenCLIP",
     "SATConformer",
     "SATConformerFeatures",
+    "SATHead",
     "SATViT",
+    "SemanticBoostLoss",
+    "StandInCLIP",
     "TRTFeatures",
     "TRTHead",
     "TRTViT",
     "TapConformer",
     "TapViT",
+    "TimmCLIP",
     "TimmViT",
     "VGG16CAM",
     "ViTFeatures",

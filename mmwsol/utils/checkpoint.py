@@ -43,14 +43,15 @@ def convert_official(state_dict: Mapping, source: str) -> dict[str, Tensor]:
         source (str): 'deit' (facebookresearch/deit), 'dino' (facebookresearch/dino, backbone alone or whole
             checkpoint), 'conformer' (pengzhiliang/Conformer), 'vgg16' and 'resnet50' (torchvision), 'tscam'
             (vasgaowei/TS-CAM: DeiT, Conformer and VGG16 models), 'trt' (su-hui-zz/ReAttentionTransformer, both
-            stages) or 'sat' (wpy1999/SAT, whose smoothing kernel is a constant here: its value is checked).
+            stages), 'sat' (wpy1999/SAT, whose smoothing kernel is a constant here: its value is checked), 'cdtr'
+            (zhiweichen0012/CDTR) or 'catr' (zhiweichen0012/CATR).
 
     Returns:
         dict[str, Tensor]: ``backbone.*``, and for tscam the whole head: ``head.conv.*`` of DeiT, ``head.conv.*`` and
         ``head.fc.*`` of Conformer, ``head.fc.*`` of VGG16; for sat ``head.conv.*``; for trt ``head.fc.*`` and, after
-        the second stage, ``head.cam_conv.*``. The linear classifiers of DeiT and ResNet are called ``head.fc.*``,
-        Conformer's two ``head.conv.*`` (tokens) and ``head.fc.*`` (CNN); :func:`load_pretrained` says what becomes of
-        them. VGG16's fully connected layers are dropped.
+        the second stage, ``head.cam_conv.*``; for cdtr and catr all of ``head.*``. The linear classifiers of DeiT and
+        ResNet are called ``head.fc.*``, Conformer's two ``head.conv.*`` (tokens) and ``head.fc.*`` (CNN);
+        :func:`load_pretrained` says what becomes of them. VGG16's fully connected layers are dropped.
 
     Raises:
         ValueError: If the source is unknown, a weight has a name that the release does not use, or SAT's smoothing
@@ -182,7 +183,35 @@ def _check_sat_kernel(kernel: Tensor | None) -> None:
         )
 
 
+# Names of the CDTR and CATR releases -> ours; what differs is the suffix "_1", which only CDTR has.
+_CDTR_NAMES = (
+    (r"^att_layer\.down{}\.1\.UConv\.", "head.csm.encoder."),
+    (r"^att_layer\.up{}\.conv\.UConv\.", "head.csm.decoder."),
+    (r"^att_cls\.", "head.csm.classifier."),
+    (r"^block(\d+)\.", r"head.ocm.blocks.\1."),
+    (r"^block_catconv\.", "head.ocm.fuse.0."),
+    (r"^block_catbn\.", "head.ocm.fuse.1."),
+    (r"^AutomaticWeightedLoss\.params$", "head.weighting.lambdas"),
+)
+
+
+def _cdtr(name: str) -> str | None:
+    if name.startswith("dnc_att_layer."):
+        return name.replace("dnc_att_layer.", "head.ski.").replace("deform_conv.", "")
+    return _catr(name, "_1")
+
+
+def _catr(name: str, suffix: str = "") -> str | None:
+    for pattern, replacement in _CDTR_NAMES:
+        new, hits = re.subn(pattern.replace("{}", suffix), replacement, name)
+        if hits:
+            return new
+    return _tscam(name)
+
+
 _CONVERTERS: dict[str, Callable[[str], str | None]] = {
+    "catr": _catr,
+    "cdtr": _cdtr,
     "conformer": _conformer,
     "deit": _deit,
     "dino": _dino,
@@ -211,6 +240,8 @@ def guess_source(weights: Mapping) -> str | None:
         return "trt"
     if "loc_token" in weights:
         return "sat"
+    if "att_cls.weight" in weights:
+        return "cdtr" if any(name.startswith("att_layer.down_1.") for name in weights) else "catr"
     head = weights.get("head.weight")
     return "tscam" if head is not None and head.ndim == 4 else "deit"
 

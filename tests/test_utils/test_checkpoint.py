@@ -60,6 +60,36 @@ def tscam_release(num_classes=5):
     return {"epoch": 60, "state_dict": {f"module.{k}": v for k, v in weights.items()}, "best_map": 0.8}
 
 
+def cdtr_release(suffix="_1", num_classes=5):
+    """A state dict with the names of zhiweichen0012/CDTR or, without the suffix and SKI, CATR: two blocks in OCM."""
+
+    def norm(channels):
+        affine = {name: torch.randn(channels) for name in ("weight", "bias", "running_mean")}
+        return {**affine, "running_var": torch.rand(channels), "num_batches_tracked": torch.tensor(3)}
+
+    def double_conv(prefix, inputs, outputs):
+        named = {f"{prefix}.0.weight": torch.randn(outputs, inputs, 3, 3)}
+        named[f"{prefix}.3.weight"] = torch.randn(outputs, outputs, 3, 3)
+        return named | {f"{prefix}.{i}.{name}": value for i in (1, 4) for name, value in norm(outputs).items()}
+
+    weights = release(0)
+    weights |= {"head.weight": torch.randn(num_classes, 24, 3, 3), "head.bias": torch.randn(num_classes)}
+    weights |= double_conv(f"att_layer.down{suffix}.1.UConv", 6, 8)
+    weights |= double_conv(f"att_layer.up{suffix}.conv.UConv", 14, num_classes)
+    weights["att_cls.weight"] = torch.randn(num_classes, num_classes, 1, 1)
+    for k in range(2):
+        weights[f"block{k}.0.weight"] = torch.randn(1, 2, 1, 1)
+        weights |= {f"block{k}.1.{name}": value for name, value in norm(1).items()}
+    weights["block_catconv.weight"] = torch.randn(1, 2, 3, 3)
+    weights |= {f"block_catbn.{name}": value for name, value in norm(1).items()}
+    if suffix:
+        weights["dnc_att_layer.conv_offset.weight"] = torch.randn(18, num_classes, 3, 3)
+        weights["dnc_att_layer.conv_offset.bias"] = torch.randn(18)
+        weights["dnc_att_layer.deform_conv.weight"] = torch.randn(num_classes, num_classes, 3, 3)
+    weights["AutomaticWeightedLoss.params"] = torch.rand(5 if suffix else 4)
+    return {"epoch": 109, "model": weights, "model_ema": None}
+
+
 def load_strictly(target, converted):
     missing, unexpected = target.load_state_dict(converted, strict=False)
     assert not unexpected
@@ -127,6 +157,29 @@ def test_linear_classifier_is_inherited_where_class_counts_agree(same, tmp_path)
     assert torch.equal(target.head.fc.weight, official["head.weight"] if same else before)
 
 
+@pytest.mark.parametrize(("source", "suffix"), [("cdtr", "_1"), ("catr", "")])
+def test_cdtr_and_catr_leave_no_missing_and_no_unexpected_key(source, suffix, tmp_path):
+    official = cdtr_release(suffix)
+    head = dict(type="mmwsol.CDTRHead", num_classes=5, in_channels=24, attn_shape=(3, 2), c_base=4, ocm_blocks=2)
+    backbone = dict(type="mmwsol.TapViT", arch=ARCH, img_size=32, patch_size=8)
+    cfg = dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=dict(head, with_ski=bool(suffix)))
+    target = MODELS.build(cfg)
+    converted = convert_official(official, source)
+    target.load_state_dict(converted, strict=True)
+    weights = official["model"]
+    assert torch.equal(target.head.csm.decoder[3].weight, weights[f"att_layer.up{suffix}.conv.UConv.3.weight"])
+    assert torch.equal(target.head.ocm.blocks[1][1].running_var, weights["block1.1.running_var"])
+    assert torch.equal(target.head.weighting.lambdas, weights["AutomaticWeightedLoss.params"])
+    assert guess_source(weights) == source
+    other = "catr" if suffix else "cdtr"
+    with pytest.raises(ValueError, match="unexpected.*att_layer.*Check --source"):
+        convert_official(official, other)
+    torch.save(official, tmp_path / "release.pth")
+    again = MODELS.build(cfg)
+    load_pretrained(again, str(tmp_path / "release.pth"))
+    assert all(torch.equal(value, converted[name]) for name, value in again.state_dict().items())
+
+
 @pytest.mark.parametrize("source", ["deit", "dino"])
 def test_backbone_releases_fill_the_backbone(source):
     official = release(num_classes=1000 if source == "deit" else 0)
@@ -180,7 +233,7 @@ def test_sat_starts_from_deit_and_from_its_own_release(tmp_path, monkeypatch):
 
 
 def test_conversion_errors_name_the_problem():
-    with pytest.raises(ValueError, match="Unknown source 'deit2'; known: conformer, .*deit, .*tscam"):
+    with pytest.raises(ValueError, match="Unknown source 'deit2'; known: catr, cdtr, conformer, .*deit, .*tscam"):
         convert_official({}, "deit2")
     with pytest.raises(ValueError, match=r"unexpected \['layer1.conv.weight'\]"):
         convert_official({"layer1.conv.weight": torch.zeros(1)}, "deit")
@@ -209,6 +262,17 @@ def test_pretrained_start_from_deit(tmp_path):
     assert torch.equal(target.backbone.layers[0].attn.qkv.weight, official["blocks.0.attn.qkv.weight"])
     bound = (9 * 24) ** -0.5  # the head stays at PyTorch's initialisation
     assert target.head.conv.weight.abs().max() <= bound
+
+
+@pytest.mark.parametrize("num_classes", [5, 4])
+def test_cdtr_inherits_the_bias_of_the_classifier_too(tmp_path, num_classes):
+    official = release(num_classes=5)
+    head = dict(type="mmwsol.CDTRHead", num_classes=num_classes, in_channels=24, attn_shape=(3, 2), ocm_blocks=2)
+    backbone = dict(type="mmwsol.TapViT", arch=ARCH, img_size=32, patch_size=8)
+    target = MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head))
+    torch.save(official, tmp_path / "deit.pth")
+    load_pretrained(target, str(tmp_path / "deit.pth"))
+    assert torch.equal(target.head.conv.bias, official["head.bias"][:num_classes]) == (num_classes == 5)
 
 
 @pytest.mark.parametrize("inherit", [True, False])

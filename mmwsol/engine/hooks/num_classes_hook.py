@@ -15,7 +15,7 @@ class NumClassesHook(Hook):
 
     Compares ``len(dataset.metainfo['classes'])`` with ``model.head.num_classes`` before training,
     validation and test. Models without such a head and data sets without class names are left
-    alone.
+    alone. A head that knows names too compares them before training, in its ``check_classes``.
 
     Raises:
         ValueError: If the numbers differ. The message names both, the data set and the line to
@@ -24,7 +24,13 @@ class NumClassesHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check the training data."""
-        self._check(runner, runner.train_dataloader.dataset, "train_dataloader")
+        dataset = runner.train_dataloader.dataset
+        self._check(runner, dataset, "train_dataloader")
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        check_classes = getattr(getattr(model, "head", None), "check_classes", None)
+        classes = (getattr(dataset, "metainfo", None) or {}).get("classes")
+        if check_classes is not None and classes is not None:
+            check_classes(classes)
 
     def before_val(self, runner: Runner) -> None:
         """Check the validation data."""

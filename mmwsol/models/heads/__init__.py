@@ -1,18 +1,22 @@
 """Localization heads: class scores and maps."""
 
 from .base import BaseLocHead, LocPrediction
+from .cdtr_head import CDTRHead
 from .cls_token_head import ClsTokenHead
 from .conformer_cam_head import ConformerCAMHead
 from .conv_cam_head import ConvCAMHead
+from .lctr_head import LCTRHead
 from .linear_cam_head import LinearCAMHead
 from .sat_head import SATHead
 from .trt_head import TRTHead
 
 __all__ = [
     "BaseLocHead",
+    "CDTRHead",
     "ClsTokenHead",
     "ConformerCAMHead",
     "ConvCAMHead",
+    "LCTRHead",
     "LinearCAMHead",
     "LocPrediction",
     "SATHead",

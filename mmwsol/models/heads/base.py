@@ -40,6 +40,9 @@ class BaseLocHead(BaseModule, metaclass=ABCMeta):
         ValueError: If ``num_classes`` is not positive.
     """
 
+    #: Whether :meth:`loss` takes the network's input (B, 3, H, W) as a third argument.
+    uses_inputs = False
+
     def __init__(
         self,
         num_classes: int,
@@ -82,3 +85,8 @@ class BaseLocHead(BaseModule, metaclass=ABCMeta):
         if gt_labels is not None:
             labels = torch.cat([labels, gt_labels.to(labels)[:, None]], dim=1)
         return labels
+
+
+def select_maps(maps: Tensor, labels: Tensor) -> Tensor:
+    """Take the maps (B, K, h, w) of the classes ``labels`` (B, K) out of those of all classes (B, C, h, w)."""
+    return maps.gather(1, labels[:, :, None, None].expand(-1, -1, *maps.shape[2:]))

@@ -27,6 +27,9 @@ class ConformerCAMHead(ConvCAMHead):
         branch_losses (bool): Whether each branch has its own loss, and their mean is taken, as in the original
             Conformer. Defaults to False: one loss on the summed logits, as in the official TS-CAM code.
         **kwargs: Arguments of :class:`ConvCAMHead`.
+
+    Raises:
+        ValueError: If both ``branch_losses`` and ``loss_sba`` are on.
     """
 
     def __init__(
@@ -38,6 +41,8 @@ class ConformerCAMHead(ConvCAMHead):
         **kwargs,
     ) -> None:
         super().__init__(num_classes, in_channels, **kwargs)
+        if branch_losses and self.loss_sba is not None:
+            raise ValueError("branch_losses=True has no loss_sba: switch one of them off.")
         self.branch_losses = branch_losses
         self.fc = nn.Linear(conv_channels, num_classes)
 
@@ -57,10 +62,12 @@ class ConformerCAMHead(ConvCAMHead):
         trans, conv = self.branch_logits(feats)
         return trans + conv
 
-    def loss(self, feats: ConformerFeatures, data_samples: list[LocDataSample]) -> dict[str, Tensor]:
+    def loss(  # type: ignore[override]
+        self, feats: ConformerFeatures, data_samples: list[LocDataSample], inputs: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Compute the loss of the summed logits, or half the loss of either branch."""
         if not self.branch_losses:
-            return super().loss(feats, data_samples)
+            return super().loss(feats, data_samples, inputs)  # type: ignore[arg-type]
         trans, conv = self.branch_logits(feats)
         target = torch.cat([sample.gt_label for sample in data_samples]).to(trans.device)
         return dict(loss_trans=self.loss_cls(trans, target) / 2, loss_conv=self.loss_cls(conv, target) / 2)

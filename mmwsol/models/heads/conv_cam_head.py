@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from mmwsol.models.backbones.tap_vit import ViTFeatures
-from mmwsol.models.heads.base import BaseLocHead, LocPrediction
+from mmwsol.models.heads.base import BaseLocHead, LocPrediction, select_maps
 from mmwsol.registry import MODELS
+from mmwsol.structures import LocDataSample
 
 ATTN_REDUCE = ("sum", "last", "rollout")
 
@@ -36,6 +39,9 @@ class ConvCAMHead(BaseLocHead):
             (A + I) / 2, needs a backbone with ``tap='full'`` on all blocks). Defaults to 'sum'.
         inherit_bias (bool): Whether the convolution's bias starts from the bias of a pretrained linear classifier with
             the same number of classes, as the official loader does (ILSVRC). Defaults to True.
+        loss_sba (dict, optional): A further loss of the label's map, such as
+            ``dict(type='mmwsol.SemanticBoostLoss', text_embeddings=...)`` (CDTR, Table X). Its gradient goes to the
+            attention alone: the backbone needs ``tap_in_train=True``. Defaults to None.
         **kwargs: Arguments of :class:`BaseLocHead`.
 
     Raises:
@@ -52,6 +58,7 @@ class ConvCAMHead(BaseLocHead):
         attn_layers: list[int] | None = None,
         attn_reduce: str = "sum",
         inherit_bias: bool = True,
+        loss_sba: dict | None = None,
         **kwargs,
     ) -> None:
         super().__init__(num_classes, **kwargs)
@@ -67,10 +74,34 @@ class ConvCAMHead(BaseLocHead):
         self.attn_reduce = attn_reduce
         self.inherit_bias = inherit_bias
         self.conv = nn.Conv2d(in_channels, num_classes, kernel_size, padding=kernel_size // 2)
+        self.loss_sba = MODELS.build(dict(loss_sba, num_classes=num_classes)) if loss_sba else None
+        self.uses_inputs = self.loss_sba is not None
 
     def forward(self, feats: ViTFeatures) -> Tensor:
         """Compute class logits (B, C)."""
         return self.conv(feats.patch_map).mean(dim=(2, 3))
+
+    def loss(
+        self, feats: ViTFeatures, data_samples: list[LocDataSample], inputs: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Compute the cross-entropy and, from the network's ``inputs`` (B, 3, H, W) too, ``loss_sba``."""
+        losses = super().loss(feats, data_samples)
+        if self.loss_sba is None:
+            return losses
+        target = torch.cat([sample.gt_label for sample in data_samples]).to(feats.patch_map.device)
+        with torch.no_grad():
+            semantic = select_maps(self.conv(feats.patch_map), target[:, None])
+        loss_sba = self.loss_sba(inputs, self.attention(feats) * semantic, target)
+        return dict(loss_cls=losses["loss"], loss_sba=loss_sba)
+
+    def check_classes(self, classes: Sequence[str]) -> None:
+        """Compare the class names that ``loss_sba`` knows with the data set's; :class:`NumClassesHook` calls it."""
+        if self.loss_sba is not None:
+            self.loss_sba.check_classes(classes)
+
+    def class_maps(self, feats: ViTFeatures, semantic: Tensor) -> Tensor:
+        """Return the class maps (B, C, h, w) that localize; ``semantic`` are those that classify."""
+        return semantic
 
     def predict(
         self, feats: ViTFeatures, gt_labels: Tensor | None = None, scores: Tensor | None = None
@@ -81,7 +112,7 @@ class ConvCAMHead(BaseLocHead):
             scores = semantic.mean(dim=(2, 3)).softmax(dim=1)
         labels = self.select_labels(scores, gt_labels)
         if self.semantic:
-            maps = semantic.gather(1, labels[:, :, None, None].expand(-1, -1, *semantic.shape[2:]))
+            maps = select_maps(self.class_maps(feats, semantic), labels)
         else:
             maps = semantic.new_ones(*labels.shape, *semantic.shape[2:])
         if self.couple:
@@ -97,7 +128,9 @@ class ConvCAMHead(BaseLocHead):
         if self.attn_reduce == "rollout":
             return self._rollout(feats)
         if feats.cls_attn is None:
-            raise ValueError("ConvCAMHead couples with attention: set tap='cls' in the backbone.")
+            raise ValueError(
+                "ConvCAMHead couples with attention: set tap='cls' in the backbone, and tap_in_train=True for loss_sba."
+            )
         attn = feats.cls_attn.mean(dim=2)  # (B, L, h, w)
         if self.attn_layers is not None:
             attn = attn[:, list(self.attn_layers)]

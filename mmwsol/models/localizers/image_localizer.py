@@ -97,7 +97,10 @@ class ImageLocalizer(BaseClassifier):
 
     def loss(self, inputs: Tensor, data_samples: list[LocDataSample]) -> dict[str, Tensor]:
         """Compute the head's losses."""
-        return self.head.loss(self.extract_feat(inputs), data_samples)
+        feats = self.extract_feat(inputs)
+        if getattr(self.head, "uses_inputs", False):
+            return self.head.loss(feats, data_samples, inputs)
+        return self.head.loss(feats, data_samples)
 
     def predict(
         self,
