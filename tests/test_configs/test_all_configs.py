@@ -46,6 +46,16 @@ def shrink(cfg: Config) -> Config:
         cfg.model.backbone.drop_path_rate = 0.0  # a batch of two may lose a path altogether, and its gradient
     if "tau" in cfg.model.backbone.get("tpsm", {}):
         cfg.model.backbone.tpsm.tau = 1e-4  # the attention of a random model has no peaks
+    head, arch = cfg.model.head, cfg.model.backbone.get("arch")
+    if head.type == "mmwsol.CDTRHead":
+        head.num_classes = min(head.num_classes, 20)
+        head.attn_shape = (arch["num_layers"], arch["num_heads"])
+        head.c_base = min(head.get("c_base", 8), 8)
+        head.ocm_blocks = min(head.get("ocm_blocks", 2), 2)
+    if head.get("loss_sba"):
+        head.loss_sba.text_embeddings = torch.randn(head.num_classes, 16)
+        head.loss_sba.clip = dict(type="mmwsol.StandInCLIP", embed_dim=16)
+    cfg.model.map_to_box.setdefault("threshold", 0.5)  # some are calibrated in training
     return cfg
 
 

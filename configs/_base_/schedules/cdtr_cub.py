@@ -1,0 +1,13 @@
+# Official CDTR on CUB: 110 epochs, batch 4 x 128. DeiT's schedule, one epoch late: epoch e trains at the rate of e - 1.
+# The paper has weight_decay 5e-4 and betas (0.9, 0.99).
+optim_wrapper = dict(
+    optimizer=dict(type='AdamW', lr=5e-5, weight_decay=0.05, betas=(0.9, 0.999), eps=1e-8),
+    paramwise_cfg=dict(
+        flat_decay_mult=0.,
+        bias_decay_mult=0.,
+        custom_keys=dict(cls_token=dict(decay_mult=0.), pos_embed=dict(decay_mult=0.))))
+param_scheduler = dict(type='mmwsol.TimmCosineLR', by_epoch=True, end=110)
+train_cfg = dict(by_epoch=True, max_epochs=110, val_interval=1)
+val_cfg = dict()
+test_cfg = dict()
+auto_scale_lr = dict(base_batch_size=512, enable=False)

@@ -1,0 +1,6 @@
+# CATR, DeiT-B/16 at 224 on CUB-200-2011. The authors publish DeiT-S only: its settings.
+_base_ = ['./catr_deit-s_cub.py']
+model = dict(
+    backbone=dict(arch='deit-base'),
+    head=dict(in_channels=768, attn_shape=(12, 12)),
+    init_cfg=dict(checkpoint='https://dl.fbaipublicfiles.com/deit/deit_base_patch16_224-b5f2ef4d.pth'))

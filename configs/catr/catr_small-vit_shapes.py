@@ -1,0 +1,34 @@
+# CATR on Shapes, a small vision transformer from scratch: stages, epochs and learning rates of
+# ts-cam_small-vit_shapes.py.
+_base_ = [
+    '../_base_/models/small-vit_64.py',
+    '../_base_/datasets/shapes_64.py',
+    '../_base_/schedules/small-vit.py',
+]
+model = dict(
+    head=dict(type='mmwsol.ClsTokenHead', num_classes=10, in_channels=128),
+    map_to_box=dict(type='mmwsol.ContourBox', preset='tscam', threshold=0.1))
+stages = [
+    dict(name='pretrain', train_cfg=dict(max_epochs=7)),
+    dict(
+        name='catr',
+        model=dict(
+            backbone=dict(tap_in_train=True),
+            head=dict(
+                _delete_=True,
+                type='mmwsol.CDTRHead',
+                num_classes=10,
+                in_channels=128,
+                attn_shape=(3, 4),
+                with_ski=False,
+                ocm_blocks=2),  # of 3; the paper's best on CUB is 9 of 12
+            map_to_box=dict(preset='catr')),  # the threshold of TS-CAM's run, 0.1
+        optim_wrapper=dict(optimizer=dict(lr=5e-4)),
+        train_cfg=dict(max_epochs=3)),
+]
+# The newest validation's pictures: work_dir/<stage>/pictures.
+custom_hooks = [
+    dict(type='mmwsol.EpochSeedHook'),
+    dict(type='mmwsol.NumClassesHook'),
+    dict(type='mmwsol.LocVisualizationHook', number=24, target='gt', loops=['val']),
+]

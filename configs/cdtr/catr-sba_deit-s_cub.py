@@ -1,0 +1,10 @@
+# CATR with CDTR's SBA (Table X) on CUB-200-2011: the settings of CATR, alpha and normalisation of CDTR. No code is
+# published; the mask is the map of the label as CATR makes it.
+_base_ = ['../catr/catr_deit-s_cub.py']
+model = dict(
+    head=dict(
+        loss_sba=dict(
+            type='mmwsol.SemanticBoostLoss',
+            text_embeddings='data/clip/cub_vit-b-32.pt',
+            map_norm='none',
+            loss_weight=2.4)))

@@ -1,0 +1,15 @@
+# CDTR, DeiT-S/16 at 224 on NEU-DET (Table XIV). The authors give no settings for it: those of CUB. An image may have
+# several boxes: any of them counts.
+_base_ = ['./cdtr_deit-s_cub.py']
+model = dict(head=dict(num_classes=6, loss_sba=dict(text_embeddings='data/clip/neu-det_vit-b-32.pt')))
+train_dataloader = dict(dataset=dict(type='mmwsol.NEUDET', data_root='data/NEU-DET'))
+val_dataloader = dict(dataset=dict(type='mmwsol.NEUDET', data_root='data/NEU-DET', split='val'))
+test_dataloader = dict(dataset=dict(type='mmwsol.NEUDET', data_root='data/NEU-DET', split='val'))
+val_evaluator = [
+    dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
+    dict(type='mmwsol.LocAccuracy', protocol='cdtr', gt_mode='any'),
+    dict(type='mmwsol.LocAccuracy', protocol='cdtr', gt_mode='any', map_class='gt', prefix='loc_gt_class'),
+    dict(type='mmwsol.MaxBoxAcc', frame_rule='short'),
+    dict(type='mmwsol.LocBaselines', protocol='cdtr'),
+]
+test_evaluator = val_evaluator

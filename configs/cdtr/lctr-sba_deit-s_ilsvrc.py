@@ -1,0 +1,10 @@
+# LCTR with CDTR's SBA (Table X) on ILSVRC2012: the settings of LCTR, alpha and normalisation of CDTR. No code is
+# published; the mask is the map of the label as LCTR makes it.
+_base_ = ['../lctr/lctr_deit-s_ilsvrc.py']
+model = dict(
+    head=dict(
+        loss_sba=dict(
+            type='mmwsol.SemanticBoostLoss',
+            text_embeddings='data/clip/ilsvrc_vit-b-32.pt',
+            map_norm='minmax',
+            loss_weight=0.01)))
