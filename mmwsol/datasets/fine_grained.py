@@ -7,6 +7,7 @@ are kept as listed, like SAT does: those of the cars count pixels from 1, and so
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -26,7 +27,7 @@ from mmwsol.datasets.readers import (
 from mmwsol.registry import DATASETS
 
 
-class FineGrainedDataset(BaseLocDataset):
+class FineGrainedDataset(BaseLocDataset, ABC):
     """Base of the data sets that have a release and lists of SAT.
 
     Args:
@@ -70,13 +71,13 @@ class FineGrainedDataset(BaseLocDataset):
         records = self.read_official() if self.format == "official" else self.read_sat()
         return [self.make_item(record, record.label) for record in records]
 
+    @abstractmethod
     def read_official(self) -> list[Record]:
         """Read the release."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read_sat(self) -> list[Record]:
         """Read SAT's lists."""
-        raise NotImplementedError
 
     def path(self, *names: str) -> str:
         """Return a path under ``data_root``."""
