@@ -61,13 +61,15 @@ def test_tokens_and_position_embeddings_decay():
     [("b", 5_322_240, 24, 21), ("c", 10_634_112, 48, 42), ("d", 15_970_176, 71, 64), ("e", 20_329_344, 91, 81)],
 )
 def test_frozen_parts_of_table_8(row, frozen, cub_rate, ilsvrc_rate):
-    cfg = config(f"sat/sat_deit-s_cub_freeze-{row}")
-    for classes, rate in ((200, cub_rate), (1000, ilsvrc_rate)):
-        cfg.model.head.num_classes = classes
-        parameters = list(build(cfg).parameters())
+    for data, rate in (("cub", cub_rate), ("ilsvrc", ilsvrc_rate)):
+        name = f"sat_deit-s_{data}_freeze-{row}"
+        parameters = list(build(config(f"sat/{name}")).parameters())
         assert count(p for p in parameters if not p.requires_grad) == frozen
         assert round(100 * frozen / count(parameters)) == rate
-    assert config(f"sat/sat_deit-s_cub_few-shot_freeze-{row}").model == config(f"sat/sat_deit-s_cub_freeze-{row}").model
+        for shots in (1, 3, 5, 10):
+            few = config(f"sat/few-shot/sat_deit-s_{data}_{shots}-shot_freeze-{row}")
+            assert few.model == config(f"sat/{name}").model
+            assert few.train_dataloader.dataset.dataset.k == shots
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,0 @@
-# SAT, DeiT-S on CUB with k training images a class, Table 8 (c): the MLPs of blocks 0 to 8 are frozen, 48 % of the
-# parameters.
-_base_ = ['./sat_deit-s_cub_few-shot.py']
-model = dict(frozen=['backbone.layers.[0-8].ffn.*'])
