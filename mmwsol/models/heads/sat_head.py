@@ -71,13 +71,14 @@ class SATHead(BaseLocHead):
     def forward(self, feats: Any) -> Tensor:
         """Compute class logits (B, C).
 
-        Convolution and average pooling commute: pooling the shifted copies of the map that meet each cell of the kernel
-        first leaves one position to convolve in place of h * w, with the same result.
+        Convolution and average pooling commute: the mean over positions is taken first, once for each cell of the kernel
+        (without the row or column that the cell never meets), with the same result.
         """
-        x = feats.patch_map
-        padded = F.pad(x, (self.conv.kernel_size[0] // 2,) * 4)
-        pooled = F.avg_pool2d(padded, x.shape[2:], stride=1)  # (B, D, kernel_size, kernel_size)
-        logits = F.conv2d(pooled, self.conv.weight, self.conv.bias).flatten(1)
+        tokens = feats.patch_map.flatten(2).transpose(1, 2)  # (B, h * w, D)
+        ones = tokens.new_ones(1, 1, *feats.patch_map.shape[2:])
+        meets = F.unfold(ones, self.conv.kernel_size, padding=self.conv.kernel_size[0] // 2)[0].flip(0)  # cells, h * w
+        pooled = (meets / tokens.shape[1]) @ tokens  # (B, cells, D)
+        logits = F.linear(pooled.flatten(1), self.conv.weight.permute(0, 2, 3, 1).flatten(1), self.conv.bias)
         return logits if self.fc is None else logits + self.fc(feats.conv_map.mean(dim=(2, 3)))
 
     def loss(self, feats: Any, data_samples: list[LocDataSample]) -> dict[str, Tensor]:
