@@ -32,6 +32,7 @@ TESTED_VERSIONS = {
     "mmengine": ("0.10.7", "0.11"),
     "mmcv": ("2.1", "2.2"),
     "mmpretrain": ("1.2.0", "1.3"),
+    "mmdet": ("3.3.0", "3.4"),
 }
 
 _applied = False
@@ -193,6 +194,7 @@ def _checkpoint_globals() -> list[Any]:
         (ConfigDict, "mmengine.config.config.ConfigDict"),  # meta information given in a config
         (argparse.Namespace, "argparse.Namespace"),  # many official releases store their options
         (np.ndarray, "numpy.ndarray"),
+        (bytes, "builtins.bytes"),  # content of an empty array
         (np.dtype, "numpy.dtype"),
     ]
     for module in ("numpy.core.multiarray", "numpy._core.multiarray"):  # numpy < 2 and >= 2

@@ -62,6 +62,15 @@ def test_own_checkpoints_load(checkpoint):
 
 
 @needs_new_torch
+def test_checkpoints_with_empty_arrays_load(tmp_path):
+    """A log buffer without entries, or the boxes of an image that has none."""
+    path = tmp_path / "empty.pth"
+    torch.save(dict(state_dict={}, loss=HistoryBuffer(), boxes=np.zeros((0, 4), np.float32)), path)
+    loaded = CheckpointLoader.load_checkpoint(str(path))
+    assert len(loaded["loss"].data[0]) == 0 and loaded["boxes"].shape == (0, 4)
+
+
+@needs_new_torch
 @pytest.mark.parametrize("route", ["reduce", "getattr", "other_getattr"])
 def test_forged_checkpoints_are_refused(tmp_path, monkeypatch, route):
     proof, path = tmp_path / "ran", str(tmp_path / "forged.pth")
