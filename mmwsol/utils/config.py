@@ -28,9 +28,10 @@ def config_root() -> Path:
 
 
 def list_configs() -> dict[str, Path]:
-    """Map every config name (``'trt_deit-b_cub'``) to its file; ``_base_`` parts are left out."""
-    files = sorted(config_root().rglob("*.py"))
-    return {f.stem: f for f in files if "_base_" not in f.parts}
+    """Map every config name (``'trt_deit-b_cub'``) to its file, without ``_base_`` parts and the detectors of mmdet."""
+    root = config_root()
+    files = sorted(root.rglob("*.py"))
+    return {f.stem: f for f in files if not {"_base_", "mmdet"} & set(f.relative_to(root).parts)}
 
 
 def find_config(name_or_path: str | Path) -> Path:

@@ -13,9 +13,10 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS, MODELS, PARAM_SCHEDULERS, init_default_scope
 
 from mmwsol.engine.stages import stage_configs
+from mmwsol.utils.config import list_configs
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-LEAVES = sorted(p for p in CONFIGS.rglob("*.py") if "_base_" not in p.parts)
+LEAVES = sorted(list_configs().values())  # those of configs/mmdet: tests/test_downstream
 WIDTH = 24
 SMALL_VIT = dict(arch=dict(embed_dims=WIDTH, num_layers=2, num_heads=2, feedforward_channels=2 * WIDTH))
 # Backbones that take other arguments: theirs, and those of the head on it. SAT's configs name all of its blocks.

@@ -12,10 +12,11 @@ from mmengine.evaluator import Evaluator
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmwsol.engine.stages import stage_configs
+from mmwsol.utils.config import list_configs
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 BASES = sorted((CONFIGS / "_base_" / "datasets").glob("*.py"))
-LEAVES = sorted(path for path in CONFIGS.rglob("*.py") if "_base_" not in path.parts)
+LEAVES = sorted(list_configs().values())
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ def test_names_of_the_checkout():
     names = list_configs()
     assert "ts-cam_deit-s_cub" in names
     assert "default_runtime" not in names
+    assert "faster-rcnn_r50_cub" not in names  # of mmdet
     path = find_config("ts-cam_deit-s_cub")
     assert path == find_config("ts-cam_deit-s_cub.py") == find_config(path)
     assert path.is_relative_to(config_root())

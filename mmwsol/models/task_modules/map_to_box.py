@@ -206,6 +206,12 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
         boxes = [self._finish(self._mask(scoremap, threshold), "largest") for scoremap in self.scoremap(maps, size)]
         return np.concatenate(boxes) if boxes else np.zeros((0, 4))
 
+    def masks(self, maps: Tensor | np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Return the masks (K, H, W) bool of maps (K, h, w) in which :meth:`forward` finds the boxes."""
+        threshold = self.get_threshold()
+        found = [self._mask(scoremap, threshold) for scoremap in self.scoremap(maps, size)]
+        return np.stack(found) if found else np.zeros((0, *size), bool)
+
     @abstractmethod
     def mode(self, contour: str) -> str:
         """Return the mode of ``boxes_per_level`` for ``contour`` 'largest' or 'all'."""

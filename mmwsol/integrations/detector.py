@@ -1,0 +1,235 @@
+"""A localizer as a detector of mmdet."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModel, ImgDataPreprocessor
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmwsol.integrations.masks import instance_masks
+from mmwsol.registry import MODELS
+from mmwsol.structures import LocDataSample
+
+if TYPE_CHECKING:
+    from mmdet.structures import DetDataSample
+
+
+@MODELS.register_module()
+class WSOLDetector(BaseModel):
+    """Give a localizer the interface of mmdet's detectors, for its test tools, metrics, inferencer and visualizer.
+
+    Every image is cut free of padding and resized to ``input_size``, so that the localizer sees what it was trained on
+    whatever the pipeline of the detector does (sizes that differ in a batch, ``keep_ratio``, ``Pad``). Boxes come back
+    in original pixels through ``scale_factor``, as mmdet's own do.
+
+    An image gets one box for each of its ``topk`` best classes, scored by the class probability. All of them are the
+    same box if the localizer has a class-agnostic map only, as SAT.
+
+    Checkpoints of the localizer load as they are. The model does not train: that is done with the localizer's config.
+
+    Args:
+        localizer (dict | str): Model config of the localizer, or name or path of a config of mmwsol.
+        stage (str, optional): Which stage of that config. Defaults to None: the last one.
+        input_size (int | tuple[int, int], optional): (H, W) of the network's input, or the side of a square. Defaults
+            to None: the backbone's ``img_size``, or, if it has none, the size of the image in the pipeline, rounded to
+            multiples of 32.
+        topk (int): Boxes an image. Defaults to 5.
+        class_agnostic (bool): Whether to give one box an image, that of the best class, under label 0. Defaults to
+            False.
+        with_masks (bool): Whether to add ``masks``, the region of the thresholded map inside the box. Defaults to
+            False.
+        data_preprocessor (dict, optional): Must normalise as the localizer's does. Defaults to None: a
+            ``DetDataPreprocessor`` that does.
+        init_cfg (dict, optional): mmengine's initialisation config. Defaults to None.
+
+    Raises:
+        ImportError: If mmdet is not installed.
+        ValueError: If ``data_preprocessor`` normalises in another way, or an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        localizer: dict | str,
+        stage: str | None = None,
+        input_size: int | Sequence[int] | None = None,
+        topk: int = 5,
+        class_agnostic: bool = False,
+        with_masks: bool = False,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        require_mmdet("WSOLDetector")
+        if topk < 1:
+            raise ValueError(f"topk must be at least 1, got {topk}.")
+        model = MODELS.build(_model_config(localizer, stage) if isinstance(localizer, str) else localizer)
+        super().__init__(data_preprocessor or _same_normalisation(model.data_preprocessor), init_cfg)
+        _check_normalisation(self.data_preprocessor, model.data_preprocessor)
+        self.localizer = model
+        self.localizer.head.topk = topk = min(1 if class_agnostic else topk, model.head.num_classes)
+        self.topk = topk
+        self.class_agnostic = class_agnostic
+        self.with_masks = with_masks
+        self.input_size = _input_size(input_size, model.backbone)
+        self._register_load_state_dict_pre_hook(_add_prefix)
+
+    def forward(
+        self, inputs: Tensor, data_samples: list[DetDataSample] | None = None, mode: str = "tensor"
+    ) -> Tensor | list[DetDataSample]:
+        """Run the model on images (B, 3, H, W): 'tensor' gives class logits (B, C), 'predict' detections.
+
+        Raises:
+            ValueError: If ``mode`` is 'loss' or unknown.
+        """
+        if mode == "tensor":
+            return self.localizer(inputs, mode="tensor")
+        if mode == "predict":
+            return self.predict(inputs, data_samples)
+        if mode == "loss":
+            raise ValueError(
+                "WSOLDetector does not train. Train the localizer with its own config, or a detector of mmdet on the "
+                "boxes that tools/pseudo_boxes.py exports."
+            )
+        raise ValueError(f"mode must be 'tensor' or 'predict', got {mode!r}.")
+
+    def extract_feat(self, inputs: Tensor) -> Any:
+        """Compute the features of the localizer's backbone."""
+        return self.localizer.extract_feat(inputs)
+
+    @torch.no_grad()
+    def predict(
+        self, inputs: Tensor, data_samples: list[DetDataSample] | None = None, rescale: bool = True
+    ) -> list[DetDataSample]:
+        """Detect.
+
+        Args:
+            inputs (Tensor): (B, 3, H, W), normalised, padded at the right and the bottom.
+            data_samples (list[DetDataSample], optional): With ``img_shape`` and, after a resize, ``ori_shape`` and
+                ``scale_factor`` (x, y). Defaults to None: the inputs are the original images.
+            rescale (bool): Whether boxes are in original pixels, else in those of ``inputs``. Defaults to True.
+
+        Returns:
+            list[DetDataSample]: The samples with ``pred_instances``: ``bboxes`` (K, 4) x0, y0, x1, y1, ``scores`` (K,)
+            best first, ``labels`` (K,) and, if asked for, ``masks`` (K, H, W) bool.
+        """
+        if data_samples is None:
+            from mmdet.structures import DetDataSample
+
+            data_samples = [DetDataSample(metainfo=dict(img_shape=tuple(inputs.shape[2:]))) for _ in inputs]
+        by_size = defaultdict(list)  # one size, unless it follows the image
+        for sample, image in zip(data_samples, inputs, strict=True):
+            view, frame = self._view(image, sample, rescale)
+            by_size[tuple(view.shape[1:])].append((view, frame, sample))
+        for views, frames, samples in (zip(*group, strict=True) for group in by_size.values()):
+            found = self.localizer(torch.stack(views), list(frames), mode="predict")
+            for prediction, sample in zip(found, samples, strict=True):
+                sample.pred_instances = self._instances(prediction).to(inputs.device)
+        return data_samples
+
+    def _view(self, image: Tensor, sample: DetDataSample, rescale: bool) -> tuple[Tensor, LocDataSample]:
+        """Cut the padding off (3, H, W), resize, and tell how the result lies to the pixels of the boxes."""
+        height, width = sample.img_shape[:2]
+        scale_x, scale_y = sample.metainfo.get("scale_factor", (1.0, 1.0))
+        ori_height, ori_width = sample.metainfo.get("ori_shape", (height, width))[:2]
+        # The transform Pad counts its border to img_shape.
+        height = min(height, round(ori_height * scale_y))
+        width = min(width, round(ori_width * scale_x))
+        size = self.input_size or tuple(max(32, round(side / 32) * 32) for side in (height, width))
+        view = image[None, :, :height, :width]
+        if view.shape[2:] != size:
+            # antialiased, as Pillow resizes in the localizer's own pipeline
+            view = F.interpolate(view, size, mode="bilinear", align_corners=False, antialias=True)
+        if not rescale:
+            scale_x = scale_y = 1.0
+            ori_height, ori_width = height, width
+        frame = ((scale_x * size[1] / width, 0.0), (scale_y * size[0] / height, 0.0))
+        meta = dict(frame=frame, ori_shape=(ori_height, ori_width), img_shape=size)
+        return view[0], LocDataSample(metainfo=meta)
+
+    def _instances(self, prediction: LocDataSample) -> InstanceData:
+        """Turn a localizer's prediction into detections, without boxes that are empty."""
+        found = prediction.pred_instances
+        scores, labels = prediction.pred_score.topk(self.topk)
+        bboxes, index = found.bboxes, torch.arange(self.topk)
+        if int(found.labels[0]) < 0:  # a class-agnostic map: the same box for every class
+            index = index.new_zeros(self.topk)
+        else:
+            scores, labels = found.scores[: self.topk], found.labels[: self.topk]
+        if self.class_agnostic:
+            labels = torch.zeros_like(labels)
+        instances = InstanceData(bboxes=bboxes[index], scores=scores.cpu(), labels=labels.cpu())
+        if self.with_masks:
+            instances.masks = torch.from_numpy(instance_masks(self.localizer.map_to_box, prediction))[index]
+        return instances[(instances.bboxes[:, 2:] > instances.bboxes[:, :2]).all(dim=1)]
+
+
+def require_mmdet(what: str) -> None:
+    """Raise an ImportError that says how to install mmdet, if its models cannot be imported."""
+    try:
+        import mmdet.models  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"{what} needs mmdet and mmcv with compiled operators, but: {error}. Install mmwsol[mmdet] as the README "
+            "says; tools/misc/check_env.py tells what is missing."
+        ) from error
+
+
+def _model_config(name: str, stage: str | None) -> dict:
+    from mmwsol.engine.stages import select_stage, stage_configs
+    from mmwsol.utils.config import load_config
+
+    return select_stage(stage_configs(load_config(name)), stage).cfg.model
+
+
+def _same_normalisation(preprocessor: Any) -> dict:
+    """Make the config of a ``DetDataPreprocessor`` that normalises like a localizer's preprocessor."""
+    return dict(
+        type="mmdet.DetDataPreprocessor",
+        mean=preprocessor.mean.flatten().tolist(),
+        std=preprocessor.std.flatten().tolist(),
+        bgr_to_rgb=preprocessor.to_rgb,
+    )
+
+
+def _check_normalisation(given: Any, wanted: Any) -> None:
+    if not isinstance(given, ImgDataPreprocessor):
+        return
+    wants = (wanted.mean.flatten().tolist(), wanted.std.flatten().tolist(), bool(wanted.to_rgb))
+    has = ([0.0], [1.0], bool(given._channel_conversion))
+    if given._enable_normalize:
+        has = (given.mean.flatten().tolist(), given.std.flatten().tolist(), has[2])
+    if has != wants:
+        raise ValueError(
+            f"data_preprocessor normalises with mean={has[0]}, std={has[1]}, BGR to RGB: {has[2]}, but the localizer "
+            f"was trained with mean={wants[0]}, std={wants[1]}, BGR to RGB: {wants[2]}. Leave data_preprocessor out, "
+            "or write these numbers."
+        )
+
+
+def _input_size(given: int | Sequence[int] | None, backbone: Any) -> tuple[int, int] | None:
+    """Return (H, W), or None if the size follows the image."""
+    size = given
+    if size is None:
+        size = getattr(backbone, "img_size", None)
+    if size is None:  # timm's transformers
+        size = getattr(getattr(getattr(backbone, "model", None), "patch_embed", None), "img_size", None)
+    if size is None:
+        return None
+    pair = (size, size) if isinstance(size, int) else tuple(size)
+    if len(pair) != 2 or min(pair) < 1:
+        raise ValueError(f"input_size must be a positive integer or (H, W), got {given!r}.")
+    return pair[0], pair[1]
+
+
+def _add_prefix(state_dict: dict, prefix: str, *_: Any) -> None:
+    """Rename the weights of a localizer's own checkpoint, in place."""
+    own = f"{prefix}localizer."
+    if any(name.startswith(own) for name in state_dict):
+        return
+    for name in [name for name in state_dict if name.startswith(prefix)]:
+        state_dict[own + name[len(prefix) :]] = state_dict.pop(name)

@@ -1,0 +1,39 @@
+"""Instance masks from localization maps."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from mmwsol.models.task_modules import ComponentBox, ContourBox
+from mmwsol.structures import LocDataSample
+from mmwsol.visualization import warp_to_original
+
+
+def instance_masks(map_to_box: ContourBox | ComponentBox, sample: LocDataSample) -> np.ndarray:
+    """Make the mask of every predicted box: the connected region of the thresholded map that the box encloses.
+
+    Args:
+        map_to_box: The box rule that made the boxes.
+        sample (LocDataSample): A prediction, with ``pred_maps`` and ``pred_instances`` of K maps.
+
+    Returns:
+        np.ndarray: (K, H, W) bool in original pixels. Empty for a map without foreground.
+    """
+    foregrounds = map_to_box.masks(sample.pred_maps.maps, sample.img_shape)
+    boxes = sample.pred_instances.frame_bboxes.cpu().numpy()
+    masks = np.zeros((len(boxes), *sample.ori_shape[:2]), bool)
+    for k, (foreground, box) in enumerate(zip(foregrounds, boxes, strict=True)):
+        region = region_of_box(foreground, box).astype(np.float32)
+        masks[k] = warp_to_original(region, sample.frame, sample.ori_shape) >= 0.5
+    return masks
+
+
+def region_of_box(foreground: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Take the 8-connected region of a mask (H, W) that has most pixels inside a box (4,)."""
+    count, regions = cv2.connectedComponents(foreground.astype(np.uint8), connectivity=8)
+    x0, y0 = np.floor(box[:2]).astype(int)
+    x1, y1 = np.ceil(box[2:]).astype(int)
+    pixels = np.bincount(regions[y0:y1, x0:x1].ravel(), minlength=count)
+    pixels[0] = 0  # the background
+    return (regions == pixels.argmax()) & (regions > 0)

@@ -1,0 +1,322 @@
+"""Boxes and masks of a localizer as COCO json: training data for a detector (PSOL, Zhang et al., CVPR 2020)."""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.device import get_device
+from mmengine.fileio import dump
+from mmengine.logging import print_log
+from mmengine.registry import init_default_scope
+from mmengine.runner import CheckpointLoader
+from torch.utils.data import DataLoader, Dataset
+
+from mmwsol.datasets.base import read_size
+from mmwsol.datasets.transforms.loading import UnreadableImageError
+from mmwsol.integrations.masks import instance_masks
+from mmwsol.registry import DATASETS, MODELS
+from mmwsol.structures import LocDataSample
+from mmwsol.utils.checkpoint import find_checkpoint, unwrap
+
+SPLITS = ("train", "val", "test")
+LABELS = ("gt", "pred")
+MASKS = ("rle", "polygon")
+_LOG_SECONDS = 10
+
+
+@dataclass
+class BoxExport:
+    """Images with boxes, in the structure of COCO's instance annotations.
+
+    Attributes:
+        data_root: Folder that file names are relative to; those of images outside are absolute.
+        classes: Names in the order of the labels; category ids count from 1.
+        info: What made the boxes; becomes ``info`` of the file.
+        images, annotations: COCO's lists.
+        skipped: Number of images that were left out, by reason.
+        unreadable: Message of every unreadable image.
+    """
+
+    data_root: str
+    classes: tuple[str, ...]
+    info: dict[str, Any]
+    images: list[dict] = field(default_factory=list)
+    annotations: list[dict] = field(default_factory=list)
+    skipped: Counter = field(default_factory=Counter)
+    unreadable: list[str] = field(default_factory=list)
+
+    def add(self, img_path: str, size: tuple[int, int], instances: list[dict]) -> None:
+        """Add an image of ``size`` (W, H); instances have ``label``, ``box`` x0, y0, x1, y1 and further keys."""
+        image_id = len(self.images) + 1
+        name = os.path.relpath(img_path, self.data_root or ".")
+        if name.startswith(os.pardir):
+            name = os.path.abspath(img_path)
+        self.images.append(dict(id=image_id, file_name=Path(name).as_posix(), width=size[0], height=size[1]))
+        for instance in instances:
+            x0, y0, x1, y1 = (round(float(value), 2) for value in instance.pop("box"))
+            annotation = dict(
+                id=len(self.annotations) + 1,
+                image_id=image_id,
+                category_id=instance.pop("label") + 1,
+                bbox=[x0, y0, round(x1 - x0, 2), round(y1 - y0, 2)],
+                area=round((x1 - x0) * (y1 - y0), 2),
+                iscrowd=0,
+            )
+            self.annotations.append({**annotation, **instance})
+
+    def skip_unreadable(self, message: str) -> None:
+        """Count an image that cannot be read."""
+        self.skipped["unreadable"] += 1
+        self.unreadable.append(message)
+        print_log(f"Left out: {message}", "current", level=30)
+
+    def to_coco(self) -> dict[str, Any]:
+        """Return the content of the json file."""
+        categories = [dict(id=label + 1, name=name) for label, name in enumerate(self.classes)]
+        return dict(info=self.info, images=self.images, annotations=self.annotations, categories=categories)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the json, and beside it the class names, one a line, for ``metainfo=dict(classes=FILE)``.
+
+        Returns:
+            Path: The file of class names, ``<path without .json>.classes.txt``.
+
+        Raises:
+            ValueError: If no image is left.
+        """
+        if not self.images:
+            first = f", first: {self.unreadable[0]}" if self.unreadable else ""
+            raise ValueError(f"no image is left: {dict(self.skipped)}{first}.")
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        names = path.with_name(f"{path.stem}.classes.txt")
+        names.write_text("\n".join(self.classes) + "\n")
+        dump(self.to_coco(), str(path))
+        return names
+
+
+def export_boxes(
+    cfg: Config,
+    checkpoint: str,
+    split: str = "train",
+    label: str = "gt",
+    masks: str | None = None,
+    class_agnostic: bool = False,
+    score_thr: float = 0.0,
+    device: str | None = None,
+) -> BoxExport:
+    """Localize the object of every image of a split.
+
+    Images go through the test pipeline, those of the training split too. Left out, and counted, are images that cannot
+    be read, whose score is below the threshold, or whose box is narrower than a pixel.
+
+    Args:
+        cfg (Config): Config of the localizer, of one stage.
+        checkpoint (str): Its weights.
+        split (str): 'train', 'val' or 'test': whose data set to take. Defaults to 'train'.
+        label (str): Class of the box: 'gt', the image label, as for training images; or 'pred', the best class.
+            Defaults to 'gt'.
+        masks (str, optional): Adds ``segmentation`` as 'rle' (needs pycocotools) or 'polygon', the region of the
+            thresholded map inside the box; ``area`` is then that of the mask. Defaults to None: boxes only.
+        class_agnostic (bool): Whether all boxes get the one class 'object'. Defaults to False.
+        score_thr (float): Least probability of the class. Defaults to 0.
+        device (str, optional): Defaults to None: the accelerator if there is one.
+
+    Returns:
+        BoxExport: One box an image, with ``score``.
+
+    Raises:
+        ValueError: If an option does not exist or the weights do not fit.
+    """
+    _check_choice("label", label, LABELS)
+    if masks is not None:
+        _check_choice("masks", masks, MASKS)
+    dataset = build_split(cfg, split, test_pipeline=True)
+    model = _load_model(cfg, checkpoint).to(device or get_device()).eval()
+    info = dict(
+        description=f"boxes of a localizer for the {split} images, made by mmwsol",
+        checkpoint=os.path.basename(checkpoint),
+        label=label,
+        score_thr=score_thr,
+        box_rule=dict(model.map_to_box.rule, threshold=model.map_to_box.get_threshold()),
+    )
+    export = _new_export(dataset, class_agnostic, info, model.head.num_classes)
+    for sample in _predict(model, dataset, cfg[f"{split}_dataloader"], export):
+        index, wanted = _choose(sample, label)
+        x0, y0, x1, y1 = sample.pred_instances.bboxes[index].tolist()
+        score = float(sample.pred_score[wanted])
+        if score < score_thr:
+            export.skipped["score below the threshold"] += 1
+            continue
+        if x1 - x0 < 1 or y1 - y0 < 1:
+            export.skipped["no foreground"] += 1
+            continue
+        instance = dict(label=0 if class_agnostic else wanted, box=(x0, y0, x1, y1), score=round(score, 6))
+        if masks is not None:
+            mask = instance_masks(model.map_to_box, sample)[index]
+            if not mask.any():
+                export.skipped["no foreground"] += 1
+                continue
+            instance.update(segmentation=encode_mask(mask, masks), area=int(mask.sum()))
+        export.add(sample.img_path, (sample.ori_shape[1], sample.ori_shape[0]), [instance])
+    return export
+
+
+def export_ground_truth(cfg: Config, split: str = "val", class_agnostic: bool = False) -> BoxExport:
+    """Collect the listed boxes of a split, all of every image, as they are; images without boxes are left out.
+
+    The arguments are those of :func:`export_boxes`.
+    """
+    dataset = build_split(cfg, split)
+    info = dict(description=f"ground-truth boxes of the {split} images, written by mmwsol")
+    export = _new_export(dataset, class_agnostic, info)
+    for index in range(len(dataset)):
+        item = dataset.get_data_info(index)
+        size = item.get("ori_size") or read_size(item["img_path"], decode=False)
+        boxes = item["gt_bboxes_ori"]
+        if isinstance(size, str):
+            export.skip_unreadable(size)
+        elif not len(boxes):
+            export.skipped["no box"] += 1
+        else:
+            label = 0 if class_agnostic else item["gt_label"]
+            export.add(item["img_path"], tuple(size), [dict(label=label, box=box) for box in boxes])
+    return export
+
+
+def build_split(cfg: Config, split: str, test_pipeline: bool = False) -> Any:
+    """Build the data set of a split, with its own pipeline or that of the test split.
+
+    Raises:
+        ValueError: If the config has no such split.
+    """
+    _check_choice("split", split, SPLITS)
+    for key in {f"{split}_dataloader", "test_dataloader"}:
+        if cfg.get(key) is None:
+            raise ValueError(f"the config has no {key}.")
+    init_default_scope(cfg.get("default_scope", "mmpretrain"))
+    whole = copy.deepcopy(cfg[f"{split}_dataloader"].dataset)
+    inner = _unwrap(whole)
+    inner.test_mode = True  # an unreadable image is then never replaced by another
+    if test_pipeline:
+        inner.pipeline = copy.deepcopy(_unwrap(cfg.test_dataloader.dataset).pipeline)
+    dataset = DATASETS.build(whole)
+    dataset.full_init()
+    return dataset
+
+
+def encode_mask(mask: np.ndarray, kind: str) -> dict | list:
+    """Encode a mask (H, W) bool as COCO's compressed 'rle' or as 'polygon' lists of the outer contours."""
+    if kind == "rle":
+        try:
+            from pycocotools import mask as mask_utils
+        except ImportError as error:
+            raise ImportError("masks='rle' needs pycocotools: install it, or take masks='polygon'.") from error
+        rle = mask_utils.encode(np.asfortranarray(mask.astype(np.uint8)))
+        return dict(size=list(rle["size"]), counts=rle["counts"].decode())
+    # Contours join the centres of border pixels: twice the size shows the pixels' outer borders, to half a pixel.
+    doubled = cv2.resize(mask.astype(np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+    contours, _ = cv2.findContours(doubled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return [((contour.reshape(-1) + 0.5) / 2).tolist() for contour in contours if len(contour) > 2]
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {choices}, got {value!r}.")
+
+
+def _unwrap(dataset: Any) -> Any:
+    """Take the config of a data set out of wrappers such as ``mmwsol.KShot``."""
+    while "dataset" in dataset:
+        dataset = dataset.dataset
+    return dataset
+
+
+def _load_model(cfg: Config, checkpoint: str) -> Any:
+    model = MODELS.build(cfg.model)
+    weights = unwrap(CheckpointLoader.load_checkpoint(find_checkpoint(checkpoint), map_location="cpu"))
+    try:
+        missing = model.load_state_dict(weights, strict=False).missing_keys
+    except RuntimeError as error:
+        raise ValueError(f"'{checkpoint}' does not fit the config: {error}") from error
+    if missing:
+        raise ValueError(
+            f"'{checkpoint}' has no weights for {len(missing)} tensors of the model, such as {missing[0]}: give the "
+            "config and the stage that it was trained with."
+        )
+    return model
+
+
+def _new_export(dataset: Any, class_agnostic: bool, info: dict, num_classes: int | None = None) -> BoxExport:
+    classes = dataset.metainfo.get("classes")
+    if class_agnostic:
+        classes = ("object",)
+    elif classes is None and num_classes is not None:
+        classes = tuple(str(label) for label in range(num_classes))
+    elif classes is None:
+        raise ValueError("the data set does not know its classes: set metainfo=dict(classes=[...]).")
+    inner = dataset
+    while hasattr(inner, "dataset"):
+        inner = inner.dataset
+    return BoxExport(getattr(inner, "data_root", "") or "", tuple(classes), info)
+
+
+class _ReadableItems(Dataset):
+    """Give the error message in place of an item that cannot be read."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict | str:
+        try:
+            return self.dataset[index]
+        except (UnreadableImageError, FileNotFoundError) as error:
+            return str(error)
+
+
+def _predict(model: Any, dataset: Any, loader_cfg: dict, export: BoxExport) -> Iterator[LocDataSample]:
+    """Run the model over a data set, in order, and log the progress."""
+    loader = DataLoader(
+        _ReadableItems(dataset),
+        batch_size=loader_cfg.get("batch_size", 1),
+        num_workers=loader_cfg.get("num_workers", 0),
+        collate_fn=list,
+    )
+    done, start = 0, time.monotonic()
+    logged = start
+    for items in loader:
+        for item in items:
+            if isinstance(item, str):
+                export.skip_unreadable(item)
+        readable = [item for item in items if not isinstance(item, str)]
+        if readable:
+            with torch.no_grad():
+                yield from model.test_step(pseudo_collate(readable))
+        done += len(items)
+        now = time.monotonic()
+        if now - logged > _LOG_SECONDS:
+            logged = now
+            speed = done / (now - start)
+            print_log(f"{done}/{len(dataset)} images, {speed:.1f} a second", "current")
+
+
+def _choose(sample: LocDataSample, label: str) -> tuple[int, int]:
+    """Return which of the boxes is that of the image's (or best) class, and this class."""
+    wanted = int(sample.gt_label) if label == "gt" else int(sample.pred_label)
+    labels = sample.pred_instances.labels.tolist()
+    return (0 if labels[0] < 0 else labels.index(wanted)), wanted

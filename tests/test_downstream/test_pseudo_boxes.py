@@ -1,0 +1,288 @@
+"""Export of a localizer's boxes and masks as COCO json."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from known_answer import BOXES, localizer, write_picture
+from mmengine.config import Config
+
+from mmwsol.integrations import export_boxes, export_ground_truth
+from mmwsol.integrations.pseudo_boxes import encode_mask
+from mmwsol.registry import MODELS
+
+CLASSES = ("red", "green", "blue")
+ZOOMS = dict(a=1, b=2, c=3)
+# Label of each picture; the last one has a box outside data_root's order, and none is sorted by label.
+LABELS = dict(a=2, b=0, c=1)
+TRUE_BOX = (10.5, 5, 40, 30)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Three pictures, a config that trains on crops of them and tests on them whole, and a checkpoint."""
+    root = tmp_path / "data"
+    (root / "images").mkdir(parents=True)
+    lines = ["path,split,label,x0,y0,x1,y1"]
+    for name, zoom in ZOOMS.items():
+        write_picture(root / "images" / f"{name}.png", zoom=zoom)
+        x0, y0, x1, y1 = TRUE_BOX
+        lines.append(f"{name}.png,train,{LABELS[name]},{x0},{y0},{x1},{y1}")
+    lines.append(f"a.png,train,{LABELS['a']},1,2,3,4")
+    (root / "list.csv").write_text("\n".join(lines) + "\n")
+    dataset = dict(
+        type="mmwsol.LocListDataset",
+        data_root=str(root),
+        ann_file="list.csv",
+        data_prefix="images",
+        metainfo=dict(classes=CLASSES),
+    )
+    load, pack = dict(type="mmwsol.LoadImage"), dict(type="mmwsol.PackLocInputs")
+    train = [load, dict(type="mmwsol.RandomCrop", crop_size=8), pack]
+    test = [load, dict(type="mmwsol.Resize", scale=(100, 64)), pack]
+
+    def loader(pipeline):
+        return dict(batch_size=2, num_workers=0, dataset=dict(dataset, pipeline=pipeline))
+
+    cfg = Config(
+        dict(
+            default_scope="mmpretrain",
+            model=localizer(),
+            train_dataloader=loader(train),
+            val_dataloader=loader(train),
+            test_dataloader=loader(test),
+        )
+    )
+    checkpoint = tmp_path / "localizer.pth"
+    torch.save(dict(state_dict=MODELS.build(localizer()).state_dict()), checkpoint)
+    return cfg, str(checkpoint), root
+
+
+def boxes_by_file(coco):
+    names = {image["id"]: image["file_name"] for image in coco["images"]}
+    return {names[a["image_id"]]: (a["category_id"], a["bbox"]) for a in coco["annotations"]}
+
+
+def xywh(label, zoom):
+    x0, y0, x1, y1 = np.multiply(BOXES[label], zoom).tolist()
+    return [x0, y0, x1 - x0, y1 - y0]
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_box_of_the_image_label(project, split):
+    cfg, checkpoint, _ = project
+    export = export_boxes(cfg, checkpoint, split)
+    coco = export.to_coco()
+    assert [image["file_name"] for image in coco["images"]] == [f"images/{name}.png" for name in ZOOMS]
+    assert [(i["width"], i["height"]) for i in coco["images"]] == [(100 * z, 64 * z) for z in ZOOMS.values()]
+    assert coco["categories"] == [dict(id=1, name="red"), dict(id=2, name="green"), dict(id=3, name="blue")]
+    found = boxes_by_file(coco)
+    for name, zoom in ZOOMS.items():
+        category, box = found[f"images/{name}.png"]
+        assert category == LABELS[name] + 1
+        # Whole picture in the network's frame, box back in the picture's own pixels.
+        np.testing.assert_allclose(box, xywh(LABELS[name], zoom), atol=1.1 * zoom)
+    assert [a["id"] for a in coco["annotations"]] == [1, 2, 3]
+    assert all(0 < a["score"] < 1 and a["iscrowd"] == 0 for a in coco["annotations"])
+    assert coco["info"]["box_rule"]["threshold"] == 0.5 and coco["info"]["label"] == "gt"
+    json.dumps(coco)
+
+
+def test_box_of_the_predicted_class(project):
+    cfg, checkpoint, _ = project
+    found = boxes_by_file(export_boxes(cfg, checkpoint, label="pred").to_coco())
+    for name, zoom in ZOOMS.items():
+        category, box = found[f"images/{name}.png"]
+        assert category == 1  # red is the largest
+        np.testing.assert_allclose(box, xywh(0, zoom), atol=1.1 * zoom)
+
+
+def test_class_agnostic(project):
+    cfg, checkpoint, _ = project
+    coco = export_boxes(cfg, checkpoint, class_agnostic=True).to_coco()
+    assert coco["categories"] == [dict(id=1, name="object")]
+    found = boxes_by_file(coco)
+    assert {category for category, _ in found.values()} == {1}
+    np.testing.assert_allclose(found["images/a.png"][1], xywh(LABELS["a"], 1), atol=1.1)
+    cfg.model = localizer(agnostic=True)  # a class-agnostic map: the same box for every class
+    found = boxes_by_file(export_boxes(cfg, checkpoint).to_coco())
+    for name, zoom in ZOOMS.items():
+        assert found[f"images/{name}.png"][0] == LABELS[name] + 1
+        np.testing.assert_allclose(found[f"images/{name}.png"][1], xywh(0, zoom), atol=1.1 * zoom)
+
+
+def test_score_threshold(project):
+    cfg, checkpoint, _ = project
+    scores = {a["image_id"]: a["score"] for a in export_boxes(cfg, checkpoint).annotations}
+    assert scores[1] < scores[2]  # the blue box is smaller than the red one
+    export = export_boxes(cfg, checkpoint, score_thr=(scores[1] + scores[2]) / 2)
+    assert [image["file_name"] for image in export.images] == ["images/b.png"]
+    assert export.skipped == {"score below the threshold": 2}
+    with pytest.raises(ValueError, match="no image is left.*below the threshold"):
+        export_boxes(cfg, checkpoint, score_thr=0.999).save("unused.json")
+
+
+def test_unreadable_images_are_left_out_and_named(project):
+    cfg, checkpoint, root = project
+    (root / "images" / "b.png").write_bytes(b"no image")
+    (root / "images" / "c.png").unlink()
+    for workers in (0, 1):
+        cfg.train_dataloader.num_workers = workers
+        export = export_boxes(cfg, checkpoint)
+        assert [image["file_name"] for image in export.images] == ["images/a.png"]
+        assert export.skipped == {"unreadable": 2}
+        assert "b.png" in export.unreadable[0] and "c.png" in export.unreadable[1]
+    truth = export_ground_truth(cfg)
+    assert len(truth.images) == 1 and len(truth.unreadable) == 2
+
+
+def test_ground_truth(project):
+    cfg, _, _ = project
+    coco = export_ground_truth(cfg, "test").to_coco()
+    assert len(coco["images"]) == 3 and len(coco["annotations"]) == 4
+    x0, y0, x1, y1 = TRUE_BOX
+    assert coco["annotations"][0]["bbox"] == [x0, y0, x1 - x0, y1 - y0]
+    assert coco["annotations"][1]["bbox"] == [1, 2, 2, 2]  # the second box of the first picture
+    assert [a["image_id"] for a in coco["annotations"]] == [1, 1, 2, 3]
+    assert export_ground_truth(cfg, "test", class_agnostic=True).classes == ("object",)
+
+
+def test_wrappers_and_absolute_names(project, tmp_path):
+    cfg, checkpoint, root = project
+    cfg.train_dataloader.dataset = dict(type="mmwsol.KShot", k=1, dataset=cfg.train_dataloader.dataset)
+    assert len(export_boxes(cfg, checkpoint).images) == 3
+    elsewhere = tmp_path / "elsewhere"
+    (root / "images").rename(elsewhere)
+    cfg.test_dataloader.dataset.data_prefix = str(elsewhere)
+    names = [image["file_name"] for image in export_ground_truth(cfg, "test").images]
+    assert names == [str(elsewhere / f"{name}.png") for name in ZOOMS]
+
+
+def test_polygons_follow_the_mask():
+    mask = np.zeros((40, 50), bool)
+    mask[5:25, 10:30] = True
+    mask[25:35, 10:15] = True
+    (polygon,) = encode_mask(mask, "polygon")
+    x, y = polygon[0::2], polygon[1::2]
+    assert (min(x), max(x), min(y), max(y)) == pytest.approx((10, 30, 5, 35), abs=0.3)
+    area = abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
+    assert area == pytest.approx(mask.sum(), rel=0.06)
+
+
+@pytest.mark.parametrize("kind", ["rle", "polygon"])
+def test_masks_in_pycocotools_and_mmdet(project, tmp_path, kind):
+    pytest.importorskip("mmdet.models", exc_type=ImportError)  # absent with mmcv-lite
+    from mmdet.datasets import CocoDataset
+    from pycocotools.coco import COCO
+
+    cfg, checkpoint, root = project
+    out = tmp_path / "boxes.json"
+    names = export_boxes(cfg, checkpoint, masks=kind).save(out)
+    assert names.read_text().split() == list(CLASSES)
+    coco = COCO(str(out))
+    for annotation in coco.loadAnns(coco.getAnnIds()):
+        label = annotation["category_id"] - 1
+        name, zoom = list(ZOOMS.items())[annotation["image_id"] - 1]
+        expected = np.zeros((64 * zoom, 100 * zoom), bool)
+        x0, y0, x1, y1 = np.multiply(BOXES[label], zoom)
+        expected[y0:y1, x0:x1] = True
+        mask = coco.annToMask(annotation).astype(bool)
+        assert (mask & expected).sum() / (mask | expected).sum() > 0.9, name
+        assert annotation["area"] == pytest.approx(mask.sum(), rel=0.05)
+    dataset = CocoDataset(
+        ann_file=str(out),
+        data_root=str(root),
+        data_prefix=dict(img=""),
+        metainfo=dict(classes=str(names)),
+        pipeline=[
+            dict(type="mmdet.LoadImageFromFile"),
+            dict(type="mmdet.LoadAnnotations", with_bbox=True, with_mask=True),
+            dict(type="mmdet.PackDetInputs"),
+        ],
+    )
+    assert list(dataset.metainfo["classes"]) == list(CLASSES) and len(dataset) == 3
+    for item, name in zip(dataset, ZOOMS, strict=True):
+        found = item["data_samples"].gt_instances
+        assert found.labels.tolist() == [LABELS[name]]
+        np.testing.assert_allclose(
+            found.bboxes.tensor[0], np.multiply(BOXES[LABELS[name]], ZOOMS[name]), atol=1.1 * ZOOMS[name]
+        )
+        assert found.masks.masks.any()
+
+
+def test_errors(project):
+    cfg, checkpoint, _ = project
+    for wrong, named in (
+        (dict(split="dev"), "split must be one of"),
+        (dict(label="top5"), "label must be one of"),
+        (dict(masks="png"), "masks must be one of"),
+    ):
+        with pytest.raises(ValueError, match=named):
+            export_boxes(cfg, checkpoint, **wrong)
+    other = dict(
+        cfg.model,
+        backbone=dict(type="mmwsol.VGG16CAM", base_channels=2),
+        head=dict(type="mmwsol.LinearCAMHead", num_classes=3, in_channels=32),
+    )
+    with pytest.raises(ValueError, match="has no weights for .* tensors"):
+        export_boxes(Config(dict(cfg.to_dict(), model=other)), checkpoint)
+    cfg.val_dataloader = None
+    with pytest.raises(ValueError, match="no val_dataloader"):
+        export_boxes(cfg, checkpoint, "val")
+
+
+def test_tool(project, tmp_path, monkeypatch, capsys):
+    """The command, on a stage of a config file."""
+    cfg, _, root = project
+    vit = dict(
+        type="mmwsol.ImageLocalizer",
+        backbone=dict(
+            type="mmwsol.TapViT",
+            arch=dict(embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=8),
+            img_size=64,
+            patch_size=4,
+        ),
+        head=dict(type="mmwsol.ConvCAMHead", num_classes=3, in_channels=8),
+    )
+    text = cfg.to_dict()
+    text["test_dataloader"]["dataset"]["pipeline"][1]["scale"] = (64, 64)
+    text["model"] = vit
+    text["stages"] = [dict(name="cam", model=dict(map_to_box=dict(type="mmwsol.ContourBox", threshold=0.2)))]
+    config = tmp_path / "cam.py"
+    config.write_text(Config(text).pretty_text)
+    checkpoint, out = tmp_path / "vit.pth", tmp_path / "new" / "boxes.json"
+    torch.save(dict(state_dict=MODELS.build(vit).state_dict()), checkpoint)
+    path = Path(__file__).resolve().parents[2] / "tools" / "pseudo_boxes.py"
+    spec = importlib.util.spec_from_file_location("pseudo_boxes_tool", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["pseudo_boxes.py", str(config), *map(str, arguments)])
+        module.main()
+        return capsys.readouterr().out
+
+    (root / "images" / "c.png").write_bytes(b"")
+    printed = run(checkpoint, "--out", out, "--masks", "polygon", "--stage", "cam", "--device", "cpu")
+    assert "2 images, 2 boxes, 3 classes" in printed and "Left out: 1 images, unreadable." in printed
+    annotations = json.loads(out.read_text())["annotations"]
+    assert [a["category_id"] for a in annotations] == [3, 1] and annotations[0]["segmentation"]
+    assert (out.parent / "boxes.classes.txt").read_text() == "red\ngreen\nblue\n"
+    run("--ground-truth", "--split", "test", "--out", out)
+    assert len(json.loads(out.read_text())["annotations"]) == 3
+    for wrong in (
+        ("--out", out),  # no checkpoint
+        (checkpoint, "--out", out, "--ground-truth"),
+        (checkpoint, "--out", tmp_path / "boxes.txt"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            run(*wrong)
+        assert stop.value.code == 2
+    with pytest.raises(SystemExit, match="no such stage"):
+        run(checkpoint, "--out", out, "--stage", "sat")

@@ -1,0 +1,76 @@
+"""Export a localizer's boxes, or the ground truth, as COCO json: training and test data for a detector."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from mmengine.config import DictAction  # light; everything heavy is imported in main()
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="config of the localizer, or its name: ts-cam_deit-s_cub")
+    parser.add_argument("checkpoint", nargs="?", help="its checkpoint; not needed with --ground-truth")
+    parser.add_argument("--out", metavar="FILE", required=True, help="json to write; beside it NAME.classes.txt")
+    parser.add_argument("--split", choices=["train", "val", "test"], default="train", help="default: train")
+    parser.add_argument(
+        "--label", choices=["gt", "pred"], default="gt", help="class of the box: of the image label or predicted"
+    )
+    parser.add_argument(
+        "--masks", nargs="?", const="rle", choices=["rle", "polygon"], help="add masks; default encoding: rle"
+    )
+    parser.add_argument("--class-agnostic", action="store_true", help="give all boxes the one class 'object'")
+    parser.add_argument(
+        "--score-thr", type=float, default=0.0, metavar="P", help="leave out images whose class has less probability"
+    )
+    parser.add_argument("--ground-truth", action="store_true", help="write the listed boxes, no model")
+    parser.add_argument("--stage", metavar="NAME", help="stage of the config; default: the last one")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the accelerator if there is one")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
+    args = parser.parse_args()
+    if args.ground_truth and (args.checkpoint or args.masks or args.score_thr):
+        parser.error("--ground-truth takes no checkpoint, --masks or --score-thr")
+    if not args.ground_truth and not args.checkpoint:
+        parser.error("a checkpoint is needed, unless --ground-truth is given")
+    if not args.out.endswith(".json"):
+        parser.error(f"--out must end in .json, got '{args.out}'")
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+
+    from mmwsol.engine.stages import select_stage, stage_configs
+    from mmwsol.integrations import export_boxes, export_ground_truth
+    from mmwsol.utils.config import load_config
+
+    try:
+        cfg = load_config(args.config, args.cfg_options)
+        cfg = select_stage(stage_configs(cfg, args.cfg_options), args.stage).cfg
+        if args.ground_truth:
+            export = export_ground_truth(cfg, args.split, args.class_agnostic)
+        else:
+            export = export_boxes(
+                cfg,
+                args.checkpoint,
+                args.split,
+                args.label,
+                args.masks,
+                args.class_agnostic,
+                args.score_thr,
+                args.device,
+            )
+        names = export.save(args.out)
+    except (ValueError, FileNotFoundError, ImportError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    print(
+        f"{args.out}: {len(export.images)} images, {len(export.annotations)} boxes, {len(export.classes)} classes "
+        f"({names}); file names are relative to '{export.data_root or '.'}'."
+    )
+    for reason, count in export.skipped.items():
+        print(f"Left out: {count} images, {reason}.")
+
+
+if __name__ == "__main__":
+    main()
