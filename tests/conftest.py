@@ -31,7 +31,7 @@ def _reset_mmengine_globals():
     if "mmengine.visualization" in sys.modules:
         from mmengine.visualization import Visualizer
 
-        managers.append(Visualizer)
+        managers += [Visualizer, *Visualizer.__subclasses__()]
     for logger in list(MMLogger._instance_dict.values()):
         for handler in list(logger.handlers):
             if isinstance(handler, logging.FileHandler):

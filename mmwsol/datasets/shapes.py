@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -265,7 +266,7 @@ class Shapes(BaseLocDataset):
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".rendering_", dir=self.folder.parent))
         records = []
-        for index in track_iter_progress(range(self.num_images)):
+        for index in track_iter_progress(range(self.num_images), file=sys.stdout):
             image, mask, label = render(index, self.split, self.image_size, self.seed)
             ys, xs = np.nonzero(mask)
             records.append((label, [int(v) for v in (xs.min(), ys.min(), xs.max(), ys.max())]))

@@ -5,17 +5,24 @@ from .draw import (
     draw_masks,
     draw_outcome,
     draw_prediction,
+    draw_sheet,
     overlay_map,
     stack_panels,
     warp_to_original,
 )
+from .loc_visualizer import LocVisualizer, score_map, shown_map, write_picture
 
 __all__ = [
+    "LocVisualizer",
     "draw_boxes",
     "draw_masks",
     "draw_outcome",
     "draw_prediction",
+    "draw_sheet",
     "overlay_map",
+    "score_map",
+    "shown_map",
     "stack_panels",
     "warp_to_original",
+    "write_picture",
 ]

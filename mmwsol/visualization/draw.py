@@ -104,16 +104,24 @@ def enlargement(height: int, side: int = 224) -> int:
     return max(1, -(-side // height))
 
 
+def display_scale(height: int, largest: int = 720) -> float:
+    """Return the factor for a readable picture: :func:`enlargement` of small ones; at most ``largest`` pixels high."""
+    return enlargement(height) if height <= largest else largest / height
+
+
+def resize_picture(image: np.ndarray, scale: float) -> np.ndarray:
+    """Resize by a factor: pixels repeated if it is larger than 1, averaged if smaller."""
+    mode = cv2.INTER_NEAREST if scale >= 1 else cv2.INTER_AREA
+    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=mode)
+
+
 def stack_panels(panels: Sequence[np.ndarray], caption: str = "", side: int = 224) -> np.ndarray:
     """Put pictures of one size side by side under a caption, enlarged to at least ``side`` high."""
     scale = enlargement(panels[0].shape[0], side)
     row = np.concatenate(list(panels), axis=1)
     row = cv2.resize(row, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
     bar = np.full((22, row.shape[1], 3), 255, np.uint8)
-    text_size = 0.45
-    while text_size > 0.25 and _text_width(caption, text_size) > row.shape[1] - 8:
-        text_size -= 0.05
-    cv2.putText(bar, caption, (4, 15), cv2.FONT_HERSHEY_SIMPLEX, text_size, (0, 0, 0), 1, cv2.LINE_AA)
+    _fit_text(bar, caption, 0, row.shape[1])
     return np.concatenate([bar, row])
 
 
@@ -122,11 +130,13 @@ def draw_prediction(
     score_map: np.ndarray,
     bbox: np.ndarray,
     gt_bboxes: np.ndarray,
-    gt_name: str,
+    gt_name: str | None,
     pred_name: str,
     pred_score: float,
+    panels: Sequence[str] = ("image", "overlay"),
+    map_text: str = "",
 ) -> np.ndarray:
-    """Draw one prediction: the image and the map over it, both with the boxes.
+    """Draw one prediction: the image, its map or the map over it, side by side, all with the boxes.
 
     The caption tells both classes, the score, and the largest IoU with a ground-truth box (real
     coordinates, without the plus-one of some protocols).
@@ -136,26 +146,75 @@ def draw_prediction(
         score_map (np.ndarray): (H, W) in [0, 1], in original pixels.
         bbox (np.ndarray): (4,) predicted box in original pixels.
         gt_bboxes (np.ndarray): (M, 4) ground-truth boxes in original pixels; M may be 0.
-        gt_name (str): Ground-truth class.
+        gt_name (str, optional): Ground-truth class; None if it is not known.
         pred_name (str): Predicted class.
         pred_score (float): Its score.
+        panels (Sequence[str]): Any of 'image', 'map' and 'overlay', from left to right. Defaults to
+            ('image', 'overlay').
+        map_text (str): Text in the panel 'map', such as the range of its values. Defaults to ''.
 
     Returns:
         np.ndarray: The picture, uint8 BGR.
     """
     iou = box_iou(bbox, gt_bboxes, plus_one=False)
-    caption = f"gt: {gt_name} | pred: {pred_name} {pred_score:.2f}"
+    caption = "" if gt_name is None else f"gt: {gt_name} | "
+    caption += f"pred: {pred_name} {pred_score:.2f}"
     if iou.size:
         caption += f" | IoU {iou.max():.2f}"
-    # Enlarge small images before drawing: thin lines, smooth map.
-    scale = enlargement(image.shape[0])
-    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
+    # Resize before drawing: thin lines and a smooth map on small images.
+    scale = display_scale(image.shape[0])
+    image = resize_picture(image, scale)
     score_map = cv2.resize(score_map, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    panels = []
-    for canvas in (image, overlay_map(image, score_map)):
+    drawn = []
+    for panel in panels:
+        canvas = image if panel == "image" else overlay_map(image, score_map, 1.0 if panel == "map" else 0.5)
         canvas = draw_boxes(canvas, np.asarray(gt_bboxes) * scale, GT_COLOR)
-        panels.append(draw_boxes(canvas, np.asarray(bbox) * scale, PRED_COLOR))
-    return stack_panels(panels, caption)
+        canvas = draw_boxes(canvas, np.asarray(bbox) * scale, PRED_COLOR)
+        if panel == "map" and map_text:
+            _write(canvas, map_text, (4, canvas.shape[0] - 6), (255, 255, 255))
+        drawn.append(canvas)
+    return stack_panels(drawn, caption)
+
+
+def draw_sheet(
+    rows: Sequence[Sequence[np.ndarray]],
+    titles: Sequence[str],
+    texts: Sequence[Sequence[str]] | None = None,
+    width: int = 200,
+    gap: int = 4,
+) -> np.ndarray:
+    """Put pictures into a white sheet: a row an image, a column a method.
+
+    Args:
+        rows (Sequence): Rows of (H, W, 3) uint8 BGR pictures, as many as ``titles``; those of a row have one size.
+        titles (Sequence[str]): Text above each column.
+        texts (Sequence, optional): Rows of texts, one for the lower left corner of each picture. Defaults to None.
+        width (int): Of a column, in pixels. Defaults to 200.
+        gap (int): Between pictures, in pixels. Defaults to 4.
+
+    Raises:
+        ValueError: If there is no row, or a row has another number of pictures than there are titles.
+    """
+    if not rows or any(len(row) != len(titles) for row in rows):
+        raise ValueError(f"a sheet needs rows of {len(titles)} pictures, got rows of {[len(row) for row in rows]}.")
+    total = len(titles) * (width + gap) + gap
+    header = np.full((22, total, 3), 255, np.uint8)
+    for column, title in enumerate(titles):
+        _fit_text(header, title, gap + column * (width + gap), width)
+    bands = [header]
+    for index, row in enumerate(rows):
+        height = max(1, round(row[0].shape[0] * width / row[0].shape[1]))
+        band = np.full((height + gap, total, 3), 255, np.uint8)
+        for column, picture in enumerate(row):
+            shrinks = picture.shape[1] > width
+            mode = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+            cell = cv2.resize(picture, (width, height), interpolation=mode)
+            if texts is not None and texts[index][column]:
+                _write(cell, texts[index][column], (5, height - 6), (255, 255, 255))
+            left = gap + column * (width + gap)
+            band[:height, left : left + width] = cell
+        bands.append(band)
+    return np.concatenate(bands)
 
 
 def draw_outcome(
@@ -184,5 +243,9 @@ def _write(image: np.ndarray, text: str, origin: tuple[int, int], color: Color) 
     cv2.putText(image, text, origin, font, 0.4, color, 1, cv2.LINE_AA)
 
 
-def _text_width(text: str, size: float) -> int:
-    return cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)[0][0]
+def _fit_text(bar: np.ndarray, text: str, left: int, width: int) -> None:
+    """Write black text on a bar of 22 pixels, smaller if it is too long for ``width``."""
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.45
+    while size > 0.25 and cv2.getTextSize(text, font, size, 1)[0][0] > width - 8:
+        size -= 0.05
+    cv2.putText(bar, text, (left + 4, 15), font, size, (0, 0, 0), 1, cv2.LINE_AA)

@@ -7,17 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmwsol.datasets.transforms.loading import decode_image
-from mmwsol.evaluation.functional import normalize_map, resize_map
 from mmwsol.registry import HOOKS
 from mmwsol.structures import LocDataSample
-from mmwsol.visualization.draw import draw_prediction, warp_to_original
+from mmwsol.visualization import LocVisualizer, warp_to_original, write_picture
 
 
 @HOOKS.register_module()
@@ -28,6 +25,14 @@ class LocVisualizationHook(Hook):
     and the predicted box (red), both class names, the score and the IoU. Under a distributed
     launcher every rank draws its own share; the choice of images does not depend on it.
 
+    Goes into ``custom_hooks``, or into ``default_hooks`` under the name ``visualization``. With ``backends=True`` the
+    pictures also go to the backends of the config's visualizer; a :class:`mmwsol.LocVisualizer` there sets their look:
+
+        visualizer = dict(
+            type='mmwsol.LocVisualizer', panels=['image', 'map', 'overlay'],
+            vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])
+        default_hooks = dict(visualization=dict(type='mmwsol.LocVisualizationHook', backends=True))
+
     Args:
         out_dir (str, optional): Folder of the pictures, ``<index>_<image id>.jpg``. Defaults to None: ``pictures`` in
             the work dir.
@@ -36,6 +41,8 @@ class LocVisualizationHook(Hook):
             class (class-agnostic maps are the same for both). Defaults to 'pred'.
         loops (Sequence[str]): When to draw: 'val' (each validation replaces the pictures of the one before), 'test'.
             Defaults to ('test',).
+        backends (bool): Whether to hand the pictures to the visualizer's backends too, with the epoch as their step;
+            they get those of the main process. Defaults to False.
 
     Raises:
         ValueError: If ``target`` or ``loops`` has another value.
@@ -49,6 +56,7 @@ class LocVisualizationHook(Hook):
         number: int = 50,
         target: str = "pred",
         loops: Sequence[str] = ("test",),
+        backends: bool = False,
     ) -> None:
         if target not in ("pred", "gt"):
             raise ValueError(f"target must be 'pred' or 'gt', got {target!r}.")
@@ -58,7 +66,9 @@ class LocVisualizationHook(Hook):
         self.out_dir: Path | None = Path(out_dir) if out_dir else None
         self.number = number
         self.target = target
+        self.backends = backends
         self._chosen: set[int] | None = None
+        self._visualizer: LocVisualizer | None = None
 
     def before_test(self, runner: Runner) -> None:
         """Choose the test images."""
@@ -79,7 +89,7 @@ class LocVisualizationHook(Hook):
     ) -> None:
         """Draw the chosen images of a test batch."""
         if "test" in self.loops:
-            self._draw_batch(runner, runner.test_dataloader.dataset, data_batch, outputs)
+            self._draw_batch(runner, "test", runner.test_dataloader.dataset, data_batch, outputs)
 
     def after_val_iter(
         self,
@@ -90,7 +100,7 @@ class LocVisualizationHook(Hook):
     ) -> None:
         """Draw the chosen images of a validation batch."""
         if "val" in self.loops:
-            self._draw_batch(runner, runner.val_dataloader.dataset, data_batch, outputs)
+            self._draw_batch(runner, "val", runner.val_dataloader.dataset, data_batch, outputs)
 
     def _choose(self, runner: Runner, total: int) -> None:
         self.out_dir = self.out_dir or Path(runner.work_dir) / "pictures"
@@ -99,58 +109,27 @@ class LocVisualizationHook(Hook):
             steps = np.linspace(0, total - 1, min(self.number, total))
             self._chosen = set(steps.round().astype(int).tolist())
 
-    def _draw_batch(self, runner: Runner, dataset: Any, data_batch: Any, outputs: Any) -> None:
+    def _draw_batch(self, runner: Runner, loop: str, dataset: Any, data_batch: Any, outputs: Any) -> None:
         assert self.out_dir is not None
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        own = getattr(runner, "visualizer", None)
+        if self._visualizer is None:
+            self._visualizer = own if isinstance(own, LocVisualizer) else LocVisualizer()
         classes = (dataset.metainfo or {}).get("classes")
         for inputs, sample in zip(data_batch["inputs"], outputs or (), strict=False):
             index = int(sample.get("sample_idx", 0))
             if self._chosen is not None and index not in self._chosen:
                 continue
-            picture = self._draw(sample, inputs, getattr(model, "map_to_box", None), classes)
+            picture = self._visualizer.draw(_original_image(sample, inputs), sample, classes, self.target)
             name = os.path.splitext(str(sample.img_id))[0].replace("/", "_").replace("\\", "_")
-            path = self.out_dir / f"{index:06d}_{name}.jpg"
-            if not cv2.imwrite(str(path), picture):
-                raise OSError(f"cannot write '{path}'.")
-
-    def _draw(
-        self,
-        sample: LocDataSample,
-        inputs: Any,
-        map_to_box: Any,
-        classes: Sequence[str] | None,
-    ) -> np.ndarray:
-        labels = sample.pred_maps.labels.tolist()
-        label, pred_label = int(sample.gt_label), int(sample.pred_label)
-        shown = label if self.target == "gt" else pred_label
-        index = labels.index(shown) if shown in labels else 0  # class-agnostic maps: the first
-        score_map = self._score_map(sample, index, map_to_box)
-        bbox = sample.pred_instances.bboxes[index].cpu().numpy()
-        names = classes or [str(i) for i in range(len(sample.pred_score))]
-        return draw_prediction(
-            _original_image(sample, inputs),
-            warp_to_original(score_map, sample.frame, sample.ori_shape),
-            bbox,
-            np.asarray(sample.get("gt_bboxes_ori", np.zeros((0, 4)))),
-            names[label],
-            names[shown],
-            float(sample.pred_score[shown]),
-        )
-
-    @staticmethod
-    def _score_map(sample: LocDataSample, index: int, map_to_box: Any) -> np.ndarray:
-        """Make the map (H, W) of the network frame as the box rule sees it."""
-        maps = sample.pred_maps.maps[index : index + 1]
-        size = tuple(sample.img_shape[:2])
-        if map_to_box is not None:
-            return map_to_box.scoremap(maps, size)[0].astype(np.float32)
-        return normalize_map(resize_map(maps[0].float().cpu().numpy(), size))
+            write_picture(self.out_dir / f"{index:06d}_{name}.jpg", picture)
+            if self.backends and own is not None:
+                own.add_image(f"{loop}_{index:06d}_{name}", picture, runner.epoch)
 
 
 def _original_image(sample: LocDataSample, inputs: Any) -> np.ndarray:
-    """Read the image file; data sets without files show the network input in original pixels."""
+    """Read the image file as RGB; data sets without files show the network input in original pixels."""
     path = sample.get("img_path")
     if path is not None and os.path.isfile(path):
-        return decode_image(Path(path).read_bytes(), path)
+        return decode_image(Path(path).read_bytes(), path)[:, :, ::-1]
     picture = inputs.permute(1, 2, 0).clip(0, 255).byte().cpu().numpy()
-    return warp_to_original(np.ascontiguousarray(picture), sample.frame, sample.ori_shape)
+    return warp_to_original(np.ascontiguousarray(picture), sample.frame, sample.ori_shape)[:, :, ::-1]

@@ -1,0 +1,199 @@
+"""The visualizer: a prediction as a picture, for files, windows and every backend of mmengine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from mmengine.dist import master_only
+from mmengine.visualization import Visualizer
+
+from mmwsol.evaluation.functional import evaluation_map, normalize_map, resize_map
+from mmwsol.registry import VISUALIZERS
+from mmwsol.structures import LocDataSample
+from mmwsol.visualization.draw import draw_prediction, warp_to_original
+
+PANELS = ("image", "map", "overlay")
+TARGETS = ("pred", "gt")
+_MAP_OPTIONS = ("interpolation", "norm", "norm_order", "dtype", "nan", "percentile")
+
+
+def shown_map(sample: LocDataSample, target: str = "pred") -> tuple[int, int]:
+    """Choose the map and box to show.
+
+    Args:
+        sample (LocDataSample): A prediction.
+        target (str): 'pred' for the top-1 class, 'gt' for the ground-truth class, where that is known. Defaults to
+            'pred'.
+
+    Returns:
+        tuple[int, int]: Index into ``pred_maps`` and ``pred_instances``, and the class. Class-agnostic maps are the
+        same for every class.
+    """
+    label = int(sample.gt_label if target == "gt" and "gt_label" in sample else sample.pred_label)
+    labels = sample.pred_maps.labels.tolist()
+    return (labels.index(label) if label in labels else 0), label
+
+
+def score_map(
+    sample: LocDataSample, index: int = 0, map_range: tuple[float, float] | None = None
+) -> tuple[np.ndarray, tuple[float, float]]:
+    """Make a map in original pixels.
+
+    Args:
+        sample (LocDataSample): A prediction.
+        index (int): Which of ``pred_maps``. Defaults to 0.
+        map_range (tuple[float, float], optional): Values of the network's map that become 0 and 1, the same for all
+            images. Defaults to None: as the box rule normalises, which for most rules spreads every map over 0 to 1,
+            however weak it is.
+
+    Returns:
+        tuple: (H, W) float32 in [0, 1], 0 outside the network frame; and the smallest and largest value of the
+        network's map.
+    """
+    raw = sample.pred_maps.maps[index].detach().cpu().double().numpy()
+    size = (int(sample.img_shape[0]), int(sample.img_shape[1]))
+    rule = sample.get("box_rule")
+    if map_range is not None:
+        low, high = map_range
+        frame_map = ((resize_map(raw, size) - low) / (high - low)).clip(0, 1)
+    elif rule is not None:
+        frame_map = evaluation_map(raw, size, **{name: rule[name] for name in _MAP_OPTIONS if name in rule})
+    else:
+        frame_map = normalize_map(resize_map(raw, size))
+    warped = warp_to_original(frame_map.astype(np.float32), sample.frame, sample.ori_shape)
+    return warped, (float(raw.min()), float(raw.max()))
+
+
+@VISUALIZERS.register_module()
+class LocVisualizer(Visualizer):
+    """mmengine's ``Visualizer`` for localization: image, map and boxes with their IoU in one picture.
+
+    As ``visualizer`` of a config it hands pictures to all its backends (files, TensorBoard, W&B, ...) for
+    :class:`mmwsol.engine.LocVisualizationHook`. It also works alone: ``LocVisualizer().draw(image, sample)``.
+
+    Ground-truth boxes are green, the predicted box is red. The caption has the classes, the score and the best IoU;
+    the panel 'map' the smallest and largest value of the network's map.
+
+    Args:
+        name (str): Name of the instance. Defaults to 'visualizer'.
+        panels (Sequence[str]): Any of 'image', 'map', 'overlay'. Defaults to ('image', 'overlay').
+        target (str): Class whose map and box are drawn, 'pred' or 'gt'. Defaults to 'pred'.
+        map_range (tuple[float, float], optional): See :func:`score_map`. Defaults to None.
+        **kwargs: Arguments of mmengine's class, among them ``vis_backends`` and ``save_dir``.
+
+    Raises:
+        ValueError: If an option has another value.
+    """
+
+    def __init__(
+        self,
+        name: str = "visualizer",
+        panels: Sequence[str] = ("image", "overlay"),
+        target: str = "pred",
+        map_range: tuple[float, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name, **kwargs)
+        if not panels or not set(panels) <= set(PANELS):
+            raise ValueError(f"panels may have {PANELS}, got {tuple(panels)}.")
+        if target not in TARGETS:
+            raise ValueError(f"target must be 'pred' or 'gt', got {target!r}.")
+        if map_range is not None and not map_range[0] < map_range[1]:
+            raise ValueError(f"map_range must be a smaller and a larger value, got {tuple(map_range)}.")
+        self.panels = tuple(panels)
+        self.target = target
+        self.map_range = map_range
+
+    def draw(
+        self,
+        image: np.ndarray,
+        sample: LocDataSample,
+        classes: Sequence[str] | None = None,
+        target: str | None = None,
+        draw_gt: bool = True,
+    ) -> np.ndarray:
+        """Draw a prediction.
+
+        Args:
+            image (np.ndarray): (H, W, 3) uint8 RGB, the original image.
+            sample (LocDataSample): Its prediction, with ground truth where that is known.
+            classes (Sequence[str], optional): Class names. Defaults to None: those of ``dataset_meta``, or numbers.
+            target (str, optional): In place of the visualizer's own. Defaults to None.
+            draw_gt (bool): Whether to show the ground truth. Defaults to True.
+
+        Returns:
+            np.ndarray: The picture, uint8 RGB.
+        """
+        index, label = shown_map(sample, target or self.target)
+        names = classes or (self.dataset_meta or {}).get("classes") or [str(i) for i in range(len(sample.pred_score))]
+        localization, (low, high) = score_map(sample, index, self.map_range)
+        known = draw_gt and "gt_label" in sample
+        picture = draw_prediction(
+            np.ascontiguousarray(image[:, :, ::-1]),
+            localization,
+            sample.pred_instances.bboxes[index].cpu().numpy(),
+            np.asarray(sample.get("gt_bboxes_ori", ()), np.float64).reshape(-1, 4) if draw_gt else np.zeros((0, 4)),
+            names[int(sample.gt_label)] if known else None,
+            names[label],
+            float(sample.pred_score[label]),
+            self.panels,
+            f"{low:.3g} to {high:.3g}",
+        )
+        return np.ascontiguousarray(picture[:, :, ::-1])
+
+    @master_only
+    def add_datasample(
+        self,
+        name: str,
+        image: np.ndarray,
+        data_sample: LocDataSample | None = None,
+        draw_gt: bool = True,
+        draw_pred: bool = True,
+        show: bool = False,
+        wait_time: float = 0,
+        step: int = 0,
+        out_file: str | None = None,
+    ) -> None:
+        """Draw a prediction and hand it to a window, a file, or all backends.
+
+        Args:
+            name (str): Name of the picture.
+            image (np.ndarray): (H, W, 3) uint8 RGB, the original image.
+            data_sample (LocDataSample, optional): Its prediction. Defaults to None: the image alone.
+            draw_gt (bool): Whether to show the ground truth. Defaults to True.
+            draw_pred (bool): Whether to show map and predicted box. Defaults to True.
+            show (bool): Whether to open a window. Defaults to False.
+            wait_time (float): Seconds that the window stays; 0: until a key is pressed. Defaults to 0.
+            step (int): Step under which backends store it. Defaults to 0.
+            out_file (str, optional): Picture file, then the backends get nothing. Defaults to None.
+        """
+        picture = image
+        if data_sample is not None and draw_pred and "pred_maps" in data_sample:
+            picture = self.draw(image, data_sample, draw_gt=draw_gt)
+        if show:
+            self.show(picture, win_name=name, wait_time=wait_time)
+        if out_file is not None:
+            write_picture(out_file, picture)
+        elif not show or self._vis_backends:
+            self.add_image(name, picture, step)
+
+
+def write_picture(path: str | os.PathLike, picture: np.ndarray) -> None:
+    """Write an RGB picture to a file, making its folder.
+
+    Raises:
+        OSError: If it cannot be written, or the ending is not that of a picture.
+    """
+    folder = os.path.dirname(path)
+    if folder:
+        os.makedirs(folder, exist_ok=True)
+    try:
+        written = cv2.imwrite(os.fspath(path), picture[:, :, ::-1])
+    except cv2.error as error:
+        raise OSError(f"cannot write '{path}': {error}") from error
+    if not written:
+        raise OSError(f"cannot write '{path}'.")
