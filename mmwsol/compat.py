@@ -206,6 +206,25 @@ def _checkpoint_globals() -> list[Any]:
     return entries
 
 
+@contextlib.contextmanager
+def registered_types_only() -> Iterator[None]:
+    """Let ``type=`` name registered classes only inside the block, for configs out of checkpoints.
+
+    mmengine's registries fall back to any importable Python object (``type='os.system'``, 0.8 to 0.10.7), so that
+    building a model from the config of a forged checkpoint could run anything. ``MMWSOL_TRUST_CHECKPOINTS=1`` turns
+    the restriction off.
+    """
+    from mmengine.registry import registry
+
+    original = registry.get_object_from_string
+    if os.environ.get(TRUST_VARIABLE) != "1":
+        registry.get_object_from_string = lambda name: None
+    try:
+        yield
+    finally:
+        registry.get_object_from_string = original
+
+
 # --- distributed runs without a GPU ----------------------------------------------------------------------------------
 
 

@@ -221,3 +221,20 @@ def test_apply_once_and_light_import(monkeypatch):
     code = "import sys, mmwsol; print([m for m in ('torch', 'mmengine', 'cv2') if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_types_of_foreign_configs_are_registered_classes(tmp_path, monkeypatch):
+    from mmengine.registry import MODELS
+
+    def build(name):
+        MODELS.build(dict(type="os.mkdir", path=str(tmp_path / name)))
+
+    build("breakage")
+    assert (tmp_path / "breakage").is_dir()
+    with compat.registered_types_only(), pytest.raises(KeyError, match="os.mkdir"):
+        build("restricted")
+    assert not (tmp_path / "restricted").exists()
+    monkeypatch.setenv(compat.TRUST_VARIABLE, "1")
+    with compat.registered_types_only():
+        build("trusted")
+    assert (tmp_path / "trusted").is_dir()

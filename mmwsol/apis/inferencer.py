@@ -1,0 +1,329 @@
+"""Inference on images: from a path, an array, a list, a folder or a glob to maps, boxes and pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.infer import BaseInferencer
+from mmengine.registry import TRANSFORMS
+from PIL import Image
+from rich.progress import track
+from torch import nn
+
+from mmwsol.apis.init_model import build_model, find_model_config, load_weights_file
+from mmwsol.apis.model_index import find_weights
+from mmwsol.compat import registered_types_only
+from mmwsol.datasets.readers import list_images
+from mmwsol.datasets.transforms.frame import IDENTITY, update_boxes
+from mmwsol.datasets.transforms.loading import UnreadableImageError
+from mmwsol.registry import INFERENCERS
+from mmwsol.structures import LocDataSample
+from mmwsol.utils.config import list_configs
+from mmwsol.visualization import LocVisualizer, score_map, shown_map, write_picture
+
+CHECKPOINT_ENDINGS = (".pth", ".pt", ".ckpt")
+
+
+@INFERENCERS.register_module()
+class WSOLInferencer(BaseInferencer):
+    """Localize objects in images.
+
+        inferencer = WSOLInferencer('ts-cam_deit-s_cub', weights='epoch_60.pth')
+        result = inferencer('bird.jpg', return_vis=True)
+        result['predictions'][0]['bboxes'][0]   # in pixels of the file
+
+    Images go through the config's test pipeline. Files are decoded as in the data pipeline: by default the EXIF
+    orientation is *not* applied, so that boxes count in the stored pixels.
+
+    Args:
+        model (str | Path | Config, optional): Config file, name of a config, or config. A checkpoint file here counts
+            as ``weights``. Defaults to None: the config that is stored in the checkpoint.
+        weights (str | Path, optional): Checkpoint file or URL. Defaults to None: that of the metafile.
+        device (str, optional): Defaults to None: the accelerator, if there is one.
+        scope (str, optional): Defaults to None: ``default_scope`` of the config.
+        show_progress (bool): Whether to show a progress bar for several batches. Defaults to True.
+        stage (str, optional): Stage of a config that has several. Defaults to None: the last one.
+
+    Raises:
+        FileNotFoundError: If a config or checkpoint does not exist.
+        ValueError: If there are no weights, or they do not fit.
+    """
+
+    visualize_kwargs = {"return_vis", "show", "wait_time"}
+    postprocess_kwargs = {"return_maps", "out_dir"}
+
+    def __init__(
+        self,
+        model: str | Path | Config | None = None,
+        weights: str | Path | None = None,
+        device: str | torch.device | None = None,
+        scope: str | None = None,
+        show_progress: bool = True,
+        stage: str | None = None,
+    ) -> None:
+        if weights is None and model is not None and str(model).endswith(CHECKPOINT_ENDINGS):
+            model, weights = None, str(model)
+        if weights is None and isinstance(model, (str, Path)):
+            name = Path(model).stem
+            if not os.path.isfile(model) and name not in list_configs():
+                find_model_config(model, None, "")  # raises, with the nearest names
+            weights = find_weights(name)
+        with contextlib.ExitStack() as stack:
+            if model is None:
+                stack.enter_context(registered_types_only())
+            self._loaded = None if weights is None else load_weights_file(weights)
+            cfg = find_model_config(model, self._loaded, str(weights), stage)
+            scope = scope or cfg.get("default_scope", "mmpretrain")
+            super().__init__(cfg, None if weights is None else str(weights), device, scope, show_progress)
+        del self._loaded
+        #: Images of the last call that could not be read: ``dict(input=..., error=...)``.
+        self.failed: list[dict[str, str]] = []
+        self._images: dict[int, np.ndarray] = {}
+
+    def __call__(  # type: ignore[override]
+        self,
+        inputs: Any,
+        return_datasamples: bool = False,
+        batch_size: int = 1,
+        return_vis: bool = False,
+        show: bool = False,
+        wait_time: float = 0,
+        out_dir: str | Path | None = None,
+        return_maps: bool = True,
+    ) -> dict[str, Any]:
+        """Predict.
+
+        Args:
+            inputs: A path, an array, a PIL image, or a list of them; a folder (searched with its sub-folders), or a
+                glob such as 'photos/*.jpg'. Arrays are (H, W, 3) uint8 BGR, as OpenCV reads them, or (H, W) grey. A
+                dict with ``img_path`` and an item's further keys (``gt_label``, ``gt_bboxes_ori``) shows ground truth.
+            return_datasamples (bool): Whether ``predictions`` are :class:`LocDataSample`, with the raw maps of the
+                best classes. Defaults to False: dicts, see below.
+            batch_size (int): Images a batch. Defaults to 1.
+            return_vis (bool): Whether to return pictures, (H, W, 3) uint8 RGB. Defaults to False.
+            show (bool): Whether to open a window for each image. Defaults to False.
+            wait_time (float): Seconds that a window stays; 0: until a key is pressed. Defaults to 0.
+            out_dir (str | Path, optional): Folder for pictures and ``predictions.json``. Defaults to None.
+            return_maps (bool): Whether predictions have their map; a large folder may need the memory. Defaults to
+                True.
+
+        Returns:
+            dict: ``predictions``, ``visualization`` (pictures or None) and ``failed``, the inputs that could not be
+            read and why; they are missing from the other two. A prediction has
+
+            - ``img_path`` (None for arrays), ``ori_shape`` [H, W],
+            - ``pred_label``, ``pred_class``, ``pred_score``: the five best classes as ``labels``, ``classes`` and
+              ``scores``,
+            - ``bboxes`` [x0, y0, x1, y1] in pixels of the image, best class first, with ``bbox_labels`` (-1: the
+              same for every class) and ``bbox_scores``,
+            - ``map`` (H, W) float32 in [0, 1]: the localization map behind the first box, in pixels of the image,
+            - ``picture``: its file in ``out_dir``, if one is written.
+
+        Raises:
+            ValueError: If there is no image, or none can be read.
+        """
+        items = self._inputs_to_list(inputs)
+        keep = return_vis or show or out_dir is not None
+        names = _PictureNames(items) if out_dir is not None else None
+        self.failed, predictions, pictures, records = [], [], [], []
+        batches: Any = self.preprocess(items, batch_size, keep_images=keep)
+        if self.show_progress and len(items) > batch_size:
+            batches = track(batches, description="Inference", total=-(-len(items) // batch_size))
+        for batch in batches:
+            if not batch:
+                continue
+            samples = self.forward(batch)
+            drawn = self.visualize(items, samples, return_vis or out_dir is not None, show, wait_time)
+            for number, sample in enumerate(samples):
+                record = self.as_record(sample, return_maps and not return_datasamples)
+                if names is not None:
+                    record["picture"] = names.of(sample.input_index)
+                    write_picture(Path(out_dir, record["picture"]), drawn[number])  # type: ignore[arg-type]
+                predictions.append(sample if return_datasamples else record)
+                records.append({key: value for key, value in record.items() if key != "map"})
+            pictures += drawn if return_vis else []
+        self._report(len(items))
+        if out_dir is not None:
+            text = json.dumps(dict(predictions=records, failed=self.failed), indent=1)
+            Path(out_dir, "predictions.json").write_text(text)
+        return dict(predictions=predictions, visualization=pictures if return_vis else None, failed=self.failed)
+
+    def preprocess(self, inputs: list, batch_size: int = 1, keep_images: bool = False, **_: Any) -> Iterator[dict]:
+        """Read images and yield batches; those that cannot be read go to :attr:`failed`."""
+        for start in range(0, len(inputs), batch_size):
+            chunk: list[dict] = []
+            self._images = {}
+            for index, item in enumerate(inputs[start : start + batch_size], start):
+                try:
+                    results = self._read(item, index)
+                except (UnreadableImageError, OSError) as error:
+                    self.failed.append(dict(input=_name(item, index), error=str(error)))
+                    continue
+                if keep_images:
+                    self._images[index] = results["img"][:, :, ::-1].copy()
+                data = self.pipeline(results)
+                data["data_samples"].set_metainfo(dict(input_index=index))
+                chunk.append(data)
+            alike = len({data["inputs"].shape for data in chunk}) <= 1
+            for part in [chunk] if alike else [[data] for data in chunk]:  # images of different sizes: one by one
+                yield self.collate_fn(part) if part else {}
+
+    def visualize(  # type: ignore[override]
+        self,
+        inputs: list,
+        preds: Sequence[LocDataSample],
+        return_vis: bool = False,
+        show: bool = False,
+        wait_time: float = 0,
+    ) -> list[np.ndarray]:
+        """Draw predictions, (H, W, 3) uint8 RGB."""
+        if not (return_vis or show):
+            return []
+        pictures = []
+        for sample in preds:
+            picture = self.visualizer.draw(self._images[sample.input_index], sample, self.classes)
+            if show:
+                self.visualizer.show(picture, _name(inputs[sample.input_index], sample.input_index), wait_time)
+            pictures.append(picture)
+        return pictures
+
+    def postprocess(self, preds: Sequence[LocDataSample], *_: Any, **__: Any) -> dict:
+        """Turn predictions into dicts."""
+        return dict(predictions=[self.as_record(sample) for sample in preds])
+
+    def as_record(self, sample: LocDataSample, with_map: bool = True) -> dict[str, Any]:
+        """Turn a prediction into plain values; see :meth:`__call__`."""
+        scores, labels = sample.pred_score.float().topk(min(5, len(sample.pred_score)))
+        names = [self.class_name(label) for label in labels.tolist()]
+        boxes, path = sample.pred_instances, sample.get("img_path")
+        record: dict[str, Any] = dict(
+            img_path=None if path is None else str(path),
+            ori_shape=[int(side) for side in sample.ori_shape[:2]],
+            pred_label=int(sample.pred_label),
+            pred_class=self.class_name(int(sample.pred_label)),
+            pred_score=dict(labels=labels.tolist(), classes=names, scores=scores.tolist()),
+            bboxes=boxes.bboxes.tolist(),
+            bbox_labels=boxes.labels.tolist(),
+            bbox_scores=boxes.scores.tolist(),
+        )
+        if with_map:
+            record["map"] = score_map(sample, shown_map(sample)[0])[0]
+        return record
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Class names, None if they are not known."""
+        return getattr(self.model, "dataset_meta", {}).get("classes")
+
+    def class_name(self, label: int) -> str:
+        """Return the name of a class, or its number."""
+        return self.classes[label] if self.classes and label < len(self.classes) else str(label)
+
+    # ---- building ------------------------------------------------------------------------------
+
+    def _init_model(self, cfg: Any, weights: str | None, device: Any = None) -> nn.Module:
+        return build_model(cfg, self._loaded, str(weights), device)
+
+    def _init_pipeline(self, cfg: Any) -> Callable:
+        """Build the test pipeline: its loader, which arrays go around, and the rest."""
+        dataset = (cfg.get("test_dataloader") or cfg.get("val_dataloader") or {}).get("dataset") or {}
+        while "pipeline" not in dataset and "dataset" in dataset:
+            dataset = dataset["dataset"]
+        pipeline = list(dataset.get("pipeline") or ())
+        if not pipeline or "Load" not in str(pipeline[0].get("type")):
+            raise ValueError(
+                "inference needs test_dataloader.dataset.pipeline, and its first transform to load images."
+            )
+        self._load_image = TRANSFORMS.build(pipeline[0])
+        return Compose([step for step in pipeline[1:] if not str(step.get("type")).endswith("LoadMasks")])
+
+    def _init_collate(self, cfg: Any) -> Callable:
+        return pseudo_collate
+
+    def _init_visualizer(self, cfg: Any) -> LocVisualizer:
+        own = dict(cfg.get("visualizer") or {})
+        kept = ("panels", "target", "map_range") if own.get("type") == "mmwsol.LocVisualizer" else ()
+        return LocVisualizer(**{key: own[key] for key in kept if key in own})
+
+    # ---- reading -------------------------------------------------------------------------------
+
+    def _inputs_to_list(self, inputs: Any) -> list:
+        """List the images of a folder or glob; in a list every entry may be one too."""
+        if not isinstance(inputs, (list, tuple)):
+            inputs = [inputs]
+        items: list = []
+        for entry in inputs:
+            if not isinstance(entry, (str, Path)):
+                items.append(entry)
+                continue
+            text = str(entry)
+            if os.path.isdir(text):
+                found = [os.path.join(text, name) for name in list_images(text)]
+            elif glob.has_magic(text) and not os.path.exists(text):
+                found = sorted(path for path in glob.glob(text, recursive=True) if os.path.isfile(path))
+            else:
+                found = [text]
+            if not found:
+                raise ValueError(f"no image in '{text}'.")
+            items += found
+        if not items:
+            raise ValueError("there are no images: the list is empty.")
+        return items
+
+    def _read(self, item: Any, index: int) -> dict[str, Any]:
+        """Start the pipeline's results of an input."""
+        if isinstance(item, (str, Path)):
+            item = dict(img_path=str(item))
+        if isinstance(item, dict):
+            known = {key: value for key, value in item.items() if key != "sample_idx"}
+            known.setdefault("img_id", os.path.basename(str(item["img_path"])))
+            return self._load_image(known)
+        if isinstance(item, Image.Image):
+            item = np.asarray(item.convert("RGB"))[:, :, ::-1]
+        if not isinstance(item, np.ndarray):
+            raise TypeError(f"input {index} must be a path, an array or a PIL image, got {type(item).__name__}.")
+        if item.dtype != np.uint8 or item.ndim not in (2, 3) or (item.ndim == 3 and item.shape[2] != 3):
+            raise ValueError(f"input {index} must be (H, W, 3) or (H, W) uint8, got {item.shape} {item.dtype}.")
+        image = np.ascontiguousarray(item if item.ndim == 3 else np.repeat(item[:, :, None], 3, axis=2))
+        return update_boxes(dict(img=image, ori_shape=image.shape[:2], frame=IDENTITY, img_id=str(index)))
+
+    def _report(self, total: int) -> None:
+        """Name the inputs that could not be read, and count them."""
+        if not self.failed:
+            return
+        if len(self.failed) == total:
+            raise ValueError(f"none of {total} image(s) could be read. The first: {self.failed[0]['error']}")
+        for entry in self.failed[:10]:
+            print(f"skipped: {entry['error']}", flush=True)
+        print(f"{len(self.failed)} of {total} images could not be read and were skipped.", flush=True)
+
+
+class _PictureNames:
+    """File names of pictures: those of the images, below the folder that all of them share."""
+
+    def __init__(self, items: list) -> None:
+        names = [os.path.abspath(_name(item, index)) for index, item in enumerate(items)]
+        common = os.path.commonpath([os.path.dirname(name) for name in names])
+        stems = [os.path.splitext(os.path.relpath(name, common))[0].replace(os.sep, "_") for name in names]
+        count = Counter(stems)
+        self._names = [f"{stem}_{index}.jpg" if count[stem] > 1 else f"{stem}.jpg" for index, stem in enumerate(stems)]
+
+    def of(self, index: int) -> str:
+        return self._names[index]
+
+
+def _name(item: Any, index: int) -> str:
+    """Name an input in messages and files."""
+    path = item.get("img_path") if isinstance(item, dict) else item
+    return str(path) if isinstance(path, (str, Path)) else f"array_{index:04d}"

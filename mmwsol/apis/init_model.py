@@ -1,0 +1,168 @@
+"""Build a model from a config, a name or a checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from mmengine.runner import CheckpointLoader
+from torch import nn
+
+from mmwsol.compat import registered_types_only
+from mmwsol.engine.stages import select_stage, stage_configs
+from mmwsol.registry import DATASETS, MODELS
+from mmwsol.utils.checkpoint import find_checkpoint, guess_source, unwrap
+from mmwsol.utils.config import load_config
+from mmwsol.utils.config_text import read_config_text
+
+
+def init_model(
+    config: str | Path | Config | None,
+    checkpoint: str | Path | None = None,
+    device: str | torch.device | None = None,
+    stage: str | None = None,
+    cfg_options: dict[str, Any] | None = None,
+) -> nn.Module:
+    """Build a model and load its weights.
+
+    Args:
+        config (str | Path | Config, optional): Config file, name of a config (:func:`list_models`), or config. None
+            takes the one that is stored in the checkpoint.
+        checkpoint (str | Path, optional): File or URL. Defaults to None: random weights.
+        device (str, optional): Defaults to None: the accelerator, if there is one.
+        stage (str, optional): Stage of the config. Defaults to None: the last one.
+        cfg_options (dict, optional): Changes of the config, by dotted keys. Defaults to None.
+
+    Returns:
+        nn.Module: The model in evaluation mode, with its config as ``cfg`` and, where they are known, class names as
+        ``dataset_meta['classes']``.
+
+    Raises:
+        FileNotFoundError: If config or checkpoint does not exist.
+        ValueError: If the checkpoint does not fit, or has no config where it is needed.
+    """
+    loaded = None if checkpoint is None else load_weights_file(checkpoint)
+    with contextlib.ExitStack() as stack:
+        if config is None:
+            stack.enter_context(registered_types_only())
+        cfg = find_model_config(config, loaded, str(checkpoint), stage, cfg_options)
+        return build_model(cfg, loaded, str(checkpoint), device)
+
+
+def load_weights_file(checkpoint: str | Path) -> dict[str, Any]:
+    """Read a checkpoint file or URL.
+
+    Raises:
+        FileNotFoundError: If it does not exist or cannot be downloaded.
+    """
+    path = find_checkpoint(str(checkpoint))
+    try:
+        return CheckpointLoader.load_checkpoint(path, map_location="cpu")
+    except OSError as error:
+        raise FileNotFoundError(f"cannot load the checkpoint '{checkpoint}': {error}") from error
+
+
+def find_model_config(
+    config: str | Path | Config | None,
+    loaded: dict[str, Any] | None,
+    source: str,
+    stage: str | None = None,
+    cfg_options: dict[str, Any] | None = None,
+) -> Config:
+    """Return the config of one stage, from what :func:`init_model` takes.
+
+    Args:
+        config (str | Path | Config, optional): File, name or config; None: that of the checkpoint.
+        loaded (dict, optional): Contents of the checkpoint.
+        source (str): Its name, for error messages.
+        stage (str, optional): Stage of the config. Defaults to None: the last one.
+        cfg_options (dict, optional): Changes of the config. Defaults to None.
+
+    Raises:
+        ValueError: If there is no config.
+    """
+    if config is None:
+        if loaded is None:
+            raise ValueError("give a config, the name of one, or a checkpoint that holds its config.")
+        whole = read_config_text(_stored_config(loaded, source), source)
+    elif isinstance(config, (str, Path)):
+        whole = load_config(config, cfg_options)
+    else:
+        whole = Config(config) if isinstance(config, dict) else copy.deepcopy(config)
+    if cfg_options and not isinstance(config, (str, Path)):
+        whole.merge_from_dict(cfg_options)
+    cfg = select_stage(stage_configs(whole, cfg_options), stage).cfg
+    if cfg.get("model") is None:
+        raise ValueError(f"the config '{config or source}' has no model.")
+    return cfg
+
+
+def build_model(
+    cfg: Config, loaded: dict[str, Any] | None, source: str, device: str | torch.device | None = None
+) -> nn.Module:
+    """Build the model of a config and load the contents of a checkpoint into it; see :func:`init_model`."""
+    init_default_scope(cfg.get("default_scope", "mmpretrain"))
+    model = MODELS.build(cfg.model)
+    if loaded is not None:
+        _load_weights(model, loaded, source)
+    model.cfg = cfg
+    model.dataset_meta = _dataset_meta(cfg, loaded)
+    return model.to(device or get_device()).eval()
+
+
+def _stored_config(loaded: dict[str, Any], source: str) -> str:
+    meta = loaded.get("meta") or {}
+    text = (loaded.get("message_hub") or {}).get("runtime_info", {}).get("cfg") or meta.get("cfg")
+    if not isinstance(text, str):
+        raise ValueError(
+            f"'{source}' holds no config: it was not written by a training run of mmengine. Pass the config too."
+        )
+    return text
+
+
+def _load_weights(model: nn.Module, loaded: dict[str, Any], source: str) -> None:
+    """Load weights; all of the model's own must be there."""
+    weights = unwrap(loaded)
+    release = guess_source(weights)
+    if release is not None:
+        raise ValueError(
+            f"'{source}' is an official release. Convert it first: python "
+            f"tools/model_converters/convert_official.py {source} converted.pth --source {release}"
+        )
+    try:
+        missing, unexpected = model.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        raise ValueError(f"'{source}' does not fit the model: {error}") from error
+    if missing:
+        raise ValueError(
+            f"'{source}' lacks {len(missing)} tensors of the model, such as {', '.join(missing[:3])}: it belongs to "
+            "another config, or to another stage of it."
+        )
+    if unexpected:
+        MMLogger.get_current_instance().warning(
+            f"'{source}' has {len(unexpected)} tensors that the model has not, such as {', '.join(unexpected[:3])}."
+        )
+
+
+def _dataset_meta(cfg: Config, loaded: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the class names that the checkpoint, the config or the data set's class knows."""
+    stored = (loaded or {}).get("meta", {}).get("dataset_meta")
+    if stored and stored.get("classes"):
+        return dict(classes=tuple(stored["classes"]))
+    for loader in ("test_dataloader", "val_dataloader", "train_dataloader"):
+        dataset = (cfg.get(loader) or {}).get("dataset") or {}
+        while "dataset" in dataset:
+            dataset = dataset["dataset"]
+        classes = (dataset.get("metainfo") or {}).get("classes")
+        if classes is None and "type" in dataset:
+            classes = getattr(DATASETS.get(dataset["type"]), "METAINFO", {}).get("classes")
+        if classes is not None and not isinstance(classes, str):
+            return dict(classes=tuple(classes))
+    return {}

@@ -1,0 +1,91 @@
+"""The models of this package, from the metafiles of its configs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from mmengine.fileio import load
+
+from mmwsol.utils.config import config_root, list_configs
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """An entry of a metafile.
+
+    Attributes:
+        name: Name of the config.
+        config: Its file.
+        method: Name of the collection.
+        dataset: Data set of the figures.
+        paper: Published figures by metric, in percent.
+        metrics: Our figures by metric, in percent; empty if not measured.
+        weights: File or URL of trained weights; None if there are none.
+    """
+
+    name: str
+    config: Path
+    method: str
+    dataset: str
+    paper: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    weights: str | None = None
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """List the names that :func:`init_model` and :class:`WSOLInferencer` take.
+
+    Args:
+        pattern (str): Shell pattern, such as 'trt*' or '*_cub'. Defaults to '*'.
+
+    Returns:
+        list[str]: Names of configs, sorted.
+    """
+    return sorted(name for name in list_configs() if fnmatchcase(name, pattern))
+
+
+def read_model_index() -> dict[str, ModelInfo]:
+    """Read all metafiles: entries by their names."""
+    found = {}
+    for path in metafiles():
+        for entry in load(path)["Models"]:
+            found[entry["Name"]] = _read_entry(entry)
+    return found
+
+
+def metafiles() -> list[Path]:
+    """Return the metafiles that ``configs/model-index.yml`` names."""
+    root = config_root()
+    return [root.parent / path for path in load(root / "model-index.yml")["Import"]]
+
+
+def find_weights(name: str) -> str:
+    """Return the trained weights of a model.
+
+    Raises:
+        ValueError: If there are none. The message says how to get some.
+    """
+    info = read_model_index().get(name)
+    if info is None or info.weights is None:
+        raise ValueError(
+            f"there are no trained weights of '{name}' to download. Train it (python tools/train.py {name}), or "
+            "convert an official release (tools/model_converters/convert_official.py), and pass the file: "
+            "weights='FILE.pth'."
+        )
+    return info.weights
+
+
+def _read_entry(entry: dict[str, Any]) -> ModelInfo:
+    result = entry["Results"][0]
+    return ModelInfo(
+        entry["Name"],
+        config_root().parent / entry["Config"],
+        entry["In Collection"],
+        result["Dataset"],
+        result["Paper"],
+        result["Metrics"],
+        entry.get("Weights"),
+    )

@@ -1,0 +1,78 @@
+"""Read the text of a config without running it."""
+
+from __future__ import annotations
+
+import ast
+import os
+from typing import Any
+
+from mmengine.config import Config
+
+from mmwsol.compat import TRUST_VARIABLE
+
+
+def read_config_text(text: str, source: str) -> Config:
+    """Read the config that mmengine stored in a checkpoint.
+
+    mmengine's ``Config.fromstring`` runs the text as a Python program, which is whatever the author of the checkpoint
+    wrote. mmengine itself stores nothing but assignments of plain values, ``dict(...)`` and lists: these are read here,
+    anything else is refused. The environment variable ``MMWSOL_TRUST_CHECKPOINTS=1`` turns the restriction off.
+
+    Args:
+        text (str): The config, as ``Config.pretty_text`` gives it.
+        source (str): Where it comes from, for the error message.
+
+    Returns:
+        Config: The config, its ``custom_imports`` imported.
+
+    Raises:
+        ValueError: If the text is no such config. The message names the line.
+    """
+    if os.environ.get(TRUST_VARIABLE) == "1":
+        return Config.fromstring(text, ".py")
+    values: dict[str, Any] = {}
+    try:
+        statements = ast.parse(text).body
+    except SyntaxError as error:
+        raise ValueError(f"the config in '{source}' cannot be read: {error}") from error
+    for statement in statements:
+        try:
+            if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+                raise ValueError("not an assignment to a name")
+            values[statement.targets[0].id] = _value(statement.value)
+        except ValueError as error:
+            line = text.splitlines()[statement.lineno - 1].strip()
+            raise ValueError(
+                f"the config in '{source}' was not read: line {statement.lineno} ({line[:60]}) is more than plain "
+                f"values ({error}) and could run code of whoever made the file. Pass the config file or, if you trust "
+                f"its author, set {TRUST_VARIABLE}=1 and try again."
+            ) from error
+    config = Config(values)
+    if values.get("custom_imports"):
+        from mmengine.utils import import_modules_from_strings
+
+        import_modules_from_strings(**values["custom_imports"])
+    return config
+
+
+def _value(node: ast.expr) -> Any:
+    """Evaluate plain values, lists, tuples, dicts and ``dict(...)``."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.List):
+        return [_value(item) for item in node.elts]
+    if isinstance(node, ast.Tuple):
+        return tuple(_value(item) for item in node.elts)
+    if isinstance(node, ast.Dict) and None not in node.keys:
+        return {_value(key): _value(value) for key, value in zip(node.keys, node.values, strict=True) if key}
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "dict" and not node.args:
+        if any(word.arg is None for word in node.keywords):
+            raise ValueError("dict(**...)")
+        return {word.arg: _value(word.value) for word in node.keywords}
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        number = _value(node.operand)
+        if isinstance(number, (int, float)):
+            return -number
+    if isinstance(node, ast.Name) and node.id in ("inf", "nan"):
+        return float(node.id)
+    raise ValueError(f"'{ast.unparse(node)[:60]}'")

@@ -1,0 +1,166 @@
+"""Inference, with a localizer whose map is the brightness of the image."""
+
+from __future__ import annotations
+
+import json
+
+import bright
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmwsol.apis import WSOLInferencer
+from mmwsol.structures import LocDataSample
+
+BOX = (20, 10, 60, 40)
+CLASSES = ["dark", "bright", "odd"]
+
+
+@pytest.fixture
+def inferencer(tmp_path):
+    return WSOLInferencer(weights=bright.checkpoint(tmp_path / "epoch_1.pth"), device="cpu", show_progress=False)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "photos"
+    (path / "sub").mkdir(parents=True)
+    for name in ("a.png", "b.jpg", "sub/a.png"):
+        cv2.imwrite(str(path / name), bright.picture())
+    (path / "notes.txt").write_text("no image")
+    return path
+
+
+def test_box_and_map_are_in_pixels_of_the_image(inferencer, folder):
+    result = inferencer(str(folder / "a.png"))
+    [record] = result["predictions"]
+    assert record["img_path"] == str(folder / "a.png") and record["ori_shape"] == [50, 80]
+    assert (record["pred_label"], record["pred_class"]) == (1, "bright")
+    assert record["pred_score"]["classes"] == ["bright", "odd", "dark"]
+    assert record["pred_score"]["scores"] == pytest.approx([0.7, 0.2, 0.1])
+    assert record["bbox_labels"] == [1, 2, 0] and record["bbox_scores"] == pytest.approx([0.7, 0.2, 0.1])
+    # 80 x 50 pixels became 32 x 32: a cell is 2.5 x 1.6 pixels
+    assert np.abs(np.array(record["bboxes"][0]) - BOX).max() <= 2.5
+    assert record["map"].shape == (50, 80) and record["map"].dtype == np.float32
+    assert record["map"][25, 40] > 0.95 and record["map"][5, 5] < 0.05
+    assert result["visualization"] is None and result["failed"] == []
+
+
+def test_every_kind_of_input_gives_the_same(inferencer, folder):
+    path, array = folder / "a.png", bright.picture()
+    expected = inferencer(str(path))["predictions"][0]["bboxes"]
+    kinds = [path, array, array[:, :, 0], Image.open(path), dict(img_path=str(path))]
+    for kind in [*kinds, [path], [array]]:
+        found = inferencer(kind)["predictions"]
+        assert [record["bboxes"] for record in found] == [expected], kind
+    everything = inferencer(kinds, batch_size=3)["predictions"]  # a batch of three and one of two
+    assert [record["bboxes"] for record in everything] == [expected] * 5
+    assert inferencer(array)["predictions"][0]["img_path"] is None
+    with pytest.raises(ValueError, match=r"input 0 must be .* uint8, got \(50, 80, 3\) float64"):
+        inferencer(array / 255)
+    with pytest.raises(TypeError, match="input 0 must be a path, an array or a PIL image, got int"):
+        inferencer(3)
+
+
+def test_folder_and_glob(inferencer, folder):
+    def names(inputs):
+        return [record["img_path"][len(str(folder)) + 1 :] for record in inferencer(inputs)["predictions"]]
+
+    assert names(str(folder)) == ["a.png", "b.jpg", "sub/a.png"]
+    assert names(f"{folder}/*.png") == ["a.png"]
+    assert names(f"{folder}/**/*.png") == ["a.png", "sub/a.png"]
+    assert names([f"{folder}/sub", f"{folder}/b.jpg"]) == ["sub/a.png", "b.jpg"]
+    with pytest.raises(ValueError, match=r"no image in '.*\*.gif'"):
+        names(f"{folder}/*.gif")
+    with pytest.raises(ValueError, match="the list is empty"):
+        inferencer([])
+
+
+def test_images_of_different_sizes_share_a_call(tmp_path):
+    """Without a resize in the pipeline they cannot share a batch."""
+    cfg = bright.config()
+    del cfg.test_dataloader.dataset.pipeline[1]
+    inferencer = WSOLInferencer(cfg, bright.checkpoint(tmp_path / "epoch_1.pth"), "cpu", show_progress=False)
+    pictures = [bright.picture(), bright.picture((30, 20, 60, 40), (90, 70)), bright.picture()]
+    found = inferencer(pictures, batch_size=3)["predictions"]
+    assert [record["bboxes"][0] for record in found] == [list(BOX), [30, 20, 60, 40], list(BOX)]
+
+
+def test_exif_orientation_is_ignored_as_in_training(inferencer, tmp_path):
+    image = Image.fromarray(bright.picture())
+    exif = image.getexif()
+    exif[0x0112] = 6  # a camera that was turned: viewers show 50 x 80
+    image.save(tmp_path / "turned.png", exif=exif)
+    result = inferencer(tmp_path / "turned.png", return_vis=True)
+    [record] = result["predictions"]
+    assert record["ori_shape"] == [50, 80] and np.abs(np.array(record["bboxes"][0]) - BOX).max() <= 2.5
+    assert result["visualization"][0].shape[1] == 2 * 80 * 5  # two panels, not turned, enlarged five times
+
+
+def test_unreadable_files_are_reported_and_skipped(inferencer, folder, capsys):
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8 not a jpeg")
+    (folder / "empty.png").touch()
+    result = inferencer([str(folder), str(folder / "gone.png")], batch_size=2, return_vis=True, out_dir=folder / "out")
+    assert len(result["predictions"]) == len(result["visualization"]) == 3
+    assert [entry["input"].rsplit("/", 1)[1] for entry in result["failed"]] == ["broken.jpg", "empty.png", "gone.png"]
+    text = capsys.readouterr().out
+    assert "cannot be decoded" in text and "is empty (0 bytes)" in text and "gone.png' does not exist" in text
+    assert "3 of 6 images could not be read and were skipped." in text
+    written = json.loads((folder / "out/predictions.json").read_text())
+    assert len(written["predictions"]) == 3 and written["failed"] == result["failed"]
+    with pytest.raises(ValueError, match="none of 1 image.* could be read. The first: .*empty.png"):
+        inferencer(folder / "empty.png")
+
+
+def test_pictures_and_json(inferencer, folder, tmp_path):
+    out = tmp_path / "out"
+    result = inferencer(str(folder), return_vis=True, out_dir=out, batch_size=2)
+    cv2.imwrite(str(folder / "a.jpg"), bright.picture())
+    assert sorted(p.name for p in out.iterdir()) == ["a.jpg", "b.jpg", "predictions.json", "sub_a.jpg"]
+    records = json.loads((out / "predictions.json").read_text())["predictions"]
+    assert [record["picture"] for record in records] == ["a.jpg", "b.jpg", "sub_a.jpg"]
+    assert "map" not in records[0] and records[0]["bboxes"] == result["predictions"][0]["bboxes"]
+    stored = cv2.imread(str(out / "a.jpg"))
+    assert np.abs(stored[:, :, ::-1].astype(int) - result["visualization"][0]).mean() < 8  # RGB, and JPEG's loss
+    inferencer([str(folder / "a.png"), str(folder / "a.jpg")], out_dir=tmp_path / "same")
+    assert sorted(p.name for p in (tmp_path / "same").iterdir()) == ["a_0.jpg", "a_1.jpg", "predictions.json"]
+
+
+def test_data_samples_and_ground_truth(inferencer, folder):
+    item = dict(img_path=str(folder / "a.png"), gt_label=2, gt_bboxes_ori=np.array([BOX], np.float32))
+    result = inferencer([item], return_datasamples=True, return_vis=True)
+    [sample] = result["predictions"]
+    assert isinstance(sample, LocDataSample) and int(sample.gt_label) == 2
+    assert sample.pred_maps.maps.shape == (3, 32, 32)
+    without = inferencer([item["img_path"]], return_vis=True)["visualization"][0]
+    assert (result["visualization"][0] == (60, 220, 80)).all(-1).any()  # the ground truth's green
+    assert not (without == (60, 220, 80)).all(-1).any()
+
+
+def test_window(inferencer, monkeypatch):
+    shown = []
+    monkeypatch.setattr(type(inferencer.visualizer), "show", lambda self, image, name, wait: shown.append((name, wait)))
+    inferencer(bright.picture(), show=True, wait_time=0.5)
+    assert shown == [("array_0000", 0.5)]
+
+
+def test_where_the_model_comes_from(tmp_path):
+    path = bright.checkpoint(tmp_path / "epoch_1.pth")
+    config = tmp_path / "mine.py"
+    config.write_text(bright.CONFIG)
+    for arguments in ([str(path)], [None, str(path)], [str(config), path], [bright.config(), str(path)]):
+        inferencer = WSOLInferencer(*arguments, device="cpu")
+        assert inferencer(bright.picture())["predictions"][0]["pred_class"] == "bright"
+    with pytest.raises(ValueError, match="no trained weights of 'trt_deit-b_cub'.*Train it.*convert_official"):
+        WSOLInferencer("trt_deit-b_cub")
+    with pytest.raises(FileNotFoundError, match="nearest.*trt_deit-b_cub"):
+        WSOLInferencer("trt_deit-b_cubs")
+    with pytest.raises(ValueError, match="give a config, the name of one, or a checkpoint"):
+        WSOLInferencer()
+
+
+def test_progress_bar(inferencer, capsys):
+    inferencer.show_progress = True
+    inferencer([bright.picture()] * 3)
+    assert "Inference" in capsys.readouterr().out

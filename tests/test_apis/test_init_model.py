@@ -1,0 +1,104 @@
+"""Models by config, by name, by checkpoint alone, and what is refused."""
+
+from __future__ import annotations
+
+import bright
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmwsol.apis import init_model, list_models, read_model_index
+from mmwsol.utils.config_text import read_config_text
+
+
+def test_list_models():
+    names = list_models()
+    assert names == sorted(names) and "ts-cam_deit-s_cub" in names
+    assert list_models("trt*384_cub") == ["trt_deit-b-384_cub", "trt_deit-s-384_cub"]
+    info = read_model_index()["sat_deit-s_cub"]
+    assert (info.method, info.dataset, info.weights) == ("SAT", "CUB-200-2011", None)
+    assert info.config.is_file() and info.paper["loc/gt_known"] == 98.45 and info.metrics == {}
+
+
+def test_by_name_and_stage():
+    model = init_model("trt_small-vit_shapes", device="cpu")
+    assert not model.training and len(model.dataset_meta["classes"]) == 10
+    assert model.head.train_part == "cam" and model.cfg.model.head.type == "mmwsol.TRTHead"
+    first = init_model("trt_small-vit_shapes", device="cpu", stage="tpsm", cfg_options={"model.head.num_classes": 3})
+    assert first.head.train_part == "tpsm" and first.head.num_classes == 3
+    with pytest.raises(FileNotFoundError, match="trt_small-vit_shapes"):
+        init_model("trt_small-vit_shape")
+    with pytest.raises(ValueError, match="no such stage; this config has pretrain, tpsm, cam"):
+        init_model("trt_small-vit_shapes", stage="x")
+
+
+def test_by_checkpoint_alone(tmp_path):
+    path = bright.checkpoint(tmp_path / "epoch_1.pth", dataset_meta=dict(classes=("a", "b", "c")))
+    model = init_model(None, path, device="cpu")
+    assert model.dataset_meta["classes"] == ("a", "b", "c")
+    assert type(model.head).__name__ == "BrightHead" and not model.training
+    same = bright.config()
+    assert init_model(same, path, "cpu", cfg_options={"model.map_to_box.threshold": 0.25}).map_to_box.threshold == 0.25
+    assert same.model.map_to_box.threshold == 0.5  # the caller's config stays
+
+
+def test_checkpoints_that_do_not_fit(tmp_path):
+    path = bright.checkpoint(tmp_path / "epoch_1.pth")
+    with pytest.raises(ValueError, match=r"lacks \d+ tensors of the model, such as .*another stage"):
+        init_model("ts-cam_small-vit_shapes", path)
+    with pytest.raises(FileNotFoundError, match="gone.pth"):
+        init_model(None, tmp_path / "gone.pth")
+    weights = init_model("ts-cam_small-vit_shapes", device="cpu").state_dict()
+    torch.save(dict(state_dict=weights), tmp_path / "bare.pth")
+    with pytest.raises(ValueError, match="holds no config.*Pass the config too"):
+        init_model(None, tmp_path / "bare.pth")
+    with pytest.raises(ValueError, match=r"does not fit the model(.|\n)*head.conv.weight"):
+        init_model("ts-cam_small-vit_shapes", tmp_path / "bare.pth", cfg_options={"model.head.num_classes": 4})
+    release = {"head.weight": torch.zeros(5, 8, 3, 3), "blocks.0.norm1.weight": torch.ones(8)}
+    torch.save(dict(model=release), tmp_path / "release.pth")
+    with pytest.raises(ValueError, match="official release. Convert it first: .* --source tscam"):
+        init_model("ts-cam_deit-s_cub", tmp_path / "release.pth")
+
+
+def test_config_in_a_checkpoint_is_not_run(tmp_path, monkeypatch):
+    marker = tmp_path / "ran"
+    path = bright.checkpoint(tmp_path / "forged.pth", f"x = open({str(marker)!r}, 'w').close()\n{bright.CONFIG}")
+    with pytest.raises(ValueError, match=r"line 1 .*more than plain values.*MMWSOL_TRUST_CHECKPOINTS=1"):
+        init_model(None, path)
+    assert not marker.exists()
+    monkeypatch.setenv("MMWSOL_TRUST_CHECKPOINTS", "1")
+    init_model(None, path, device="cpu")
+    assert marker.exists()
+
+
+def test_types_in_a_checkpoint_are_registered_classes(tmp_path, monkeypatch):
+    """mmengine's registries take any Python object for a type: an author could name a function."""
+    marker = tmp_path / "ran"
+    forged = bright.CONFIG.replace("type='BrightBackbone'", f"type='os.mkdir', path={str(marker)!r}")
+    path = bright.checkpoint(tmp_path / "forged.pth", forged)
+    with pytest.raises(KeyError, match="os.mkdir"):
+        init_model(None, path)
+    assert not marker.exists()
+    monkeypatch.setenv("MMWSOL_TRUST_CHECKPOINTS", "1")
+    init_model(None, path, device="cpu")
+    assert marker.exists()
+
+
+@pytest.mark.parametrize("name", ["ts-cam_deit-s_cub", "cdtr_small-vit_shapes_noclip", "sat_deit-s_cub_few-shot"])
+def test_config_text_round_trip(name):
+    cfg = read_model_index()[name].config
+    cfg = Config.fromfile(cfg)
+    assert read_config_text(cfg.pretty_text, "here").to_dict() == cfg.to_dict()
+
+
+@pytest.mark.parametrize(
+    "text", ["import os", "a = b", "a = [x for x in 'ab']", "a = dict(**b)", "a = 1 +", "a = -'x'"]
+)
+def test_config_text_refuses_programs(text):
+    with pytest.raises(ValueError, match="the config in 'here'"):
+        read_config_text(text, "here")
+
+
+def test_config_text_values():
+    read = read_config_text("a = dict(b=[-1, 2.5, (None, True)], c={'1': 'x' 'y', 2: inf})", "here")
+    assert read.a.b == [-1, 2.5, (None, True)] and read.a.c == {"1": "xy", 2: float("inf")}
