@@ -1,19 +1,17 @@
-"""check_env on made-up environments, and on this one."""
+"""The doctor on made-up environments, and on this one."""
 
 from __future__ import annotations
 
-import importlib.util
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-PATH = Path(__file__).resolve().parents[2] / "tools" / "misc" / "check_env.py"
-spec = importlib.util.spec_from_file_location("check_env", PATH)
-check_env = importlib.util.module_from_spec(spec)
-sys.modules["check_env"] = check_env
-spec.loader.exec_module(check_env)
+from mmwsol import doctor
+
+ROOT = Path(__file__).resolve().parents[1]
 
 MODULES = {
     "torch": "2.11.0+cu130",
@@ -38,7 +36,7 @@ DISTS = {
 
 
 def facts(modules=None, dists=None, without=(), **changes):
-    made = check_env.Facts(modules={**MODULES, **(modules or {})}, dists={**DISTS, **(dists or {})}, **changes)
+    made = doctor.Facts(modules={**MODULES, **(modules or {})}, dists={**DISTS, **(dists or {})}, **changes)
     for name in without:
         made.modules.pop(name, None)
         made.dists.pop(name, None)
@@ -46,9 +44,9 @@ def facts(modules=None, dists=None, without=(), **changes):
 
 
 def test_good_environments():
-    assert check_env.find_problems(facts()) == []
+    assert doctor.find_problems(facts()) == []
     mmdet = dict(modules={"mmdet": "3.3.0"}, dists={"mmdet": "3.3.0", "mmcv": "2.1.0"})
-    assert check_env.find_problems(facts(**mmdet, without=["mmcv-lite"], mmcv_ops=True)) == []
+    assert doctor.find_problems(facts(**mmdet, without=["mmcv-lite"], mmcv_ops=True)) == []
 
 
 @pytest.mark.parametrize(
@@ -83,7 +81,7 @@ def test_good_environments():
     ],
 )
 def test_findings(made, fatal, text, fix):
-    problems = check_env.find_problems(made)
+    problems = doctor.find_problems(made)
     if fatal is None:
         assert problems == []
         return
@@ -95,13 +93,42 @@ def test_findings(made, fatal, text, fix):
 
 
 def test_this_environment(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["check_env.py"])
-    code = check_env.main()
+    code = doctor.main()
     text = capsys.readouterr().out
     assert code == 0, text
-    for part in ("torch ", "mmengine    0.10.", "mmpretrain  1.2", "No fatal problem found."):
+    for part in (
+        "python ",
+        "torch ",
+        "mmengine      0.10.",
+        "mmpretrain    1.2",
+        "mmcv ops",
+        "No fatal problem found.",
+    ):
         assert part in text
+    assert "mmdet" in text and "detectors; needs compiled mmcv" in text  # optional, there or not
+    assert "torch is a" in text and ("GPUs: " in text or "no GPU is available" in text)
     broken = facts(dists={"mmcv": "2.1.0"})
-    monkeypatch.setattr(check_env, "collect_facts", lambda: broken)
-    assert check_env.main() == 1
+    monkeypatch.setattr(doctor, "collect_facts", lambda: broken)
+    assert doctor.main() == 1
     assert "ERROR: mmcv and mmcv-lite" in capsys.readouterr().out
+
+
+def test_runs_where_torch_and_mmengine_are_broken(tmp_path):
+    for name in ("torch", "mmengine"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise ImportError('broken')")
+    code = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); from mmwsol.__main__ import main; sys.exit(main(['doctor']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1, done.stderr
+    assert "ERROR: import torch fails: ImportError: broken" in done.stdout
+    assert "This environment cannot work." in done.stdout
+
+
+def test_old_name_of_the_tool():
+    script = ROOT / "tools" / "misc" / "check_env.py"
+    done = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "mmwsol doctor" in done.stdout

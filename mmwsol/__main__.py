@@ -1,0 +1,86 @@
+"""The command ``mmwsol``, also ``python -m mmwsol``: infer, list, doctor."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a sub-command and return its exit status."""
+    parser = argparse.ArgumentParser(prog="mmwsol", description="Weakly supervised object localization.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_infer(commands)
+    _add_list(commands)
+    commands.add_parser("doctor", help="versions, known conflicts and how to repair them")
+    args = parser.parse_args(arguments)
+    try:
+        return {"infer": _infer, "list": _list, "doctor": _doctor}[args.command](args)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+
+
+def _add_infer(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("infer", help="localize the objects of images")
+    parser.add_argument("inputs", nargs="+", metavar="IMAGES", help="files, folders or globs")
+    parser.add_argument("--model", help="config file, or its name; default: the config in the checkpoint")
+    parser.add_argument("--weights", metavar="FILE", help="checkpoint file or URL")
+    parser.add_argument("--out-dir", metavar="DIR", help="folder for pictures and predictions.json")
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the accelerator, if there is one")
+    parser.add_argument("--stage", metavar="NAME", help="stage of the config; default: the last one")
+    parser.add_argument("--show", action="store_true", help="open a window for each image")
+
+
+def _infer(args: argparse.Namespace) -> int:
+    if args.model is None and args.weights is None:
+        raise ValueError("give --weights FILE, a checkpoint, or --model NAME, a model that has weights (mmwsol list).")
+    from mmengine.logging import MMLogger
+
+    MMLogger.get_instance("mmwsol", log_level="WARNING")
+    from mmwsol.apis import WSOLInferencer
+
+    inferencer = WSOLInferencer(args.model, args.weights, args.device, stage=args.stage)
+    options = dict(batch_size=args.batch_size, show=args.show, out_dir=args.out_dir, return_maps=False)
+    result = inferencer(args.inputs, **options)
+    for record in result["predictions"]:
+        box = " ".join(f"{value:.0f}" for value in record["bboxes"][0])
+        print(f"{record['img_path']}: {record['pred_class']} {record['pred_score']['scores'][0]:.2f}, box {box}")
+    if args.out_dir:
+        print(f"{len(result['predictions'])} pictures and predictions.json are in {args.out_dir}.")
+    return 0
+
+
+def _add_list(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("list", help="list the models by name, with their figures")
+    parser.add_argument("pattern", nargs="?", default="*", help="shell pattern: 'trt*', '*_cub'; default: all")
+
+
+def _list(args: argparse.Namespace) -> int:
+    from mmwsol.apis.model_index import list_models, read_model_index
+
+    index = read_model_index()
+    names = list_models(args.pattern)
+    if not names:
+        raise ValueError(f"no model is called '{args.pattern}'; 'mmwsol list' shows all.")
+    width = max(map(len, names))
+    print(f"{'name':{width}s}  {'data':20s}  {'GT-known: paper':>15s}  {'ours':>5s}  weights")
+    for name in names:
+        info = index.get(name)
+        figures = (info.paper.get("loc/gt_known"), info.metrics.get("loc/gt_known")) if info else (None, None)
+        paper, ours = ("-" if value is None else f"{value:g}" for value in figures)
+        dataset, weights = (info.dataset, info.weights or "-") if info else ("-", "-")
+        print(f"{name:{width}s}  {dataset:20s}  {paper:>15s}  {ours:>5s}  {weights}")
+    return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from mmwsol.doctor import main as doctor
+
+    return doctor()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""Draw what several models find in the same images: a row an image, a column a model.
+
+    compare_methods.py CONFIG CHECKPOINT [CONFIG CHECKPOINT ...] IMAGES [IMAGES ...] --out sheet.png
+
+IMAGES are files, folders or globs. Images of the first config's test set get their ground-truth boxes (green) and the
+IoU; predicted boxes are red.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+ENDINGS = (".pth", ".pt", ".ckpt")
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="+", metavar="CONFIG CHECKPOINT ... IMAGES", help="see above")
+    parser.add_argument("--out", default="sheet.png", metavar="FILE", help="default: sheet.png")
+    parser.add_argument("--names", nargs="+", help="titles of the columns; default: the names of the configs")
+    parser.add_argument("--number", type=int, default=8, help="number of images, spread evenly; -1: all; default: 8")
+    parser.add_argument(
+        "--target",
+        choices=["gt", "pred"],
+        default="gt",
+        help="class whose map and box are drawn: the ground truth where it is known, or the prediction; default: gt",
+    )
+    parser.add_argument("--width", type=int, default=200, help="of a column, in pixels; default: 200")
+    parser.add_argument("--device", help="cpu, cuda, ...; default: the accelerator, if there is one")
+    return parser.parse_args()
+
+
+def split_words(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """Split the command line into pairs of config and checkpoint, told by the checkpoint's ending, and images."""
+    pairs = []
+    while len(words) >= 2 and words[1].endswith(ENDINGS):
+        pairs.append((words[0], words[1]))
+        words = words[2:]
+    if not pairs:
+        raise ValueError(f"give CONFIG CHECKPOINT first; a checkpoint ends in {', '.join(ENDINGS)}.")
+    if not words:
+        raise ValueError("give IMAGES after the models: files, folders or globs.")
+    return pairs, words
+
+
+def known_items(cfg: Any) -> dict[str, dict]:
+    """Return the items of the test set by the paths of their images; none if its files are not there."""
+    from mmengine.registry import init_default_scope
+
+    from mmwsol.registry import DATASETS
+
+    init_default_scope(cfg.get("default_scope", "mmpretrain"))
+    try:
+        dataset = DATASETS.build(cfg.test_dataloader.dataset)
+        dataset.full_init()
+    except (FileNotFoundError, ValueError) as error:
+        print(f"no ground truth: {str(error).splitlines()[0]}")
+        return {}
+    items = (dataset.get_data_info(index) for index in range(len(dataset)))
+    return {os.path.realpath(item["img_path"]): item for item in items}
+
+
+def read_picture(path: str, width: int) -> tuple[Any, float]:
+    """Read an image as the data pipeline does, and resize it; also give the scale."""
+    import cv2
+
+    from mmwsol.datasets.transforms.loading import decode_image
+
+    image = decode_image(Path(path).read_bytes(), path)
+    scale = width / image.shape[1]
+    size = (width, max(1, round(image.shape[0] * scale)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), scale
+
+
+def draw_cell(picture: Any, scale: float, sample: Any, target: str) -> tuple[Any, str]:
+    """Draw map and boxes over a resized image; also give the text of the IoU."""
+    import cv2
+    import numpy as np
+
+    from mmwsol.evaluation.functional import box_iou
+    from mmwsol.visualization import draw_boxes, overlay_map, score_map, shown_map
+    from mmwsol.visualization.draw import GT_COLOR, PRED_COLOR
+
+    index, _ = shown_map(sample, target)
+    box = sample.pred_instances.bboxes[index].cpu().numpy()
+    truth = np.asarray(sample.get("gt_bboxes_ori", ()), float).reshape(-1, 4)
+    localization = cv2.resize(score_map(sample, index)[0], picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    cell = draw_boxes(overlay_map(picture, localization, alpha=0.45), truth * scale, GT_COLOR, thickness=2)
+    cell = draw_boxes(cell, box * scale, PRED_COLOR, thickness=2)
+    iou = box_iou(box, truth, plus_one=False)
+    return cell, f"IoU {iou.max():.2f}" if iou.size else ""
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        pairs, images = split_words(args.words)
+        if args.names and len(args.names) != len(pairs):
+            raise ValueError(f"--names has {len(args.names)} titles for {len(pairs)} models.")
+        draw_comparison(args, pairs, images)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+def draw_comparison(args: argparse.Namespace, pairs: list[tuple[str, str]], images: list[str]) -> None:
+    import cv2
+    import numpy as np
+
+    from mmwsol.apis import WSOLInferencer
+    from mmwsol.visualization import draw_boxes, draw_sheet
+    from mmwsol.visualization.draw import GT_COLOR
+
+    columns: list[list[Any]] = []
+    items: list[Any] = []
+    for config, checkpoint in pairs:
+        inferencer = WSOLInferencer(config, checkpoint, args.device, show_progress=False)
+        if not items:
+            paths = inferencer._inputs_to_list(images)
+            if 0 <= args.number < len(paths):
+                steps = np.linspace(0, len(paths) - 1, args.number)
+                paths = [paths[i] for i in steps.round().astype(int)]
+            known = known_items(inferencer.cfg)
+            items = [known.get(os.path.realpath(path), path) for path in paths]
+        result = inferencer(items, return_datasamples=True)
+        if result["failed"]:
+            raise ValueError(result["failed"][0]["error"])
+        columns.append(result["predictions"])
+
+    rows, texts = [], []
+    for samples in zip(*columns, strict=True):
+        picture, scale = read_picture(samples[0].img_path, args.width)
+        cells = [draw_cell(picture, scale, sample, args.target) for sample in samples]
+        truth = np.asarray(samples[0].get("gt_bboxes_ori", ()), float).reshape(-1, 4)
+        rows.append([draw_boxes(picture, truth * scale, GT_COLOR, thickness=2)] + [cell for cell, _ in cells])
+        texts.append([""] + [text for _, text in cells])
+    names = args.names or [Path(config).stem for config, _ in pairs]
+    sheet = draw_sheet(rows, ["image", *names], texts, args.width)
+    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(args.out, sheet):
+        raise ValueError(f"cannot write '{args.out}'.")
+    print(f"{len(rows)} images, {len(pairs)} models: {args.out}")
+
+
+if __name__ == "__main__":
+    main()
