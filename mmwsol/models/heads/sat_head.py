@@ -71,8 +71,8 @@ class SATHead(BaseLocHead):
     def forward(self, feats: Any) -> Tensor:
         """Compute class logits (B, C).
 
-        Convolution and average pooling commute: the mean over positions is taken first, once for each cell of the kernel
-        (without the row or column that the cell never meets), with the same result.
+        Convolution and average pooling commute: the mean over positions is taken first, once for each cell of the
+        kernel (without the row or column that the cell never meets), with the same result.
         """
         tokens = feats.patch_map.flatten(2).transpose(1, 2)  # (B, h * w, D)
         ones = tokens.new_ones(1, 1, *feats.patch_map.shape[2:])
