@@ -7,6 +7,7 @@ from .hooks import (
     PredictionDumpHook,
     ThresholdCalibrationHook,
 )
+from .offline import CacheWriter, OfflineLoop
 from .seeding import seed_everything, worker_init_fn
 from .stages import Stage, run_stages, stage_configs
 from .timm_cosine_lr import TimmCosineLR
@@ -14,9 +15,11 @@ from .wrappers import CPUDistributedDataParallel
 
 __all__ = [
     "CPUDistributedDataParallel",
+    "CacheWriter",
     "EpochSeedHook",
     "LocVisualizationHook",
     "NumClassesHook",
+    "OfflineLoop",
     "PredictionDumpHook",
     "Stage",
     "ThresholdCalibrationHook",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import gc
-import hashlib
+import inspect
 import json
 import os
 import uuid
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from mmengine.runner import Runner
 
 MARKER = "stage_complete.json"
 INIT_FROM = ("last", "best", "none")
+STAGE_PATH = "stage://"  # stage://NAME/rest: a path in the folder of an earlier stage
 
 # Settings that do not change the weights: a finished stage stays finished when they change.
 _IRRELEVANT = (
@@ -47,6 +49,8 @@ _IRRELEVANT = (
     "train_dataloader.num_workers",
     "val_dataloader.num_workers",
 )
+# What a Runner reads; other names at the top of a config only helped to write it (train_pipeline, data_root).
+_SETTINGS = frozenset(inspect.signature(Runner.__init__).parameters) | {"runner_type"}
 
 
 @dataclass
@@ -71,7 +75,8 @@ def stage_configs(cfg: Config, options: dict[str, Any] | None = None) -> list[St
     a config merges into its ``_base_``: dicts key by key, ``_delete_=True`` replaces a dict, lists
     are replaced. ``init_from`` (default 'last') says which checkpoint of the previous stage the
     stage starts from; an entry with its own ``load_from`` starts from that file, and ``load_from``
-    of the base config counts for the first stage only.
+    of the base config counts for the first stage only. A string ``'stage://NAME/rest'`` anywhere in
+    a stage is the path ``rest`` in the folder of the earlier stage NAME.
 
     Args:
         cfg (Config): The config, not changed.
@@ -83,7 +88,8 @@ def stage_configs(cfg: Config, options: dict[str, Any] | None = None) -> list[St
         list[Stage]: The stages in order; a single nameless one if the config has no ``stages``.
 
     Raises:
-        ValueError: If an entry has no name, a name twice or an unknown ``init_from``.
+        ValueError: If an entry has no name, a name twice or an unknown ``init_from``, or a path
+            ``stage://NAME/rest`` names no earlier stage.
     """
     base = copy.deepcopy(cfg)
     entries = base.pop("stages", None)
@@ -106,6 +112,13 @@ def stage_configs(cfg: Config, options: dict[str, Any] | None = None) -> list[St
         stage_cfg.merge_from_dict(overrides, allow_list_keys=False)
         if options:
             stage_cfg.merge_from_dict(copy.deepcopy(options))
+        for path in _stage_paths(overrides):
+            known = [s.name for s in stages]
+            if path.split("/")[0] not in known:
+                raise ValueError(
+                    f"stage '{name}' has the path '{STAGE_PATH}{path}', but the stages before it are "
+                    f"{', '.join(known) or 'none'}."
+                )
         if own_weights or index == 0:
             init_from = "none"
         else:
@@ -190,7 +203,7 @@ def run_stages(
             else:
                 _check_marker(stage, folder, marker, previous)
                 print_log(f"Stage '{stage.name}' is complete in {folder}: skipped.", "current")
-        elif marker is not None and marker["config_hash"] != _config_hash(stage.cfg):
+        elif marker is not None and _changes(stage.cfg, marker):
             print_log(
                 f"Stage '{stage.name}' in {folder} was run with another config: "
                 f"{', '.join(_changes(stage.cfg, marker))}.",
@@ -203,6 +216,24 @@ def run_stages(
         if only == stage.name:
             break
     return checkpoints
+
+
+def resolve_stage_paths(cfg: Config, work_dir: str | Path) -> Config:
+    """Return a copy of a config with every string ``stage://NAME/rest`` replaced by ``work_dir/NAME/rest``."""
+
+    def resolve(value: Any) -> Any:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                value[key] = resolve(item)
+        elif isinstance(value, (list, tuple)):
+            return type(value)(resolve(item) for item in value)
+        elif isinstance(value, str) and value.startswith(STAGE_PATH):
+            return str(Path(work_dir, value.removeprefix(STAGE_PATH)))
+        return value
+
+    cfg = copy.deepcopy(cfg)
+    resolve(cfg._cfg_dict)
+    return cfg
 
 
 def latest_checkpoint(folder: str | Path) -> str | None:
@@ -239,7 +270,7 @@ def build_runner(cfg: Config) -> Runner:
 def _run_stage(stage: Stage, folder: Path, previous: dict[str, Any] | None, resume: str | None) -> dict[str, Any]:
     """Train one stage and leave its marker."""
     start = _initial_checkpoint(stage, previous)
-    cfg = copy.deepcopy(stage.cfg)
+    cfg = resolve_stage_paths(stage.cfg, folder.parent)
     run_id = uuid.uuid4().hex
     # mmengine keeps loggers, message hubs and visualizers by name, for the life of the process.
     stem = Path(cfg.filename).stem if cfg.filename else "run"
@@ -254,7 +285,6 @@ def _run_stage(stage: Stage, folder: Path, previous: dict[str, Any] | None, resu
         # A stage that trains nothing hands on what it started from.
         "last": _relative(folder, saved["last"] or start),
         "best": _relative(folder, saved["best"]),
-        "config_hash": _config_hash(stage.cfg),
         "config": _flat(stage.cfg),
     }
     if is_main_process():
@@ -287,6 +317,17 @@ def _train(cfg: Config, folder: Path, start: str | None, resume: str | None) -> 
     return saved
 
 
+def _stage_paths(value: Any) -> Iterator[str]:
+    """Yield what follows ``stage://`` in the strings of a config."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _stage_paths(item)
+    elif isinstance(value, str) and value.startswith(STAGE_PATH):
+        yield value.removeprefix(STAGE_PATH)
+
+
 def _initial_checkpoint(stage: Stage, previous: dict[str, Any] | None) -> str | None:
     if stage.init_from == "none" or previous is None:
         return None
@@ -307,7 +348,7 @@ def _initial_checkpoint(stage: Stage, previous: dict[str, Any] | None) -> str | 
 
 def _check_marker(stage: Stage, folder: Path, marker: dict[str, Any], previous: dict[str, Any] | None) -> None:
     advice = f"Delete {folder} to train it again, or choose another --work-dir."
-    if marker["config_hash"] != _config_hash(stage.cfg):
+    if _changes(stage.cfg, marker):
         raise ValueError(
             f"stage '{stage.name}' is complete in {folder}, but with another config; changed since: "
             f"{', '.join(_changes(stage.cfg, marker))}. {advice} --stage NAME runs a later stage "
@@ -370,14 +411,9 @@ def _flat(cfg: Config) -> dict[str, str]:
     return flat
 
 
-def _config_hash(cfg: Config) -> str:
-    text = json.dumps(_flat(cfg), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def _changes(cfg: Config, marker: dict[str, Any]) -> list[str]:
     """Name at most eight settings that differ from those in the marker."""
     now, then = _flat(cfg), marker["config"]
-    keys = sorted(k for k in now.keys() | then.keys() if now.get(k) != then.get(k))
+    keys = sorted(k for k in now.keys() | then.keys() if now.get(k) != then.get(k) and k.split(".")[0] in _SETTINGS)
     listed = [f"{k} ({then.get(k, 'unset')} -> {now.get(k, 'unset')})" for k in keys[:8]]
     return listed + ([f"{len(keys) - 8} more"] if len(keys) > 8 else [])

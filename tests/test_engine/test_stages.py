@@ -179,3 +179,10 @@ def test_resume_repeats_the_uninterrupted_run(tmp_path):
     for name, value in whole.items():
         assert torch.equal(value, again[name]), name
     assert latest_checkpoint(tmp_path / "nothing") is None
+
+
+def test_names_that_only_helped_to_write_a_config_may_change(tmp_path):
+    run_stages(two_stages(second_pipeline=[dict(type="A")]), tmp_path)
+    stamp = (tmp_path / "second/epoch_2.pth").stat().st_mtime_ns
+    run_stages(two_stages(second_pipeline=[dict(type="B")], data_root="elsewhere"), tmp_path)
+    assert (tmp_path / "second/epoch_2.pth").stat().st_mtime_ns == stamp

@@ -1,0 +1,120 @@
+"""Caches of offline stages: one file per image and a manifest, written by :class:`mmwsol.engine.OfflineLoop`."""
+
+from __future__ import annotations
+
+import json
+from abc import ABCMeta, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmengine.runner import Runner
+    from torch import Tensor, nn
+
+MANIFEST = "manifest.json"
+
+
+def cache_file(cache_dir: str | Path, name: str, suffix: str) -> Path:
+    """Return the file of an image in a cache: its relative path with another suffix.
+
+    Args:
+        cache_dir (str | Path): Folder of the cache.
+        name (str): ``img_id`` of the image, normally its path relative to the image folder.
+        suffix (str): Suffix of the cached files, with its dot.
+
+    Raises:
+        ValueError: If the name would lead out of the cache.
+    """
+    path = PurePosixPath(name)
+    parts = path.relative_to(path.anchor).parts
+    if not parts or ".." in parts:
+        raise ValueError(f"image '{name}' has no place in a cache: its name must be a path without '..'.")
+    return Path(cache_dir, *parts).with_suffix(suffix)
+
+
+def read_manifest(cache_dir: str | Path) -> dict[str, Any] | None:
+    """Return the manifest of a cache, or None for a folder of files that has none.
+
+    Raises:
+        ValueError: If there is no such folder, or the stage that makes it has not finished.
+    """
+    cache_dir = Path(cache_dir)
+    if not cache_dir.is_dir():
+        raise ValueError(
+            f"there is no cache folder '{cache_dir}'. It is the result of an offline stage (a stage whose train_cfg "
+            f"is mmwsol.OfflineLoop), here probably '{cache_dir.parent.name}': run it first with --stage, or give "
+            "the path of a finished cache."
+        )
+    path = cache_dir / MANIFEST
+    if not path.is_file():
+        return None
+    manifest = json.loads(path.read_text())
+    if not manifest["complete"]:
+        raise ValueError(f"the cache '{cache_dir}' is not complete: run the stage that makes it again, it goes on.")
+    return manifest
+
+
+@dataclass
+class OfflineCache:
+    """A cache and the images it belongs to.
+
+    Attributes:
+        root (Path): Folder.
+        suffix (str): Suffix of its files.
+        items: The images: ``items[i]`` is ``(i, data, reason)``, with ``data`` None if the image cannot be read, and
+            ``items.names`` their ``img_id``.
+    """
+
+    root: Path
+    suffix: str
+    items: Any
+
+    def path(self, i: int) -> Path:
+        """Return the file of image ``i``; it exists once the image is done."""
+        return cache_file(self.root, self.items.names[i], self.suffix)
+
+
+class CacheWriter(metaclass=ABCMeta):
+    """What an offline stage does with an image. Subclasses are registered in ``mmwsol.registry.TASK_UTILS``.
+
+    Attributes:
+        suffix (str): Suffix of the files, with its dot.
+    """
+
+    suffix = ""
+
+    def setup(self, runner: Runner) -> None:  # noqa: B027  (optional)
+        """Prepare for a run; the model has its weights."""
+
+    @abstractmethod
+    def params(self) -> dict[str, Any]:
+        """Return the settings that the files depend on, for the manifest."""
+
+    def weights(self, model: nn.Module) -> Mapping[str, Tensor]:
+        """Return the weights that the files depend on. Defaults to all of the model."""
+        return model.state_dict()
+
+    @abstractmethod
+    def process(self, model: nn.Module, batch: dict) -> list[Any]:
+        """Run the network on a batch, in evaluation mode and without gradients, in the main thread.
+
+        Args:
+            model (nn.Module): The model, without its distributed wrapper.
+            batch (dict): ``inputs``, a list of B tensors, and ``data_samples``, as the pipeline packed them.
+
+        Returns:
+            list: B jobs for :meth:`finish`.
+        """
+
+    @abstractmethod
+    def finish(self, job: Any) -> bytes:
+        """Turn a job into the content of a file. Runs in a thread: use what releases the GIL (OpenCV, numpy)."""
+
+    def summarize(self, cache: OfflineCache) -> dict[str, Any]:
+        """Return statistics of a complete cache for the log and the manifest, in the main process. Defaults to {}.
+
+        They must not depend on how often the stage was interrupted.
+        """
+        return {}
