@@ -30,6 +30,7 @@ class LocDataSample(DataSample):
         gt_label (Tensor): (1,) class index.
         gt_instances (InstanceData): ``bboxes`` (M, 4) float32 in the network frame.
         gt_masks (Tensor), ignore_mask (Tensor): (H, W) bool in the network frame, where loaded.
+        pseudo_mask (Tensor): (H, W) bool in the network frame, made by an offline stage; not ground truth.
         pred_score (Tensor): (C,) class probabilities. pred_label (Tensor): (1,) top-1 class.
         pred_maps (InstanceData): ``maps`` (K, h, w) float32, not thresholded, and ``labels`` (K,) int64, -1 for a
             class-agnostic map. Class-specific heads give the top-5 classes, best first, then the ground-truth class if

@@ -44,12 +44,14 @@ def convert_official(state_dict: Mapping, source: str) -> dict[str, Tensor]:
             checkpoint), 'conformer' (pengzhiliang/Conformer), 'vgg16' and 'resnet50' (torchvision), 'tscam'
             (vasgaowei/TS-CAM: DeiT, Conformer and VGG16 models), 'trt' (su-hui-zz/ReAttentionTransformer, both
             stages), 'sat' (wpy1999/SAT, whose smoothing kernel is a constant here: its value is checked), 'cdtr'
-            (zhiweichen0012/CDTR) or 'catr' (zhiweichen0012/CATR).
+            (zhiweichen0012/CDTR), 'catr' (zhiweichen0012/CATR), 'locloc-generator' (Cliffia123/LocLoc and, with its
+            other decoder, ustcjinggg/ProxyProbingDecoder) or 'locloc-classifier' (Cliffia123/LocLoc).
 
     Returns:
         dict[str, Tensor]: ``backbone.*``, and for tscam the whole head: ``head.conv.*`` of DeiT, ``head.conv.*`` and
         ``head.fc.*`` of Conformer, ``head.fc.*`` of VGG16; for sat ``head.conv.*``; for trt ``head.fc.*`` and, after
-        the second stage, ``head.cam_conv.*``; for cdtr and catr all of ``head.*``. The linear classifiers of DeiT and
+        the second stage, ``head.cam_conv.*``; for cdtr and catr all of ``head.*``; for LocLoc ``head.generator.*`` or
+        ``head.classifier.*`` and no backbone, which is a plain DeiT. The linear classifiers of DeiT and
         ResNet are called ``head.fc.*``, Conformer's two ``head.conv.*`` (tokens) and ``head.fc.*`` (CNN);
         :func:`load_pretrained` says what becomes of them. VGG16's fully connected layers are dropped.
 
@@ -90,12 +92,12 @@ def _vit(name: str) -> str | None:
     return _rename(name, _VIT_NAMES)
 
 
-def _rename(name: str, patterns: Sequence[tuple[str, str]]) -> str | None:
-    """Rename a weight of the backbone by the first pattern that fits; None if none does."""
+def _rename(name: str, patterns: Sequence[tuple[str, str]], part: str = "backbone") -> str | None:
+    """Rename a weight of the backbone, or another part, by the first pattern that fits; None if none does."""
     for pattern, replacement in patterns:
         new, hits = re.subn(pattern, replacement, name)
         if hits:
-            return f"backbone.{new}"
+            return f"{part}.{new}"
     return None
 
 
@@ -209,12 +211,48 @@ def _catr(name: str, suffix: str = "") -> str | None:
     return _tscam(name)
 
 
+# Names of the LocLoc releases -> ours, in ``head.generator`` (U-Net or the decoder of PPD) and ``head.classifier``.
+_LOCLOC_GENERATOR_NAMES = (
+    (r"^att_layer4\.down_([123])\.1\.UConv\.", r"down\1."),
+    (r"^att_layer4\.up_([123])\.conv\.UConv\.", r"up\1."),
+    (r"^(up1|deconv_layers\.0)\.", "deconv.0."),
+    (r"^(bn1|deconv_layers\.1)\.", "deconv.1."),
+    (r"^(up2|deconv_layers\.3)\.", "deconv.3."),
+    (r"^(bn2|deconv_layers\.4)\.", "deconv.4."),
+    (r"^(up3|deconv_layers\.6)\.", "deconv.6."),
+    (r"^(bn3|deconv_layers\.7)\.", "deconv.7."),
+    (r"^att_conv2\.", "out.0."),
+    (r"^bn_att2\.", "out.1."),
+    (r"^conv0\.", "stem.0."),
+    (r"^bn0\.", "stem.1."),
+    (r"^final_layer\.", "out."),
+)
+_LOCLOC_CLASSIFIER_NAMES = (
+    (r"^conv\.", "conv1."),
+    (r"^classifier\.([01])\.", r"conv2.\1."),
+    (r"^norm_mini\.", "norm."),
+)
+
+
+def _locloc_generator(name: str) -> str | None:
+    return _rename(name, _LOCLOC_GENERATOR_NAMES, "head.generator")
+
+
+def _locloc_classifier(name: str) -> str | None:
+    if name.startswith("blocks_mini."):
+        block = _vit(name.replace("blocks_mini.", "blocks.", 1))
+        return block and block.replace("backbone.layers.", "head.classifier.blocks.")
+    return _rename(name, _LOCLOC_CLASSIFIER_NAMES, "head.classifier")
+
+
 _CONVERTERS: dict[str, Callable[[str], str | None]] = {
     "catr": _catr,
     "cdtr": _cdtr,
     "conformer": _conformer,
     "deit": _deit,
     "dino": _dino,
+    "locloc-classifier": _locloc_classifier,
+    "locloc-generator": _locloc_generator,
     "resnet50": _resnet50,
     "sat": _sat,
     "trt": _trt,
@@ -232,6 +270,10 @@ def guess_source(weights: Mapping) -> str | None:
         return "tscam" if "conv6.weight" in weights else "vgg16"
     if "layer1.0.conv1.weight" in weights:
         return "resnet50"
+    if "norm_mini.weight" in weights:
+        return "locloc-classifier"
+    if "att_conv2.weight" in weights or "conv0.weight" in weights:
+        return "locloc-generator"
     if not any(name.removeprefix("backbone.").startswith("blocks.") for name in weights):
         return None
     if any(name.startswith("backbone.") for name in weights):
@@ -265,7 +307,7 @@ def load_pretrained(model: nn.Module, checkpoint: str) -> None:
 
     Accepts OpenMMLab checkpoints and official releases, told apart by their names. Position embeddings are resized
     where the image size differs, with a log line. Head weights whose shape differs are left at their initialisation.
-    A backbone with ``adapt_weights`` (TRT's) may rename weights and copy them into blocks of its own.
+    A backbone or head with ``adapt_weights`` (TRT's, LocLoc's) may rename weights and copy them into blocks of its own.
     The official TS-CAM code copies the bias of the linear classifier of DeiT, and of Conformer's tokens, into its
     convolution where the class counts agree (ILSVRC); so does a head whose ``inherit_bias`` is true.
 
@@ -306,6 +348,9 @@ def load_pretrained(model: nn.Module, checkpoint: str) -> None:
     adapt = getattr(model.backbone, "adapt_weights", None)
     if adapt is not None:
         adapt(weights, "backbone.")
+    adapt = getattr(model.head, "adapt_weights", None)
+    if adapt is not None:
+        adapt(weights, "")
 
     fitting = {
         name: value

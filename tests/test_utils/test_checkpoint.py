@@ -2,6 +2,7 @@
 
 import functools
 import json
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -459,3 +460,23 @@ def test_pretrained_start_of_resnet50(tmp_path):
     own = target.backbone.state_dict()
     assert all(torch.equal(own[name], value) for name, value in official.items() if not name.startswith("fc."))
     assert torch.equal(target.head.fc.weight, official["fc.weight"])  # wsolevaluation keeps the classifier on ILSVRC
+
+
+def test_releases_in_parts_become_one_checkpoint(tmp_path, monkeypatch, capsys):
+    """LocLoc's generator, onto DeiT's weights."""
+    tools = Path(__file__).resolve().parents[2] / "tools" / "model_converters"
+    torch.save(dict(model=release()), tmp_path / "deit.pth")
+    names = ("up1.weight", "bn3.running_var", "att_conv2.weight", "att_layer4.up_2.conv.UConv.4.bias")
+    torch.save(dict(state_dict={name: torch.ones(2) for name in names}), tmp_path / "generator.pth")
+    for src, dst, *options in (
+        ("deit.pth", "half.pth", "--source", "deit"),
+        ("generator.pth", "whole.pth", "--source", "locloc-generator", "--onto", str(tmp_path / "half.pth")),
+    ):
+        arguments = ["convert_official.py", str(tmp_path / src), str(tmp_path / dst), *options]
+        monkeypatch.setattr("sys.argv", arguments)
+        runpy.run_path(str(tools / "convert_official.py"), run_name="__main__")
+    weights = torch.load(tmp_path / "whole.pth", weights_only=True)["state_dict"]
+    generator = {"deconv.0.weight", "deconv.7.running_var", "out.0.weight", "up2.4.bias"}
+    assert {name.removeprefix("head.generator.") for name in weights if "generator" in name} == generator
+    assert {name for name in weights if "generator" not in name} == set(convert_official(release(), "deit"))
+    assert f"Wrote {len(weights)} tensors" in capsys.readouterr().out

@@ -10,6 +10,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--source", required=True, help="release: deit, conformer, tscam, ... (all: mmwsol.utils.convert_official)"
     )
+    parser.add_argument(
+        "--onto", metavar="PTH", help="mmwsol checkpoint whose other weights are written too, for releases in parts"
+    )
     return parser.parse_args()
 
 
@@ -22,6 +25,8 @@ def main() -> None:
     from mmwsol.utils import convert_official
 
     state_dict = convert_official(CheckpointLoader.load_checkpoint(args.src, map_location="cpu"), args.source)
+    if args.onto:
+        state_dict = {**CheckpointLoader.load_checkpoint(args.onto, map_location="cpu")["state_dict"], **state_dict}
     torch.save(dict(state_dict=state_dict, meta=dict(converted_from=args.source)), args.dst)
     print(f"Wrote {len(state_dict)} tensors to {args.dst}.")
 

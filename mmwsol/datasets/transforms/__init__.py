@@ -13,18 +13,21 @@ from .geometric import (
     TenCrop,
 )
 from .loading import LoadImage, LoadMasks, UnreadableImageError, decode_image
+from .pseudo_masks import LoadPseudoMask, RevealRandomBox
 
 __all__ = [
     "CenterCrop",
     "ColorJitter",
     "LoadImage",
     "LoadMasks",
+    "LoadPseudoMask",
     "PackLocInputs",
     "RandomCrop",
     "RandomFlip",
     "RandomResizedCrop",
     "Resize",
     "ResizeEdge",
+    "RevealRandomBox",
     "TenCrop",
     "UnreadableImageError",
     "apply_frame",

@@ -64,7 +64,7 @@ class PackLocInputs(PackInputs):
         if "gt_bboxes" in results:
             boxes = torch.from_numpy(np.asarray(results["gt_bboxes"], np.float32).reshape(-1, 4))
             sample.gt_instances = InstanceData(bboxes=boxes)
-        for key in ("gt_masks", "ignore_mask"):
+        for key in ("gt_masks", "ignore_mask", "pseudo_mask"):
             if key in results:
                 sample.set_field(torch.from_numpy(np.ascontiguousarray(results[key])), key)
         packed["data_samples"] = sample

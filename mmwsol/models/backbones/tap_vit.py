@@ -114,8 +114,10 @@ class TapViT(VisionTransformer):
                     nn.init.zeros_(module.bias)
 
     def train(self, mode: bool = True) -> TapViT:
-        """Set the mode and return self (mmpretrain's method returns None)."""
+        """Set the mode, but not of frozen stages, and return self (mmpretrain's method does neither)."""
         super().train(mode)
+        if mode and self.frozen_stages > 0:
+            self._freeze_stages()
         return self
 
     def forward(self, x: Tensor) -> ViTFeatures:

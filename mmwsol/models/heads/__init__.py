@@ -7,6 +7,7 @@ from .conformer_cam_head import ConformerCAMHead
 from .conv_cam_head import ConvCAMHead
 from .lctr_head import LCTRHead
 from .linear_cam_head import LinearCAMHead
+from .locloc_head import LocLocHead
 from .sat_head import SATHead
 from .trt_head import TRTHead
 
@@ -18,6 +19,7 @@ __all__ = [
     "ConvCAMHead",
     "LCTRHead",
     "LinearCAMHead",
+    "LocLocHead",
     "LocPrediction",
     "SATHead",
     "TRTHead",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mmwsol.models.backbones.tap_vit import ViTFeatures
 from mmwsol.models.heads.base import select_maps
 from mmwsol.models.heads.conv_cam_head import ConvCAMHead
+from mmwsol.models.layers.double_conv import double_conv
 from mmwsol.registry import MODELS
 from mmwsol.structures import LocDataSample
 
@@ -22,15 +23,6 @@ SKI_INPUTS = ("csm", "out")
 SBA_MAPS = ("fused", "attention")
 DEFORM_BACKENDS = ("torchvision", "mmcv")
 WEIGHTING = dict(type="mmwsol.AutomaticWeightedLoss")
-
-
-def double_conv(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Make two 3x3 convolutions without bias, each with batch norm (momentum 0.01) and LeakyReLU."""
-    layers: list[nn.Module] = []
-    for channels in (in_channels, out_channels):
-        conv = nn.Conv2d(channels, out_channels, 3, padding=1, bias=False)
-        layers += [conv, nn.BatchNorm2d(out_channels, momentum=0.01), nn.LeakyReLU()]
-    return nn.Sequential(*layers)
 
 
 class CategoryAwareStimulation(nn.Module):

@@ -51,6 +51,9 @@ class ImageLocalizer(BaseClassifier):
         rule = map_to_box or dict(type="mmwsol.ContourBox", preset="tscam", threshold=0.1)
         self.map_to_box = TASK_UTILS.build(rule)
         freeze_parameters(self, frozen)
+        adapt = getattr(self.head, "adapt_weights", None)
+        if adapt is not None:  # the head starts from the backbone's weights (LocLoc's)
+            self._register_load_state_dict_pre_hook(adapt)
 
     def init_weights(self) -> None:
         """Initialise; ``init_cfg`` of type 'Pretrained' may name a release in its official layout."""
