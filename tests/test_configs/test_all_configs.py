@@ -53,6 +53,12 @@ def shrink(cfg: Config) -> Config:
         head.attn_shape = (arch["num_layers"], arch["num_heads"])
         head.c_base = min(head.get("c_base", 8), 8)
         head.ocm_blocks = min(head.get("ocm_blocks", 2), 2)
+    if head.type == "mmwsol.LocLocHead":
+        layers = dict(num_layers=arch["num_layers"], num_heads=2, feedforward_channels=2 * WIDTH, drop_path_rate=0.0)
+        head.classifier = dict(head.get("classifier", {}), **layers)
+        head.num_classes = min(head.num_classes, 20)
+    if cfg.model.backbone.get("frozen_stages"):
+        cfg.model.backbone.frozen_stages = arch["num_layers"]
     if head.get("loss_sba"):
         head.loss_sba.text_embeddings = torch.randn(head.num_classes, 16)
         head.loss_sba.clip = dict(type="mmwsol.StandInCLIP", embed_dim=16)

@@ -1,0 +1,62 @@
+# ILSVRC2012 at 224 as in the official LocLoc code, one training pipeline a stage. At test the short side becomes 256 and the
+# centre is cropped, although the masks and both training pipelines squash the image.
+data_root = 'data/ILSVRC2012'
+# OpenCV's decoder and resize, also for GrabCut's colours.
+masks_pipeline = [
+    dict(type='mmwsol.LoadImage', imdecode_backend='cv2'),
+    dict(type='mmwsol.Resize', scale=(256, 256), backend='cv2'),
+    dict(type='mmwsol.PackLocInputs'),
+]
+generator_pipeline = [
+    dict(type='mmwsol.LoadImage', imdecode_backend='cv2'),
+    dict(type='mmwsol.Resize', scale=(256, 256), backend='cv2'),
+    dict(type='mmwsol.RandomCrop', crop_size=224),
+    dict(type='mmwsol.RandomFlip', prob=0.5),
+    dict(type='mmwsol.LoadPseudoMask', mask_root='stage://masks/cache'),
+    dict(type='mmwsol.PackLocInputs'),
+]
+# The classifier's; the paper only says resize to 256, random crop of 224 and the masks.
+train_pipeline = [
+    dict(type='mmwsol.LoadImage'),
+    dict(type='mmwsol.Resize', scale=(256, 256), interpolation='bicubic'),
+    dict(type='mmwsol.LoadPseudoMask', mask_root='stage://masks/cache'),
+    dict(type='mmwsol.RevealRandomBox', alpha=1.0),
+    dict(type='mmwsol.RandomResizedCrop', scale=224, interpolation='bicubic'),
+    dict(type='mmwsol.RandomFlip', prob=0.5),
+    dict(
+        type='mmpretrain.RandAugment',
+        policies='timm_increasing',
+        num_policies=2,
+        total_level=10,
+        magnitude_level=9,
+        magnitude_std=0.5,
+        hparams=dict(pad_val=[104, 116, 124], interpolation='bicubic')),
+    dict(type='mmwsol.PackLocInputs'),
+]
+test_pipeline = [
+    dict(type='mmwsol.LoadImage'),
+    dict(type='mmwsol.ResizeEdge', scale=256),
+    dict(type='mmwsol.CenterCrop', crop_size=224),
+    dict(type='mmwsol.PackLocInputs'),
+]
+train_dataloader = dict(
+    batch_size=512,  # all GPUs together: divide by their number
+    num_workers=8,
+    drop_last=True,
+    dataset=dict(type='mmwsol.ILSVRC', data_root=data_root, split='train', pipeline=train_pipeline),
+    sampler=dict(type='mmpretrain.RepeatAugSampler', shuffle=True),  # an epoch has a third of the images, thrice each
+    worker_init_fn=dict(type='mmwsol.worker_init_fn'))
+val_dataloader = dict(
+    batch_size=64,
+    num_workers=8,
+    persistent_workers=True,
+    dataset=dict(type='mmwsol.ILSVRC', data_root=data_root, split='val', test_mode=True, pipeline=test_pipeline),
+    sampler=dict(type='DefaultSampler', shuffle=False))
+test_dataloader = val_dataloader
+val_evaluator = [
+    dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
+    dict(type='mmwsol.LocAccuracy', protocol='locloc', gt_mode='any'),
+    dict(type='mmwsol.LocAccuracy', protocol='locloc', prefix='loc_first'),  # official code: only the first box
+    dict(type='mmwsol.MaxBoxAcc', frame_rule='short', map_class='agnostic'),
+]
+test_evaluator = val_evaluator
