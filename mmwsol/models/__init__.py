@@ -3,6 +3,8 @@
 from .backbones import (
     VGG16CAM,
     ConformerFeatures,
+    DiPSFeatures,
+    DiPSViT,
     SATConformer,
     SATConformerFeatures,
     SATViT,
@@ -21,6 +23,7 @@ from .heads import (
     ClsTokenHead,
     ConformerCAMHead,
     ConvCAMHead,
+    DiPSHead,
     LCTRHead,
     LinearCAMHead,
     LocLocHead,
@@ -32,9 +35,11 @@ from .localizers import ImageLocalizer
 from .losses import (
     AutomaticWeightedLoss,
     BatchAreaLoss,
+    DenseCRFLoss,
     MapNormalizationLoss,
     NoiseSuppressionLoss,
     ObjectAwakeningLoss,
+    PartialCrossEntropyLoss,
     SemanticBoostLoss,
 )
 from .task_modules import *  # noqa: F403  (registers the box rules)
@@ -48,6 +53,10 @@ __all__ = [
     "ConformerCAMHead",
     "ConformerFeatures",
     "ConvCAMHead",
+    "DenseCRFLoss",
+    "DiPSFeatures",
+    "DiPSHead",
+    "DiPSViT",
     "ImageLocalizer",
     "LCTRHead",
     "LinearCAMHead",
@@ -58,6 +67,7 @@ __all__ = [
     "NoiseSuppressionLoss",
     "ObjectAwakeningLoss",
     "OpenCLIP",
+    "PartialCrossEntropyLoss",
     "SATConformer",
     "SATConformerFeatures",
     "SATHead",

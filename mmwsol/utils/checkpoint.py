@@ -36,7 +36,8 @@ _CONFORMER_NAMES = (
 def convert_official(state_dict: Mapping, source: str) -> dict[str, Tensor]:
     """Rename the weights of an official release to those of :class:`mmwsol.models.ImageLocalizer`.
 
-    Containers (``state_dict``, ``model``, ``teacher``) are unwrapped and a leading ``module.`` is removed first.
+    Containers (``state_dict``, ``model``, ``teacher``, ``fusioscore_net``) are unwrapped and a leading ``module.`` is
+    removed first.
 
     Args:
         state_dict (Mapping): What ``torch.load`` gave for the release's file.
@@ -45,14 +46,17 @@ def convert_official(state_dict: Mapping, source: str) -> dict[str, Tensor]:
             (vasgaowei/TS-CAM: DeiT, Conformer and VGG16 models), 'trt' (su-hui-zz/ReAttentionTransformer, both
             stages), 'sat' (wpy1999/SAT, whose smoothing kernel is a constant here: its value is checked), 'cdtr'
             (zhiweichen0012/CDTR), 'catr' (zhiweichen0012/CATR), 'locloc-generator' (Cliffia123/LocLoc and, with its
-            other decoder, ustcjinggg/ProxyProbingDecoder) or 'locloc-classifier' (Cliffia123/LocLoc).
+            other decoder, ustcjinggg/ProxyProbingDecoder), 'locloc-classifier' (Cliffia123/LocLoc), 'dips-decoder'
+            (shakeebmurtaza/dips, the extended model's decoder) or 'dips-linear' (the linear classifier of
+            facebookresearch/dino, which DiPS takes).
 
     Returns:
         dict[str, Tensor]: ``backbone.*``, and for tscam the whole head: ``head.conv.*`` of DeiT, ``head.conv.*`` and
         ``head.fc.*`` of Conformer, ``head.fc.*`` of VGG16; for sat ``head.conv.*``; for trt ``head.fc.*`` and, after
         the second stage, ``head.cam_conv.*``; for cdtr and catr all of ``head.*``; for LocLoc ``head.generator.*`` or
-        ``head.classifier.*`` and no backbone, which is a plain DeiT. The linear classifiers of DeiT and
-        ResNet are called ``head.fc.*``, Conformer's two ``head.conv.*`` (tokens) and ``head.fc.*`` (CNN);
+        ``head.classifier.*`` and no backbone, which is a plain DeiT; for dips-decoder ``head.decoder.*``, without the
+        convolution that is never called; for dips-linear ``head.fc.*``. The linear classifiers of DeiT and ResNet are
+        called ``head.fc.*``, Conformer's two ``head.conv.*`` (tokens) and ``head.fc.*`` (CNN);
         :func:`load_pretrained` says what becomes of them. VGG16's fully connected layers are dropped.
 
     Raises:
@@ -81,7 +85,7 @@ def convert_official(state_dict: Mapping, source: str) -> dict[str, Tensor]:
 
 def unwrap(checkpoint: Mapping) -> dict[str, Tensor]:
     """Take the weights out of a checkpoint's container and drop the prefix ``module.``."""
-    for key in ("state_dict", "model", "teacher"):
+    for key in ("state_dict", "model", "teacher", "fusioscore_net"):
         if isinstance(checkpoint.get(key), Mapping):
             checkpoint = checkpoint[key]
             break
@@ -245,12 +249,25 @@ def _locloc_classifier(name: str) -> str | None:
     return _rename(name, _LOCLOC_CLASSIFIER_NAMES, "head.classifier")
 
 
+def _dips_decoder(name: str) -> str | None:
+    if name in ("head.weight", "head.bias"):  # never called
+        return ""
+    match = re.match(r"decoder([1-4])\.(conv[12]\.[01]\..+)", name)
+    return f"head.decoder.{int(match[1]) - 1}.{match[2]}" if match else None
+
+
+def _dips_linear(name: str) -> str | None:
+    return f"head.fc.{name.removeprefix('linear.')}" if name in ("linear.weight", "linear.bias") else None
+
+
 _CONVERTERS: dict[str, Callable[[str], str | None]] = {
     "catr": _catr,
     "cdtr": _cdtr,
     "conformer": _conformer,
     "deit": _deit,
     "dino": _dino,
+    "dips-decoder": _dips_decoder,
+    "dips-linear": _dips_linear,
     "locloc-classifier": _locloc_classifier,
     "locloc-generator": _locloc_generator,
     "resnet50": _resnet50,

@@ -13,6 +13,7 @@ from .geometric import (
     TenCrop,
 )
 from .loading import LoadImage, LoadMasks, UnreadableImageError, decode_image
+from .proposals import LoadProposals
 from .pseudo_masks import LoadPseudoMask, RevealRandomBox
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "LoadImage",
     "LoadMasks",
     "LoadPseudoMask",
+    "LoadProposals",
     "PackLocInputs",
     "RandomCrop",
     "RandomFlip",

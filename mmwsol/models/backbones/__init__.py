@@ -1,5 +1,6 @@
 """Backbones that hand out what localization heads read."""
 
+from .dips_vit import DiPSFeatures, DiPSViT
 from .sat_conformer import SATConformer, SATConformerFeatures
 from .sat_vit import SATViT
 from .tap_conformer import ConformerFeatures, TapConformer
@@ -10,6 +11,8 @@ from .vgg16_cam import VGG16CAM
 
 __all__ = [
     "ConformerFeatures",
+    "DiPSFeatures",
+    "DiPSViT",
     "SATConformer",
     "SATConformerFeatures",
     "SATViT",

@@ -5,6 +5,7 @@ from .cdtr_head import CDTRHead
 from .cls_token_head import ClsTokenHead
 from .conformer_cam_head import ConformerCAMHead
 from .conv_cam_head import ConvCAMHead
+from .dips_head import DiPSDecoder, DiPSHead
 from .lctr_head import LCTRHead
 from .linear_cam_head import LinearCAMHead
 from .locloc_head import LocLocHead
@@ -17,6 +18,8 @@ __all__ = [
     "ClsTokenHead",
     "ConformerCAMHead",
     "ConvCAMHead",
+    "DiPSDecoder",
+    "DiPSHead",
     "LCTRHead",
     "LinearCAMHead",
     "LocLocHead",
