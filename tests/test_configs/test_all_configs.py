@@ -22,6 +22,7 @@ SMALL_VIT = dict(arch=dict(embed_dims=WIDTH, num_layers=2, num_heads=2, feedforw
 # Backbones that take other arguments: theirs, and those of the head on it. SAT's configs name all of its blocks.
 SMALL = {
     "mmpretrain.ResNet": (dict(base_channels=2, zero_init_residual=False), dict(in_channels=64)),
+    "mmwsol.DiPSViT": (dict(arch=dict(SMALL_VIT["arch"], num_layers=4, num_heads=4)), dict(in_channels=WIDTH)),
     "mmwsol.SATConformer": (
         dict(arch=dict(embed_dims=WIDTH, depths=12, num_heads=2, channel_ratio=1), base_channels=8),
         dict(in_channels=WIDTH, conv_channels=32),
@@ -59,6 +60,9 @@ def shrink(cfg: Config) -> Config:
         head.num_classes = min(head.num_classes, 20)
     if cfg.model.backbone.get("frozen_stages"):
         cfg.model.backbone.frozen_stages = arch["num_layers"]
+    if head.type == "mmwsol.DiPSHead":
+        head.channels = (8,) * len(head.channels)
+        head.fc_weights = None
     if head.get("loss_sba"):
         head.loss_sba.text_embeddings = torch.randn(head.num_classes, 16)
         head.loss_sba.clip = dict(type="mmwsol.StandInCLIP", embed_dim=16)

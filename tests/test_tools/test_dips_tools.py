@@ -1,0 +1,118 @@
+"""DiPS: conversion of official proposals and weights, and the benchmark of the CRF loss."""
+
+import os
+import pickle
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from mmwsol.datasets.transforms import LoadProposals
+from mmwsol.registry import MODELS
+from mmwsol.utils import convert_official
+from mmwsol.utils.proposals import read_proposals
+
+CONVERTER = "dataset_converters/dips_proposals.py"
+
+
+def entries():
+    """What the official code pickles."""
+    return {
+        "train/n01/a.JPEG": {
+            "lst_newbbox_topn": [[[1.5, 2.0, 30.0, 40.0]], [[0.0, 0.0, 10.0, 10.0]]],
+            "lst_best_head_topn_index": [3, np.int64(0)],
+            "newbbox": [[1.5, 2.0, 30.0, 40.0]],
+            "head_index": 3,
+        },
+        "train/n01/b.JPEG": {
+            "lst_newbbox_topn": [np.array([[0.0, 0.0, 0.0, 0.0]])],
+            "lst_best_head_topn_index": np.array([0]),
+        },
+        "area_sucedded_for_n_imgs": 2,
+        "area_sucedded_for_n_imgs_percentage": np.float64(100.0),
+    }
+
+
+@pytest.mark.parametrize("protocol", [2, pickle.HIGHEST_PROTOCOL])
+def test_official_proposals(tool, tmp_path, protocol):
+    (tmp_path / "proposals.pkl").write_bytes(pickle.dumps(entries(), protocol=protocol))
+    tool(CONVERTER, tmp_path / "proposals.pkl", tmp_path / "cache", "--prefix", "train/")
+    found = read_proposals(tmp_path / "cache/n01/a.npz")
+    assert found.boxes.tolist() == [[1.5, 2, 30, 40], [0, 0, 10, 10]] and found.map_index.tolist() == [3, 0]
+    assert np.isnan(found.scores).all()
+    load = LoadProposals(str(tmp_path / "cache"), top_k=1)
+    image = dict(img=np.zeros((50, 60, 3), np.uint8), ori_shape=(50, 60), frame=((1.0, 0.0), (1.0, 0.0)))
+    state = load(dict(image, img_id="n01/a.JPEG"))
+    assert state["proposal_map"] == 3 and state["proposal_mask"].any()
+    assert not load(dict(image, img_id="n01/b.JPEG"))["proposal_mask"].any()
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("false",)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (pickle.dumps({"a.jpg": Evil()}), r"refers to (posix|nt)\.system"),
+        (b"no pickle", "is no pickle"),
+        (pickle.dumps([1]), "holds a list, not a dict"),
+        (pickle.dumps({"a.jpg": {}}), "image 'a.jpg' has no lists of boxes"),
+        (
+            pickle.dumps({"a.jpg": {"lst_newbbox_topn": [[0, 0, 1, 1]], "lst_best_head_topn_index": []}}),
+            "1 boxes and 0",
+        ),
+    ],
+)
+def test_bad_pickles_are_refused(tool, tmp_path, content, message):
+    (tmp_path / "bad.pkl").write_bytes(content)
+    with pytest.raises(SystemExit, match=message):
+        tool(CONVERTER, tmp_path / "bad.pkl", tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_benchmark_of_the_crf(tool, capsys):
+    options = ["--size", "32", "--batch-size", "2", "--repeats", "1", "--threads", "1"]
+    tool("analysis_tools/benchmark_crf.py", *options)
+    printed = capsys.readouterr().out
+    assert "2 images of 32x32" in printed and printed.count("ms an image") == 2  # it compares the gradients itself
+
+
+def test_a_release_in_three_files_is_one_checkpoint(tool, tmp_path):
+    """DINO's backbone and linear classifier, and the decoder of DiPS with the convolution that is never called."""
+    torch.manual_seed(0)
+    arch = dict(embed_dims=16, num_layers=2, num_heads=4, feedforward_channels=32)
+    backbone = dict(type="mmwsol.DiPSViT", arch=arch, img_size=32, patch_size=16, num_cls_tokens=2)
+    head = dict(type="mmwsol.DiPSHead", num_classes=3, in_channels=16, num_cls_tokens=2, channels=(8, 6, 4))
+    model = MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head))
+    expected = {k: torch.randn(v.shape) if v.is_floating_point() else v + 7 for k, v in model.state_dict().items()}
+    names = (
+        (r"^backbone\.patch_embed\.projection", "patch_embed.proj"),
+        (r"^backbone\.layers\.(\d+)\.ln", r"blocks.\1.norm"),
+        (r"^backbone\.layers\.(\d+)\.ffn\.layers\.0\.0", r"blocks.\1.mlp.fc1"),
+        (r"^backbone\.layers\.(\d+)\.ffn\.layers\.1", r"blocks.\1.mlp.fc2"),
+        (r"^backbone\.layers", "blocks"),
+        (r"^backbone\.ln1", "norm"),
+        (r"^backbone\.", ""),
+        (r"^head\.fc", "module.linear"),
+    )
+    files = {"dino": {}, "dips-linear": {}, "dips-decoder": {"head.weight": torch.ones(2), "head.bias": torch.ones(2)}}
+    for name, value in expected.items():
+        new = re.sub(r"^head\.decoder\.(\d)", lambda match: f"decoder{int(match[1]) + 1}", name)
+        for pattern, replacement in names:
+            new = re.sub(pattern, replacement, new)
+        kind = "dips-decoder" if new.startswith("decoder") else "dips-linear" if "linear" in new else "dino"
+        files[kind][new] = value
+    contents = (files["dino"], {"state_dict": files["dips-linear"]}, {"fusioscore_net": files["dips-decoder"]})
+    for i, (source, content) in enumerate(zip(files, contents, strict=True)):
+        torch.save(content, tmp_path / "official.pth")
+        into = ["--onto", tmp_path / f"{i - 1}.pth"] if i else []
+        converter = "model_converters/convert_official.py"
+        tool(converter, tmp_path / "official.pth", tmp_path / f"{i}.pth", "--source", source, *into)
+    converted = torch.load(tmp_path / "2.pth", weights_only=True)["state_dict"]
+    model.load_state_dict(converted, strict=True)
+    assert all(torch.equal(converted[name], value) for name, value in expected.items())
+    with pytest.raises(ValueError, match="unexpected .*decoder5"):
+        convert_official({"decoder5.conv1.0.weight": torch.zeros(1)}, "dips-decoder")

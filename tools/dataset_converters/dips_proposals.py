@@ -1,0 +1,99 @@
+"""Convert the proposals of the official DiPS code, a pickle of all images, to a cache for mmwsol.LoadProposals.
+
+Only dicts, lists, numbers, strings and numpy arrays are unpickled; a file with anything else is refused, since
+unpickling runs code. Give the result as cache_dir of mmwsol.LoadProposals, and leave the stage that writes proposals
+out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# What a pickled array or numpy number refers to, in numpy 1 and 2.
+_ALLOWED = {
+    ("_codecs", "encode"),
+    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
+    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
+    ("numpy", "dtype"),
+    ("numpy", "ndarray"),
+}
+_COUNTS = ("area_sucedded_for_n_imgs", "area_sucedded_for_n_imgs_percentage")
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise ValueError(f"the pickle refers to {module}.{name}: only plain data and numpy arrays are read")
+        return super().find_class(module, name)
+
+
+def read_official(path: str | Path) -> dict[str, dict]:
+    """Return the entries by image.
+
+    Raises:
+        ValueError: If the file is no such pickle.
+    """
+    with open(path, "rb") as file:
+        try:
+            content = _Unpickler(file).load()
+        except (pickle.UnpicklingError, EOFError, AttributeError, IndexError) as error:
+            raise ValueError(f"'{path}' is no pickle: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"'{path}' holds a {type(content).__name__}, not a dict by image")
+    return {name: entry for name, entry in content.items() if name not in _COUNTS}
+
+
+def convert(entries: dict[str, dict], out_dir: str | Path, prefix: str = "") -> int:
+    """Write a file per image and the manifest; return the number of images.
+
+    Raises:
+        ValueError: If an entry lacks its boxes, or has another number of them than of maps.
+    """
+    from mmwsol.utils.cache import MANIFEST, cache_file
+    from mmwsol.utils.proposals import SUFFIX, Proposals
+
+    out_dir = Path(out_dir)
+    for name, entry in entries.items():
+        try:
+            boxes = np.asarray(entry["lst_newbbox_topn"], np.float64).reshape(-1, 4)
+            maps = np.asarray(entry["lst_best_head_topn_index"], np.int64).ravel()
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"the entry of image '{name}' has no lists of boxes and maps: {error!r}") from error
+        if len(boxes) != len(maps):
+            raise ValueError(f"image '{name}' has {len(boxes)} boxes and {len(maps)} maps")
+        path = cache_file(out_dir, name.removeprefix(prefix), SUFFIX)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(Proposals(boxes, maps, np.full(len(boxes), np.nan)).encode())
+    manifest = dict(version=1, writer="official DiPS", suffix=SUFFIX, num_images=len(entries), complete=True, failed={})
+    out_dir.mkdir(parents=True, exist_ok=True)
+    (out_dir / MANIFEST).write_text(json.dumps(manifest, indent=1))
+    return len(entries)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("src", help="pickle of the official code")
+    parser.add_argument("out_dir", help="folder to write")
+    parser.add_argument(
+        "--prefix", default="", metavar="TEXT", help="beginning of the image names that the data set's img_id lacks"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        number = convert(read_official(args.src), args.out_dir, args.prefix)
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from error
+    print(f"Wrote the proposals of {number} images to {args.out_dir}.")
+
+
+if __name__ == "__main__":
+    main()
