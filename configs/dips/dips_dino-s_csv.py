@@ -1,0 +1,26 @@
+# DiPS (Murtaza et al., IVC 2023) on images of your own: a CSV with the lines path,split,label,x0,y0,x1,y1, boxes needed for
+# val and test only. It stands in for the paper's TelDrone, which is not public: two classes, with and without object. Set
+# num_classes and, if images of a class have no object, background_class (also in the writer of stage proposals).
+_base_ = ['./dips_dino-s_cub.py']
+dataset = dict(_delete_=True, type='mmwsol.LocListDataset', data_root='data/custom', ann_file='list.csv', format='csv')
+train_dataloader = dict(dataset=dict(dataset, split='train', pipeline={{_base_.train_pipeline}}))
+val_dataloader = dict(dataset=dict(dataset, split='val', test_mode=True, pipeline={{_base_.test_pipeline}}))
+test_dataloader = dict(dataset=dict(dataset, split='test', test_mode=True, pipeline={{_base_.test_pipeline}}))
+model = dict(head=dict(num_classes=2, topk=2, background_class=None))
+stages = [
+    dict(
+        name='classifier',
+        train_dataloader=dict(dataset=dict(pipeline={{_base_.classifier_pipeline}})),
+        optim_wrapper=dict(optimizer=dict(lr=1.25e-4, nesterov=False)),
+        param_scheduler=dict(_delete_=True, type='CosineAnnealingLR', by_epoch=True),
+        train_cfg=dict(max_epochs=100, val_interval=10)),
+    dict(
+        name='proposals',
+        train_dataloader=dict(dataset=dict(pipeline={{_base_.test_pipeline}})),
+        train_cfg=dict(_delete_=True, type='mmwsol.OfflineLoop', writer=dict(
+            type='mmwsol.ProposalWriter', min_area=0.04, background_class=None))),  # small objects: 0, .04, .06
+    dict(
+        name='decoder',
+        model=dict(head=dict(train_part='decoder')),
+        train_dataloader=dict(dataset=dict(pipeline={{_base_.decoder_pipeline}}))),
+]
