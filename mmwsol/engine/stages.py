@@ -9,7 +9,6 @@ import json
 import os
 import uuid
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,10 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmwsol.engine.stage_paths import STAGE_PATH, resolve_stage_paths, stage_paths
+
 MARKER = "stage_complete.json"
 INIT_FROM = ("last", "best", "none")
-STAGE_PATH = "stage://"  # stage://NAME/rest: a path in the folder of an earlier stage
 
 # Settings that do not change the weights: a finished stage stays finished when they change.
 _IRRELEVANT = (
@@ -112,7 +112,7 @@ def stage_configs(cfg: Config, options: dict[str, Any] | None = None) -> list[St
         stage_cfg.merge_from_dict(overrides, allow_list_keys=False)
         if options:
             stage_cfg.merge_from_dict(copy.deepcopy(options))
-        for path in _stage_paths(overrides):
+        for path in stage_paths(overrides):
             known = [s.name for s in stages]
             if path.split("/")[0] not in known:
                 raise ValueError(
@@ -218,24 +218,6 @@ def run_stages(
     return checkpoints
 
 
-def resolve_stage_paths(cfg: Config, work_dir: str | Path) -> Config:
-    """Return a copy of a config with every string ``stage://NAME/rest`` replaced by ``work_dir/NAME/rest``."""
-
-    def resolve(value: Any) -> Any:
-        if isinstance(value, dict):
-            for key, item in value.items():
-                value[key] = resolve(item)
-        elif isinstance(value, (list, tuple)):
-            return type(value)(resolve(item) for item in value)
-        elif isinstance(value, str) and value.startswith(STAGE_PATH):
-            return str(Path(work_dir, value.removeprefix(STAGE_PATH)))
-        return value
-
-    cfg = copy.deepcopy(cfg)
-    resolve(cfg._cfg_dict)
-    return cfg
-
-
 def latest_checkpoint(folder: str | Path) -> str | None:
     """Return the newest whole checkpoint of a run, or None.
 
@@ -315,17 +297,6 @@ def _train(cfg: Config, folder: Path, start: str | None, resume: str | None) -> 
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return saved
-
-
-def _stage_paths(value: Any) -> Iterator[str]:
-    """Yield what follows ``stage://`` in the strings of a config."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _stage_paths(item)
-    elif isinstance(value, str) and value.startswith(STAGE_PATH):
-        yield value.removeprefix(STAGE_PATH)
 
 
 def _initial_checkpoint(stage: Stage, previous: dict[str, Any] | None) -> str | None:

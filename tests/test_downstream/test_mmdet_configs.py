@@ -68,7 +68,7 @@ def test_config(path, monkeypatch):
     assert len(lines) <= 60
     cfg = Config.fromfile(path)
     assert Config.fromstring(cfg.pretty_text, ".py").to_dict() == cfg.to_dict()
-    assert "download.openmmlab.com" not in cfg.pretty_text  # a host that is gone
+    assert "openmmlab.com" not in cfg.pretty_text  # a host that is gone
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)
 

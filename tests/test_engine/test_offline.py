@@ -14,7 +14,8 @@ from mmengine.config import Config
 from ranks import run_ranks
 
 from mmwsol.engine.dry_run import dry_run
-from mmwsol.engine.stages import resolve_stage_paths, run_stages, stage_configs
+from mmwsol.engine.stage_paths import resolve_stage_paths
+from mmwsol.engine.stages import run_stages, stage_configs
 from mmwsol.models.task_modules import PseudoMaskWriter
 from mmwsol.registry import TASK_UTILS
 
