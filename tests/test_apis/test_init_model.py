@@ -84,7 +84,7 @@ def test_types_in_a_checkpoint_are_registered_classes(tmp_path, monkeypatch):
     assert marker.exists()
 
 
-@pytest.mark.parametrize("name", ["ts-cam_deit-s_cub", "cdtr_small-vit_shapes_noclip", "sat_deit-s_cub_few-shot"])
+@pytest.mark.parametrize("name", ["ts-cam_deit-s_cub", "cdtr_small-vit_shapes_noclip", "sat_deit-s_cub_1-shot"])
 def test_config_text_round_trip(name):
     cfg = read_model_index()[name].config
     cfg = Config.fromfile(cfg)
