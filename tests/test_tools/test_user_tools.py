@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 
 import cv2
@@ -64,6 +65,22 @@ def test_list(capsys):
     assert "no model is called 'gradcam*'" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["fly"])
+
+
+def test_list_into_a_closed_pipe():
+    command = "import sys; from mmwsol.__main__ import main; input(); sys.exit(main(['list']))"
+    with subprocess.Popen(
+        [sys.executable, "-c", command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        process.stdout.close()
+        process.stdin.write("\n")
+        process.stdin.close()
+        errors = process.stderr.read()
+    assert process.returncode == 1 and "Traceback" not in errors
 
 
 def test_compare_methods(tiny_config, trained, tool, tmp_path, capsys):
