@@ -63,6 +63,11 @@ def test_pxap_and_piou():
     np.testing.assert_array_equal(pixel_histograms(scores, fg, ignore | fg), pixel_histograms(scores, fg, ignore))
 
 
+def test_pxap_of_tied_scores():
+    scores, fg = np.array([[0.9, 0.6, 0.1, 0.6, 0.2]]), np.array([[1, 1, 1, 0, 0]], bool)
+    assert pxap(pixel_histograms(scores, fg)) == pytest.approx(75.5556, abs=1e-4)
+
+
 def test_pixel_bins():
     assert len(PIXEL_EDGES) == 1003
     assert score_bins(np.array([0.57, 1.0, 0.0, 0.999])).tolist() == [569, 1000, 0, 999]
