@@ -62,20 +62,15 @@ class DiPSViT(TapViT):
         self.out_tokens = tuple(range(self.num_layers - num_cls_tokens + 1, self.num_layers + 1))
         self.pos_resize = pos_resize
 
-    def embed(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Make tokens (B, 1 + N, D) of images, class token first, with their positions; also give the grid (h, w)."""
-        if self.pos_resize == "mmpretrain":
-            return super().embed(x)
-        x, grid = self.patch_embed(x)
-        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
-        pos = self.pos_embed
-        if tuple(grid) != tuple(self.patch_resolution):
-            old = pos[:, 1:].unflatten(1, self.patch_resolution).permute(0, 3, 1, 2)
-            # DINO adds 0.1 against a size that is one too small; it shifts where the function is sampled.
-            scale = tuple((new + 0.1) / size for new, size in zip(grid, self.patch_resolution, strict=True))
-            resized = F.interpolate(old, scale_factor=scale, mode="bicubic", recompute_scale_factor=False)
-            pos = torch.cat([pos[:, :1], resized.flatten(2).transpose(1, 2)], dim=1)
-        return x + pos, grid
+    def positions(self, grid: tuple[int, int]) -> Tensor:
+        """Return the position embeddings (1, 1 + N, D) of the class token and a grid of N patches, resized to it."""
+        if self.pos_resize == "mmpretrain" or tuple(grid) == tuple(self.patch_resolution):
+            return super().positions(grid)
+        old = self.pos_embed[:, 1:].unflatten(1, self.patch_resolution).permute(0, 3, 1, 2)
+        # DINO adds 0.1 against a size that is one too small; it shifts where the function is sampled.
+        scale = tuple((new + 0.1) / size for new, size in zip(grid, self.patch_resolution, strict=True))
+        resized = F.interpolate(old, scale_factor=scale, mode="bicubic", recompute_scale_factor=False)
+        return torch.cat([self.pos_embed[:, :1], resized.flatten(2).transpose(1, 2)], dim=1)
 
     def forward(self, x: Tensor) -> DiPSFeatures:  # type: ignore[override]
         """Compute features of images (B, 3, H, W); H and W must be multiples of the patch size."""

@@ -37,7 +37,7 @@ def query_gate(query: Tensor, keys: Tensor, reduce: str = "logit_mean") -> Tenso
             logits = (keys @ query[..., None]).squeeze(-1) * dims**-0.5
             return logits.sigmoid().mean(dim=1)
         # The sum over heads is one product of the concatenated vectors, which is how they lie in memory.
-        product = (keys.transpose(1, 2).flatten(2) @ query.flatten(1)[..., None]).squeeze(-1)
+        product = (query.flatten(1)[:, None] @ keys.transpose(1, 2).flatten(2).transpose(1, 2)).squeeze(1)
         scale = (heads * dims) ** -0.5 if reduce == "paper" else dims**-0.5 / heads
         return (product * scale).sigmoid()
 
@@ -76,8 +76,12 @@ class SpatialQueryAttention(TapAttention):
         else:
             if tap == "cls":
                 weights = attention_weights(q[:, :, :1], k) * factor
-            gated = v * gate[:, None, :, None].to(v.dtype) if self.apply_gate else v
-            out = F.scaled_dot_product_attention(q, k, gated, dropout_p=dropout)
+            if self.apply_gate:
+                key_gate = gate[:, None, :, None].to(v.dtype)
+                # Inference needs no copy of the values; a compiler or exporter sees to that itself.
+                copy = torch.is_grad_enabled() or torch.compiler.is_compiling()
+                v = v * key_gate if copy else v.mul_(key_gate)
+            out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
         return self.merge(out), weights, gate
 
 
@@ -141,10 +145,11 @@ class SATViT(TapViT):
 
     def embed(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Make tokens (B, 1 + N + 1, D), the spatial token last, and the grid (h, w)."""
-        x, grid = super().embed(x)
-        if self.has_spatial_token:
-            spatial = (self.loc_token + self.loc_embed).expand(len(x), -1, -1)
-            x = torch.cat([x, spatial], dim=1)
+        if not self.has_spatial_token:
+            return super().embed(x)
+        x, grid = self.patch_embed(x)
+        first, last = (token.expand(len(x), -1, -1) for token in (self.cls_token, self.loc_token))
+        x = torch.cat([first, x, last], dim=1) + torch.cat([self.positions(grid), self.loc_embed], dim=1)
         return x, grid
 
     def attend(

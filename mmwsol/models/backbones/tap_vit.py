@@ -164,15 +164,13 @@ class TapViT(VisionTransformer):
     def embed(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Make tokens (B, 1 + N, D) of images, class token first, with their positions; also give the grid (h, w)."""
         x, grid = self.patch_embed(x)
-        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
-        x = x + resize_pos_embed(
-            self.pos_embed,
-            self.patch_resolution,
-            grid,
-            self.interpolate_mode,
-            self.num_extra_tokens,
+        return torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self.positions(grid), grid
+
+    def positions(self, grid: tuple[int, int]) -> Tensor:
+        """Return the position embeddings (1, 1 + N, D) of the class token and a grid of N patches, resized to it."""
+        return resize_pos_embed(
+            self.pos_embed, self.patch_resolution, grid, self.interpolate_mode, self.num_extra_tokens
         )
-        return x, grid
 
     def attend(
         self, layer: TransformerEncoderLayer, x: Tensor, tap: str
