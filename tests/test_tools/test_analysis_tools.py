@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from data_dir import DATA_DIR, requires_data
 from map_case import FRAME, IDS, make_set
-from mmengine.logging import MMLogger
 
+ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path("analysis_tools")
 
 
@@ -279,18 +279,16 @@ def test_benchmarks_run(tool, case, capsys):
     assert "5 maps, 10 ms of network a batch of 2" in capsys.readouterr().out
 
 
-def test_benchmark_methods(tool, tiny_config, capsys):
-    threads = torch.get_num_threads()
-    try:
-        tool(TOOLS / "benchmark_methods.py", tiny_config, "--batch-size", 2, "--repeats", 1, "--no-memory")
-        rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-        times = {row[0]: [float(value) for value in row if re.fullmatch(r"[\d.]+", value)] for row in rows[2:]}
-        for plain, method, ratio, *_ in times.values():
-            assert ratio == pytest.approx(method / plain, rel=0.2) and plain > 0
-        assert list(times) == ["training", "inference"]
-        if Path("/proc/self/clear_refs").exists():
-            tool(TOOLS / "benchmark_methods.py", tiny_config, "--measure-memory", "method", "train")
-            assert float(capsys.readouterr().out) >= 0
-    finally:
-        torch.set_num_threads(threads)
-        MMLogger._instance_dict.pop("benchmark", None)
+def test_benchmark_methods(shell, tiny_config, tmp_path):
+    memory = [] if Path("/proc/self/clear_refs").exists() else ["--no-memory"]
+    script = ROOT / "tools" / TOOLS / "benchmark_methods.py"
+    process = shell(sys.executable, script, tiny_config, "--batch-size", 2, "--repeats", 1, *memory, cwd=tmp_path)
+    rows = [line.split() for line in process.stdout.splitlines()]
+    values = [(row[0], [float(value) for value in row if re.fullmatch(r"[\d.]+", value)]) for row in rows[2:]]
+    times = {kind: numbers for kind, numbers in values if kind != "peak"}
+    assert list(times) == ["training", "inference"]
+    for plain, method, ratio, *_ in times.values():
+        assert ratio == pytest.approx(method / plain, rel=0.2) and plain > 0
+    peaks = [numbers for kind, numbers in values if kind == "peak"]
+    assert len(peaks) == (0 if memory else 2)
+    assert all(len(numbers) == 3 and min(numbers[:2]) > 0 for numbers in peaks)

@@ -6,6 +6,9 @@ other work on the machine slows both. Times are medians: of the processor time o
 programs disturb less than the clock, of the clock on a GPU. A training step is forward, backward and optimizer;
 inference gives class probabilities and, for the method, maps (boxes are found on the CPU: benchmark_evaluation.py).
 
+On a CPU with glibc the process keeps the memory that it frees: taken anew from the system, it would cost page faults,
+whose number depends on how the heap happens to lie (up to a fifth of a step of a small model), not on the model.
+
 Memory is the peak beyond the built model during one kind of step, each in a process of its own: of the resident set on
 a CPU (Linux only), of the allocator on a GPU.
 """
@@ -15,6 +18,7 @@ from __future__ import annotations
 import argparse
 import copy
 import inspect
+import json
 import os
 import re
 import statistics
@@ -24,8 +28,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-# Freed memory goes back at once, so that the resident set shows what is in use. Read when a child process starts.
-CHILD_ENV = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+# Settings of glibc's allocator, read when a child process starts. Times: freed memory is kept (mapped alone only above
+# 32 MiB, the most there is). Memory: freed memory goes back at once, so that the resident set shows what is in use.
+KEEP = dict(MALLOC_MMAP_THRESHOLD_=str(2**25), MALLOC_TRIM_THRESHOLD_=str(2**31 - 1), MALLOC_TOP_PAD_=str(2**28))
+RETURN = dict(MALLOC_MMAP_THRESHOLD_="65536", MALLOC_TRIM_THRESHOLD_="65536")
 MODELS = ("plain", "method")
 KINDS = {"train": "training step", "predict": "inference"}
 
@@ -39,7 +45,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of a CPU; default 1")
     parser.add_argument("--device", default="cpu", help="cpu or cuda; default cpu")
     parser.add_argument("--no-memory", action="store_true", help="measure the times only")
-    parser.add_argument("--measure-memory", nargs=2, metavar=("MODEL", "KIND"), help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs="+", metavar="WHAT", help=argparse.SUPPRESS)  # 'times' or 'memory MODEL KIND'
     args = parser.parse_args()
     if args.batch_size < 1 or args.repeats < 1 or args.threads < 1:
         parser.error("--batch-size, --repeats and --threads must be 1 or more")
@@ -161,26 +167,27 @@ def measure_memory(args: argparse.Namespace, which: str, kind: str) -> float:
     return max(resident("VmHWM") - before, 0.0)  # pages may have been given back
 
 
-def child_memory(args: argparse.Namespace, which: str, kind: str) -> float:
-    """Measure the memory in a fresh process."""
-    command = [sys.executable, __file__, args.config, "--measure-memory", which, kind]
-    command += ["--batch-size", str(args.batch_size), "--threads", str(args.threads), "--device", args.device]
+def in_child(args: argparse.Namespace, env: dict[str, str], *what: str) -> Any:
+    """Measure in a fresh process with other settings of the allocator."""
+    command = [sys.executable, __file__, args.config, "--child", *what, "--batch-size", str(args.batch_size)]
+    command += ["--repeats", str(args.repeats), "--threads", str(args.threads), "--device", args.device]
     command += ["--stage", args.stage] if args.stage else []
-    result = subprocess.run(command, env=CHILD_ENV, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, check=False)
     if result.returncode:
-        sys.exit(f"measuring the memory failed:\n{result.stderr}")
-    return float(result.stdout.split()[-1])
+        sys.exit(f"measuring the {what[0]} failed:\n{result.stderr}")
+    return json.loads(result.stdout.splitlines()[-1])
 
 
 def main() -> None:
     args = parse_args()
-    import torch
+    if args.child:
+        import torch
 
-    torch.set_num_threads(args.threads)
-    if args.measure_memory:
-        print(f"{measure_memory(args, *args.measure_memory):.3f}")
+        torch.set_num_threads(args.threads)
+        what, *which = args.child
+        print(json.dumps(measure_times(args) if what == "times" else measure_memory(args, *which)))
         return
-    times = measure_times(args)
+    times = in_child(args, KEEP, "times")
     print(f"{args.config}: batch {args.batch_size}, {args.device}, {args.threads} threads, {args.repeats} repeats")
     print(f"{'':<15} {'plain':>12} {'method':>12} {'ratio':>7} {'middle half of the ratios':>27}")
     for kind, title in KINDS.items():
@@ -194,7 +201,7 @@ def main() -> None:
             flush=True,
         )
         if not args.no_memory:
-            plain_peak, method_peak = (child_memory(args, which, kind) for which in MODELS)
+            plain_peak, method_peak = (in_child(args, RETURN, "memory", which, kind) for which in MODELS)
             print(
                 f"{'  peak memory':<15} {plain_peak:>8.1f} MiB {method_peak:>8.1f} MiB {method_peak / plain_peak:>7.3f}"
             )
