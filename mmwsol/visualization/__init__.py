@@ -10,10 +10,11 @@ from .draw import (
     stack_panels,
     warp_to_original,
 )
-from .loc_visualizer import LocVisualizer, score_map, shown_map, write_picture
+from .loc_visualizer import LocVisualizer, class_name, score_map, shown_map, write_picture
 
 __all__ = [
     "LocVisualizer",
+    "class_name",
     "draw_boxes",
     "draw_masks",
     "draw_outcome",

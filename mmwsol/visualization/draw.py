@@ -15,6 +15,7 @@ PRED_COLOR: Color = (40, 40, 240)
 MASK_COLOR: Color = (220, 160, 40)
 IGNORE_COLOR: Color = (150, 150, 150)
 OTHER_COLOR: Color = (240, 120, 40)
+WIDEST = 4000  # pixels of one panel; JPEG ends at 65,500
 
 
 def overlay_map(image: np.ndarray, score_map: np.ndarray, alpha: float = 0.5) -> np.ndarray:
@@ -99,27 +100,27 @@ def warp_to_original(
     return cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
 
 
-def enlargement(height: int, side: int = 224) -> int:
-    """Return the whole factor that makes a picture at least ``side`` pixels high."""
-    return max(1, -(-side // height))
+def enlargement(height: int, width: int, side: int = 224) -> int:
+    """Return the whole factor that makes a picture at least ``side`` pixels high, but no wider than WIDEST."""
+    return max(1, min(-(-side // height), WIDEST // width))
 
 
-def display_scale(height: int, largest: int = 720) -> float:
-    """Return the factor for a readable picture: :func:`enlargement` of small ones; at most ``largest`` pixels high."""
-    return enlargement(height) if height <= largest else largest / height
+def display_scale(height: int, width: int, largest: int = 720) -> float:
+    """Return the factor for a readable picture: :func:`enlargement` of small ones; ``largest`` bounds the height."""
+    return min(enlargement(height, width), largest / height if height > largest else np.inf, WIDEST / width)
 
 
 def resize_picture(image: np.ndarray, scale: float) -> np.ndarray:
     """Resize by a factor: pixels repeated if it is larger than 1, averaged if smaller."""
     mode = cv2.INTER_NEAREST if scale >= 1 else cv2.INTER_AREA
-    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=mode)
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    return cv2.resize(image, (width, height), interpolation=mode)
 
 
 def stack_panels(panels: Sequence[np.ndarray], caption: str = "", side: int = 224) -> np.ndarray:
     """Put pictures of one size side by side under a caption, enlarged to at least ``side`` high."""
-    scale = enlargement(panels[0].shape[0], side)
-    row = np.concatenate(list(panels), axis=1)
-    row = cv2.resize(row, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
+    height, width = panels[0].shape[:2]
+    row = resize_picture(np.concatenate(list(panels), axis=1), enlargement(height, width, side))
     bar = np.full((22, row.shape[1], 3), 255, np.uint8)
     _fit_text(bar, caption, 0, row.shape[1])
     return np.concatenate([bar, row])
@@ -162,7 +163,7 @@ def draw_prediction(
     if iou.size:
         caption += f" | IoU {iou.max():.2f}"
     # Resize before drawing: thin lines and a smooth map on small images.
-    scale = display_scale(image.shape[0])
+    scale = display_scale(*image.shape[:2])
     image = resize_picture(image, scale)
     score_map = cv2.resize(score_map, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     drawn = []
@@ -229,8 +230,8 @@ def draw_outcome(
         colors (Sequence[tuple]): BGR, one a method.
         caption (str): Text above.
     """
-    scale = enlargement(image.shape[0])
-    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
+    scale = enlargement(*image.shape[:2])
+    image = resize_picture(image, scale)
     image = draw_boxes(image, np.asarray(gt_bboxes) * scale, GT_COLOR)
     for bbox, color in zip(bboxes, colors, strict=True):
         image = draw_boxes(image, np.asarray(bbox) * scale, color)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import cv2
+import matplotlib
 import numpy as np
 from mmengine.dist import master_only
 from mmengine.visualization import Visualizer
@@ -18,6 +20,7 @@ from mmwsol.visualization.draw import draw_prediction, warp_to_original
 
 PANELS = ("image", "map", "overlay")
 TARGETS = ("pred", "gt")
+NO_WINDOW = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")  # backends of matplotlib that only write files
 _MAP_OPTIONS = ("interpolation", "norm", "norm_order", "dtype", "nan", "percentile")
 
 
@@ -129,7 +132,7 @@ class LocVisualizer(Visualizer):
             np.ndarray: The picture, uint8 RGB.
         """
         index, label = shown_map(sample, target or self.target)
-        names = classes or (self.dataset_meta or {}).get("classes") or [str(i) for i in range(len(sample.pred_score))]
+        names = classes or (self.dataset_meta or {}).get("classes") or ()
         localization, (low, high) = score_map(sample, index, self.map_range)
         known = draw_gt and "gt_label" in sample
         picture = draw_prediction(
@@ -137,13 +140,23 @@ class LocVisualizer(Visualizer):
             localization,
             sample.pred_instances.bboxes[index].cpu().numpy(),
             np.asarray(sample.get("gt_bboxes_ori", ()), np.float64).reshape(-1, 4) if draw_gt else np.zeros((0, 4)),
-            names[int(sample.gt_label)] if known else None,
-            names[label],
+            class_name(names, int(sample.gt_label)) if known else None,
+            class_name(names, label),
             float(sample.pred_score[label]),
             self.panels,
             f"{low:.3g} to {high:.3g}",
         )
         return np.ascontiguousarray(picture[:, :, ::-1])
+
+    def show(self, *args: Any, backend: str = "matplotlib", **kwargs: Any) -> None:
+        """Open a window, see ``mmengine.visualization.Visualizer.show``.
+
+        Raises:
+            ValueError: If there is no display: mmengine would wait for ever.
+        """
+        if backend == "matplotlib" and matplotlib.get_backend().lower() in NO_WINDOW:
+            raise ValueError("there is no display to show pictures on: have them written to files instead.")
+        super().show(*args, backend=backend, **kwargs)
 
     @master_only
     def add_datasample(
@@ -188,12 +201,16 @@ def write_picture(path: str | os.PathLike, picture: np.ndarray) -> None:
     Raises:
         OSError: If it cannot be written, or the ending is not that of a picture.
     """
-    folder = os.path.dirname(path)
-    if folder:
-        os.makedirs(folder, exist_ok=True)
     try:
-        written = cv2.imwrite(os.fspath(path), picture[:, :, ::-1])
+        done, content = cv2.imencode(os.path.splitext(path)[1], picture[:, :, ::-1])
     except cv2.error as error:
         raise OSError(f"cannot write '{path}': {error}") from error
-    if not written:
+    if not done:
         raise OSError(f"cannot write '{path}'.")
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    Path(path).write_bytes(content.tobytes())
+
+
+def class_name(classes: Sequence[str], label: int) -> str:
+    """Return the name of a class, or its number where names are missing."""
+    return classes[label] if label < len(classes) else str(label)
