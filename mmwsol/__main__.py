@@ -18,11 +18,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         return {"infer": _infer, "list": _list, "doctor": _doctor}[args.command](args)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
     except BrokenPipeError:  # mmwsol list | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, OSError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
 
 
@@ -51,7 +51,8 @@ def _infer(args: argparse.Namespace) -> int:
     result = inferencer(args.inputs, **options)
     for record in result["predictions"]:
         box = " ".join(f"{value:.0f}" for value in record["bboxes"][0])
-        print(f"{record['img_path']}: {record['pred_class']} {record['pred_score']['scores'][0]:.2f}, box {box}")
+        path = record["img_path"].encode(errors="replace").decode()  # a name may hold bytes that are no text
+        print(f"{path}: {record['pred_class']} {record['pred_score']['scores'][0]:.2f}, box {box}")
     if args.out_dir:
         print(f"{len(result['predictions'])} pictures and predictions.json are in {args.out_dir}.")
     return 0

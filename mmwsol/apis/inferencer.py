@@ -26,11 +26,11 @@ from mmwsol.apis.model_index import find_weights
 from mmwsol.compat import registered_types_only
 from mmwsol.datasets.readers import list_images
 from mmwsol.datasets.transforms.frame import IDENTITY, update_boxes
-from mmwsol.datasets.transforms.loading import UnreadableImageError
+from mmwsol.datasets.transforms.loading import UnreadableImageError, to_rgb
 from mmwsol.registry import INFERENCERS
 from mmwsol.structures import LocDataSample
 from mmwsol.utils.config import list_configs
-from mmwsol.visualization import LocVisualizer, score_map, shown_map, write_picture
+from mmwsol.visualization import LocVisualizer, class_name, score_map, shown_map, write_picture
 
 CHECKPOINT_ENDINGS = (".pth", ".pt", ".ckpt")
 
@@ -84,8 +84,12 @@ class WSOLInferencer(BaseInferencer):
                 stack.enter_context(registered_types_only())
             self._loaded = None if weights is None else load_weights_file(weights)
             cfg = find_model_config(model, self._loaded, str(weights), stage)
+            if weights is None and (weights := cfg.get("load_from")) is None:
+                raise ValueError("there are no weights: pass weights=, or set load_from in the config.")
+            if self._loaded is None:
+                self._loaded = load_weights_file(weights)
             scope = scope or cfg.get("default_scope", "mmpretrain")
-            super().__init__(cfg, None if weights is None else str(weights), device, scope, show_progress)
+            super().__init__(cfg, str(weights), device, scope, show_progress)
         del self._loaded
         #: Images of the last call that could not be read: ``dict(input=..., error=...)``.
         self.failed: list[dict[str, str]] = []
@@ -114,7 +118,8 @@ class WSOLInferencer(BaseInferencer):
             return_vis (bool): Whether to return pictures, (H, W, 3) uint8 RGB. Defaults to False.
             show (bool): Whether to open a window for each image. Defaults to False.
             wait_time (float): Seconds that a window stays; 0: until a key is pressed. Defaults to 0.
-            out_dir (str | Path, optional): Folder for pictures and ``predictions.json``. Defaults to None.
+            out_dir (str | Path, optional): Folder for pictures and ``predictions.json``. Within a folder of ``inputs``
+                it is not searched for images. Defaults to None.
             return_maps (bool): Whether predictions have their map; a large folder may need the memory. Defaults to
                 True.
 
@@ -131,11 +136,16 @@ class WSOLInferencer(BaseInferencer):
             - ``picture``: its file in ``out_dir``, if one is written.
 
         Raises:
-            ValueError: If there is no image, or none can be read.
+            ValueError: If there is no image, none can be read, or a picture would be written over an image.
         """
-        items = self._inputs_to_list(inputs)
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be 1 or more, got {batch_size}.")
+        items = self._inputs_to_list(inputs, out_dir)
         keep = return_vis or show or out_dir is not None
-        names = _PictureNames(items) if out_dir is not None else None
+        names = None
+        if out_dir is not None:
+            names = _PictureNames(items, out_dir)
+            os.makedirs(out_dir, exist_ok=True)
         self.failed, predictions, pictures, records = [], [], [], []
         batches: Any = self.preprocess(items, batch_size, keep_images=keep)
         if self.show_progress and len(items) > batch_size:
@@ -228,7 +238,7 @@ class WSOLInferencer(BaseInferencer):
 
     def class_name(self, label: int) -> str:
         """Return the name of a class, or its number."""
-        return self.classes[label] if self.classes and label < len(self.classes) else str(label)
+        return class_name(self.classes or (), label)
 
     # ---- building ------------------------------------------------------------------------------
 
@@ -258,8 +268,9 @@ class WSOLInferencer(BaseInferencer):
 
     # ---- reading -------------------------------------------------------------------------------
 
-    def _inputs_to_list(self, inputs: Any) -> list:
+    def _inputs_to_list(self, inputs: Any, out_dir: str | Path | None = None) -> list:
         """List the images of a folder or glob; in a list every entry may be one too."""
+        written = None if out_dir is None else os.path.realpath(out_dir)
         if not isinstance(inputs, (list, tuple)):
             inputs = [inputs]
         items: list = []
@@ -270,8 +281,12 @@ class WSOLInferencer(BaseInferencer):
             text = str(entry)
             if os.path.isdir(text):
                 found = [os.path.join(text, name) for name in list_images(text)]
+                if written is not None and not _is_below(os.path.realpath(text), written):
+                    found = [path for path in found if not _is_below(os.path.realpath(path), written)]
             elif glob.has_magic(text) and not os.path.exists(text):
                 found = sorted(path for path in glob.glob(text, recursive=True) if os.path.isfile(path))
+                if not found and "*" not in text and "?" not in text:  # brackets in a name
+                    found = [text]
             else:
                 found = [text]
             if not found:
@@ -287,13 +302,22 @@ class WSOLInferencer(BaseInferencer):
             item = dict(img_path=str(item))
         if isinstance(item, dict):
             known = {key: value for key, value in item.items() if key != "sample_idx"}
-            known.setdefault("img_id", os.path.basename(str(item["img_path"])))
-            return self._load_image(known)
+            if "img_path" not in known:
+                raise ValueError(f"input {index} has no 'img_path', only {sorted(known)}.")
+            path = str(known["img_path"])
+            if "://" not in path and not os.path.isfile(path):
+                raise UnreadableImageError(f"image '{path}' does not exist")
+            known.setdefault("img_id", os.path.basename(path))
+            results = self._load_image(known)
+            if results is None:  # a loader that ignores such files
+                raise UnreadableImageError(f"image '{path}' cannot be decoded")
+            return results
         if isinstance(item, Image.Image):
-            item = np.asarray(item.convert("RGB"))[:, :, ::-1]
+            item = np.asarray(to_rgb(item, _name(item, index)))[:, :, ::-1]
         if not isinstance(item, np.ndarray):
             raise TypeError(f"input {index} must be a path, an array or a PIL image, got {type(item).__name__}.")
-        if item.dtype != np.uint8 or item.ndim not in (2, 3) or (item.ndim == 3 and item.shape[2] != 3):
+        fits = item.ndim == 2 or (item.ndim == 3 and item.shape[2] == 3)
+        if item.dtype != np.uint8 or not fits or item.size == 0:
             raise ValueError(f"input {index} must be (H, W, 3) or (H, W) uint8, got {item.shape} {item.dtype}.")
         image = np.ascontiguousarray(item if item.ndim == 3 else np.repeat(item[:, :, None], 3, axis=2))
         return update_boxes(dict(img=image, ori_shape=image.shape[:2], frame=IDENTITY, img_id=str(index)))
@@ -310,17 +334,38 @@ class WSOLInferencer(BaseInferencer):
 
 
 class _PictureNames:
-    """File names of pictures: those of the images, below the folder that all of them share."""
+    """File names of pictures: those of the images, below the folder that all of them share.
 
-    def __init__(self, items: list) -> None:
+    Raises:
+        ValueError: If a picture would be written over an image.
+    """
+
+    def __init__(self, items: list, out_dir: str | Path) -> None:
         names = [os.path.abspath(_name(item, index)) for index, item in enumerate(items)]
         common = os.path.commonpath([os.path.dirname(name) for name in names])
         stems = [os.path.splitext(os.path.relpath(name, common))[0].replace(os.sep, "_") for name in names]
+        stems = [os.fsencode(stem)[:200].decode(errors="ignore") for stem in stems]  # a file name has 255 bytes
         count = Counter(stems)
-        self._names = [f"{stem}_{index}.jpg" if count[stem] > 1 else f"{stem}.jpg" for index, stem in enumerate(stems)]
+        taken: set[str] = set()
+        self._names = []
+        for index, stem in enumerate(stems):
+            stem = f"{stem}_{index}" if count[stem] > 1 else stem
+            while stem in taken:
+                stem += "_"
+            taken.add(stem)
+            self._names.append(f"{stem}.jpg")
+        images = {os.path.realpath(name) for name in names}
+        for name in self._names:
+            if os.path.realpath(os.path.join(out_dir, name)) in images:
+                raise ValueError(f"'{name}' in '{out_dir}' is one of the images: choose another out_dir.")
 
     def of(self, index: int) -> str:
         return self._names[index]
+
+
+def _is_below(path: str, folder: str) -> bool:
+    """Tell whether a real path is a folder or lies in it."""
+    return os.path.commonpath([path, folder]) == folder
 
 
 def _name(item: Any, index: int) -> str:

@@ -114,7 +114,10 @@ def build_model(
         _load_weights(model, loaded, source)
     model.cfg = cfg
     model.dataset_meta = _dataset_meta(cfg, loaded)
-    return model.to(device or get_device()).eval()
+    try:
+        return model.to(device or get_device()).eval()
+    except (AssertionError, RuntimeError) as error:
+        raise ValueError(f"device '{device}' cannot be used: {error}") from error
 
 
 def _stored_config(loaded: dict[str, Any], source: str) -> str:
@@ -162,7 +165,9 @@ def _dataset_meta(cfg: Config, loaded: dict[str, Any] | None) -> dict[str, Any]:
             dataset = dataset["dataset"]
         classes = (dataset.get("metainfo") or {}).get("classes")
         if classes is None and "type" in dataset:
-            classes = getattr(DATASETS.get(dataset["type"]), "METAINFO", {}).get("classes")
+            kind = dataset["type"]  # a class in configs of pure Python
+            kind = kind if isinstance(kind, type) else DATASETS.get(kind)
+            classes = getattr(kind, "METAINFO", {}).get("classes")
         if classes is not None and not isinstance(classes, str):
             return dict(classes=tuple(classes))
     return {}

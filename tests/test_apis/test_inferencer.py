@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import bright
 import cv2
@@ -61,6 +62,19 @@ def test_every_kind_of_input_gives_the_same(inferencer, folder):
         inferencer(array / 255)
     with pytest.raises(TypeError, match="input 0 must be a path, an array or a PIL image, got int"):
         inferencer(3)
+    with pytest.raises(ValueError, match=r"input 0 must be .* uint8, got \(0, 80, 3\) uint8"):
+        inferencer(array[:0])
+    with pytest.raises(ValueError, match=r"input 0 has no 'img_path', only \['path'\]"):
+        inferencer(dict(path="a.png"))
+    with pytest.raises(ValueError, match="batch_size must be 1 or more, got 0"):
+        inferencer(array, batch_size=0)
+
+
+def test_sixteen_bit_images_are_the_same_opened_and_as_files(inferencer, tmp_path):
+    cv2.imwrite(str(tmp_path / "deep.png"), bright.picture()[:, :, 0].astype(np.uint16) * 257)
+    opened = inferencer(Image.open(tmp_path / "deep.png"))["predictions"][0]["bboxes"]
+    assert opened == inferencer(tmp_path / "deep.png")["predictions"][0]["bboxes"]
+    assert np.abs(np.array(opened[0]) - BOX).max() <= 2.5
 
 
 def test_folder_and_glob(inferencer, folder):
@@ -75,6 +89,10 @@ def test_folder_and_glob(inferencer, folder):
         names(f"{folder}/*.gif")
     with pytest.raises(ValueError, match="the list is empty"):
         inferencer([])
+    # A missing file with brackets in its name is missing, not an empty glob.
+    result = inferencer([str(folder / "a.png"), str(folder / "x[1].png")])
+    assert len(result["predictions"]) == 1
+    assert [entry["error"] for entry in result["failed"]] == [f"image '{folder}/x[1].png' does not exist"]
 
 
 def test_images_of_different_sizes_share_a_call(tmp_path):
@@ -127,6 +145,52 @@ def test_pictures_and_json(inferencer, folder, tmp_path):
     assert sorted(p.name for p in (tmp_path / "same").iterdir()) == ["a_0.jpg", "a_1.jpg", "predictions.json"]
 
 
+def test_pictures_are_never_written_over_images_nor_read_as_such(inferencer, folder):
+    before = (folder / "b.jpg").read_bytes()
+    with pytest.raises(ValueError, match="'b.jpg' in .* is one of the images: choose another out_dir"):
+        inferencer(str(folder), out_dir=folder)
+    assert (folder / "b.jpg").read_bytes() == before and not (folder / "predictions.json").exists()
+    for _ in range(2):
+        assert len(inferencer(str(folder), out_dir=folder / "found")["predictions"]) == 3
+    assert len(inferencer(str(folder / "found"), out_dir=folder / "found/again")["predictions"]) == 3
+
+
+def test_every_picture_has_a_file_of_its_own(inferencer, tmp_path):
+    names = ["a.jpg", "a.png", "a_0.png", "long" * 60 + ".png", "long" * 60 + "!.png"]
+    for name in names:
+        cv2.imwrite(str(tmp_path / name), bright.picture())
+    no_text = bytes(tmp_path) + b"/caf\xe9.png"  # a name that is not UTF-8
+    with open(no_text, "wb") as file:
+        file.write((tmp_path / "a.png").read_bytes())
+    result = inferencer([str(tmp_path / name) for name in names] + [os.fsdecode(no_text)], out_dir=tmp_path / "out")
+    pictures = [record["picture"] for record in result["predictions"]]
+    assert len(set(pictures)) == 6 and pictures[:3] == ["a_0.jpg", "a_1.jpg", "a_0_.jpg"] and pictures[5] == "caf.jpg"
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*pictures, "predictions.json"}
+
+
+@pytest.mark.parametrize("size", [(20000, 100), (400, 1), (1, 5000), (2, 3000)])  # width, height
+def test_panoramas_and_slivers_have_pictures(inferencer, tmp_path, size):
+    image = np.full((size[1], size[0], 3), 90, np.uint8)
+    [picture] = inferencer(image, return_vis=True, out_dir=tmp_path / "out")["visualization"]
+    assert cv2.imread(str(tmp_path / "out/array_0000.jpg")).shape == picture.shape
+    assert 2 <= picture.shape[1] <= 8000 and picture.shape[0] <= 720 + 22
+
+
+def test_classes_without_a_name(tmp_path):
+    path = bright.checkpoint(tmp_path / "epoch_1.pth", dataset_meta=dict(classes=["dark"]))
+    result = WSOLInferencer(weights=path, device="cpu")(bright.picture(), return_vis=True)
+    assert result["predictions"][0]["pred_class"] == "1" and len(result["visualization"]) == 1
+
+
+def test_loader_that_ignores_broken_files(tmp_path, folder):
+    cfg = bright.config()
+    cfg.test_dataloader.dataset.pipeline[0].ignore_empty = True
+    inferencer = WSOLInferencer(cfg, bright.checkpoint(tmp_path / "epoch_1.pth"), "cpu", show_progress=False)
+    (folder / "empty.png").touch()
+    result = inferencer(str(folder))
+    assert len(result["predictions"]) == 3 and [entry["input"] for entry in result["failed"]] == [f"{folder}/empty.png"]
+
+
 def test_data_samples_and_ground_truth(inferencer, folder):
     item = dict(img_path=str(folder / "a.png"), gt_label=2, gt_bboxes_ori=np.array([BOX], np.float32))
     result = inferencer([item], return_datasamples=True, return_vis=True)
@@ -145,6 +209,12 @@ def test_window(inferencer, monkeypatch):
     assert shown == [("array_0000", 0.5)]
 
 
+def test_no_display(inferencer, monkeypatch):
+    monkeypatch.setattr("matplotlib.get_backend", lambda: "agg")
+    with pytest.raises(ValueError, match="no display to show pictures on"):
+        inferencer(bright.picture(), show=True)
+
+
 def test_where_the_model_comes_from(tmp_path):
     path = bright.checkpoint(tmp_path / "epoch_1.pth")
     config = tmp_path / "mine.py"
@@ -158,6 +228,13 @@ def test_where_the_model_comes_from(tmp_path):
         WSOLInferencer("trt_deit-b_cubs")
     with pytest.raises(ValueError, match="give a config, the name of one, or a checkpoint"):
         WSOLInferencer()
+    cfg = bright.config()
+    with pytest.raises(ValueError, match="there are no weights: pass weights="):
+        WSOLInferencer(cfg)
+    cfg.load_from = str(path)
+    assert WSOLInferencer(cfg, device="cpu")(bright.picture())["predictions"][0]["pred_class"] == "bright"
+    with pytest.raises(ValueError, match="device 'xpu:9' cannot be used"):
+        WSOLInferencer(weights=path, device="xpu:9")
 
 
 def test_progress_bar(inferencer, capsys):

@@ -8,6 +8,7 @@ import torch
 from mmengine.config import Config
 
 from mmwsol.apis import init_model, list_models, read_model_index
+from mmwsol.datasets import CUB
 from mmwsol.utils.config_text import read_config_text
 
 
@@ -40,6 +41,16 @@ def test_by_checkpoint_alone(tmp_path):
     same = bright.config()
     assert init_model(same, path, "cpu", cfg_options={"model.map_to_box.threshold": 0.25}).map_to_box.threshold == 0.25
     assert same.model.map_to_box.threshold == 0.5  # the caller's config stays
+
+
+def test_data_set_given_as_a_class(tmp_path):
+    """As configs of pure Python have it."""
+    cfg = bright.config()
+    cfg.test_dataloader.dataset = dict(type=CUB)
+    assert (
+        init_model(cfg, bright.checkpoint(tmp_path / "epoch_1.pth"), "cpu").dataset_meta["classes"]
+        == CUB.METAINFO["classes"]
+    )
 
 
 def test_checkpoints_that_do_not_fit(tmp_path):

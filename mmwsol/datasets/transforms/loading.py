@@ -21,7 +21,8 @@ class UnreadableImageError(ValueError):
     """An image file that is empty, cannot be decoded, or does not contain its boxes."""
 
 
-def _to_rgb(image: Image.Image, path: str) -> Image.Image:
+def to_rgb(image: Image.Image, path: str) -> Image.Image:
+    """Convert to three 8-bit channels; 16-bit images keep their upper byte, ``path`` names the image in errors."""
     if image.mode == "F":
         raise UnreadableImageError(f"image '{path}' has float pixels: convert it to 8 or 16 bit")
     if image.mode.startswith("I"):  # 16 bit; Pillow's own conversion would saturate everything above 255
@@ -53,7 +54,7 @@ def decode_image(content: bytes, path: str, backend: str = "pillow", color_type:
             image: Image.Image = Image.open(io.BytesIO(content))
             if color_type == "color":
                 image = ImageOps.exif_transpose(image)
-            rgb = np.asarray(_to_rgb(image, path))
+            rgb = np.asarray(to_rgb(image, path))
             return np.ascontiguousarray(rgb[:, :, ::-1])
         img = mmcv.imfrombytes(content, flag=color_type, backend=backend)
     except UnreadableImageError:
