@@ -2,7 +2,7 @@
 
 Every workaround says what breaks and since when, is guarded by a condition, and has a test in
 ``tests/test_compat.py`` that fails without it. :func:`apply` runs at the import of
-:mod:`mmwsol.registry`, thus before anything of mmwsol is built.
+:mod:`mmwsol.registry`, thus before anything of mmwsol is built; a filter of warnings at that of :mod:`mmwsol`.
 """
 
 from __future__ import annotations
@@ -46,6 +46,11 @@ def apply() -> None:
     _applied = True
     check_versions()
     register_checkpoint_loaders()
+
+
+def ignore_mmcv_lite_warning() -> None:
+    """Silence what mmcv-lite 2.1 says at every start: that an operator, unused here, needs compiled mmcv."""
+    warnings.filterwarnings("ignore", message="Fail to import ``MultiScaleDeformableAttention``", category=UserWarning)
 
 
 def check_versions() -> None:

@@ -48,6 +48,22 @@ def checkpoint(tmp_path):
     return str(path)
 
 
+def test_warning_of_mmcv_lite_is_silenced():
+    text = "Fail to import ``MultiScaleDeformableAttention`` from ``mmcv.ops.multi_scale_deform_attn``, You should"
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.resetwarnings()
+        warnings.warn(text, stacklevel=1)
+        assert len(shown) == 1
+        compat.ignore_mmcv_lite_warning()
+        warnings.warn(text, stacklevel=1)
+        warnings.warn("Fail to import something else", stacklevel=1)
+    assert [str(warning.message) for warning in shown[1:]] == ["Fail to import something else"]
+    # Any import of mmwsol does it, before mmcv is imported.
+    code = "import mmwsol, warnings; print([f[1].pattern for f in warnings.filters if f[1] is not None])"
+    shown_by = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "MultiScaleDeformableAttention" in shown_by
+
+
 @needs_new_torch
 def test_own_checkpoints_load(checkpoint):
     with pytest.raises(pickle.UnpicklingError):  # the breakage
