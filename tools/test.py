@@ -97,6 +97,17 @@ def use_tta(cfg: Any) -> None:
         cfg.model = dict(**cfg.tta_model, module=cfg.model)
 
 
+def check_weights(model: Any, checkpoint: str) -> None:
+    """Refuse a checkpoint that lacks weights of the model: mmengine's Runner would leave them random."""
+    from mmengine.model import BaseTTAModel, is_model_wrapper
+
+    from mmwsol.apis.init_model import load_weights, load_weights_file
+
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    load_weights(model, load_weights_file(checkpoint), checkpoint)
+
+
 def main() -> None:
     args = parse_args()
     try:
@@ -107,7 +118,12 @@ def main() -> None:
     from mmwsol import compat
     from mmwsol.engine.stages import build_runner
 
-    build_runner(cfg).test()
+    runner = build_runner(cfg)
+    try:
+        check_weights(runner.model, args.checkpoint)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    runner.test()
     compat.finish_distributed()
 
 

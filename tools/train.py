@@ -83,6 +83,17 @@ def apply_flags(cfg: Any, args: argparse.Namespace) -> None:
             checkpoint.save_best = None
 
 
+def check_no_validate(stages: list[Any], only: str | None) -> None:
+    """Refuse to train a stage without validation if the next one starts from its best checkpoint."""
+    for index, (before, stage) in enumerate(zip(stages, stages[1:], strict=False), 1):
+        if stage.init_from == "best" and only in (None, before.name):
+            raise ValueError(
+                f"--no-validate: stage '{stage.name}' starts from the best checkpoint of stage '{before.name}', which "
+                "only validation finds. Leave --no-validate out, or start from the last one: --cfg-options "
+                f"stages.{index}.init_from=last"
+            )
+
+
 def load_stages(args: argparse.Namespace) -> tuple[Any, list[Any]]:
     """Return the config and its stages with the command line in them."""
     from mmwsol import compat
@@ -93,6 +104,8 @@ def load_stages(args: argparse.Namespace) -> tuple[Any, list[Any]]:
     stages = stage_configs(cfg, args.cfg_options)
     if args.stage is not None:
         select_stage(stages, args.stage)
+    if args.no_validate:
+        check_no_validate(stages, args.stage)
     for stage in stages:
         apply_flags(stage.cfg, args)
         compat.init_cpu_distributed(stage.cfg)

@@ -111,7 +111,11 @@ def build_model(
     init_default_scope(cfg.get("default_scope", "mmpretrain"))
     model = MODELS.build(cfg.model)
     if loaded is not None:
-        _load_weights(model, loaded, source)
+        unexpected = load_weights(model, loaded, source)
+        if unexpected:
+            MMLogger.get_current_instance().warning(
+                f"'{source}' has {len(unexpected)} tensors that the model has not, such as {', '.join(unexpected[:3])}."
+            )
     model.cfg = cfg
     model.dataset_meta = _dataset_meta(cfg, loaded)
     try:
@@ -130,8 +134,20 @@ def _stored_config(loaded: dict[str, Any], source: str) -> str:
     return text
 
 
-def _load_weights(model: nn.Module, loaded: dict[str, Any], source: str) -> None:
-    """Load weights; all of the model's own must be there."""
+def load_weights(model: nn.Module, loaded: dict[str, Any], source: str) -> list[str]:
+    """Load the weights of a checkpoint; all of the model's own must be there.
+
+    Args:
+        model (nn.Module): The model, without wrappers.
+        loaded (dict): Contents of the checkpoint, see :func:`load_weights_file`.
+        source (str): Its name, for error messages.
+
+    Returns:
+        list[str]: Names of weights that the model has not.
+
+    Raises:
+        ValueError: If weights are missing or have other shapes, or the checkpoint is an official release.
+    """
     weights = unwrap(loaded)
     release = guess_source(weights)
     if release is not None:
@@ -146,12 +162,9 @@ def _load_weights(model: nn.Module, loaded: dict[str, Any], source: str) -> None
     if missing:
         raise ValueError(
             f"'{source}' lacks {len(missing)} tensors of the model, such as {', '.join(missing[:3])}: it belongs to "
-            "another config, or to another stage of it."
+            "another config, or to another stage of it (--stage NAME; in Python, stage=)."
         )
-    if unexpected:
-        MMLogger.get_current_instance().warning(
-            f"'{source}' has {len(unexpected)} tensors that the model has not, such as {', '.join(unexpected[:3])}."
-        )
+    return unexpected
 
 
 def _dataset_meta(cfg: Config, loaded: dict[str, Any] | None) -> dict[str, Any]:

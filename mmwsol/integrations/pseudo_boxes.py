@@ -20,15 +20,14 @@ from mmengine.device import get_device
 from mmengine.fileio import dump
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
-from mmengine.runner import CheckpointLoader
 from torch.utils.data import DataLoader, Dataset
 
+from mmwsol.apis.init_model import load_weights, load_weights_file
 from mmwsol.datasets.base import read_size
 from mmwsol.datasets.transforms.loading import UnreadableImageError
 from mmwsol.integrations.masks import instance_masks
 from mmwsol.registry import DATASETS, MODELS
 from mmwsol.structures import LocDataSample
-from mmwsol.utils.checkpoint import find_checkpoint, unwrap
 
 SPLITS = ("train", "val", "test")
 LABELS = ("gt", "pred")
@@ -246,16 +245,7 @@ def _unwrap(dataset: Any) -> Any:
 
 def _load_model(cfg: Config, checkpoint: str) -> Any:
     model = MODELS.build(cfg.model)
-    weights = unwrap(CheckpointLoader.load_checkpoint(find_checkpoint(checkpoint), map_location="cpu"))
-    try:
-        missing = model.load_state_dict(weights, strict=False).missing_keys
-    except RuntimeError as error:
-        raise ValueError(f"'{checkpoint}' does not fit the config: {error}") from error
-    if missing:
-        raise ValueError(
-            f"'{checkpoint}' has no weights for {len(missing)} tensors of the model, such as {missing[0]}: give the "
-            "config and the stage that it was trained with."
-        )
+    load_weights(model, load_weights_file(checkpoint), checkpoint)
     return model
 
 

@@ -59,7 +59,7 @@ def test_killed_run_resumes_bit_for_bit(trained, tiny_config, shell, tmp_path):
     assert any(not torch.equal(value, start[name]) for name, value in whole.items())
 
 
-def test_one_process_equals_two(trained, tiny_config, shell, tool, tmp_path, monkeypatch):
+def test_one_process_equals_two(trained, tiny_config, shell, tool, tmp_path, capsys):
     """Seven images on two ranks: the sampler repeats one. The metrics also equal those of the training."""
     checkpoint = trained / "cam/epoch_3.pth"
     tool(
@@ -79,6 +79,12 @@ def test_one_process_equals_two(trained, tiny_config, shell, tool, tmp_path, mon
         for x0, y0, x1, y1 in record["bboxes"]:
             assert 0 <= x0 <= x1 <= 32 and 0 <= y0 <= y1 <= 32
     assert len(list((tmp_path / "shown").glob("*.jpg"))) == 3
+    [found] = {tuple(record["img_shape"]) for record in one["predictions"]}
+    assert found == (32, 32)
+    capsys.readouterr()
+    tool("analysis_tools/error_analysis.py", "one.json")
+    shown = capsys.readouterr().out
+    assert "7 images with boxes" in shown and "Note:" not in shown  # the kinds of errors are those of the metrics
 
     script = ROOT / "tools" / "dist_test.sh"
     shell("bash", script, tiny_config, checkpoint, 2, "--out", "two.json", "--show-dir", "two", cwd=tmp_path)
@@ -174,6 +180,60 @@ def test_test_errors(tiny_config, tool, tmp_path):
     assert "no tta_pipeline" in error("empty.pth", "--tta")
     assert "must end in .json or .pkl, got 'a.txt'" in error("empty.pth", "--out", "a.txt")
     assert "no test_cfg" in error("empty.pth", "--cfg-options", "test_cfg=None")
+
+
+def test_checkpoint_of_another_stage_is_refused(tiny_config, trained, tool, tmp_path):
+    """mmengine's Runner leaves what a checkpoint lacks random, and gives metrics all the same."""
+    checkpoint = load_checkpoint_file(str(trained / "cam/epoch_3.pth"))
+    for name in [name for name in checkpoint["state_dict"] if name.startswith("head.")]:
+        del checkpoint["state_dict"][name]
+    torch.save(checkpoint, tmp_path / "pretrain.pth")
+    with pytest.raises(SystemExit, match=r"lacks 2 tensors of the model, such as head\.conv\.weight, .*--stage NAME"):
+        tool("test.py", tiny_config, "pretrain.pth", "--out", "results.json")
+    assert not (tmp_path / "results.json").exists()
+    # what the model has not is no obstacle
+    checkpoint["state_dict"] = {f"module.{k}": v for k, v in weights(trained / "cam/epoch_3.pth").items()}
+    checkpoint["state_dict"]["unused"] = torch.zeros(1)
+    torch.save(checkpoint, tmp_path / "more.pth")
+    tool("test.py", tiny_config, "more.pth", "--out", "results.json")
+    assert (tmp_path / "results.json").is_file()
+
+
+@pytest.mark.parametrize("stage", [[], ["--stage", "warm"]])
+def test_no_validate_before_a_stage_that_starts_from_the_best(tiny_config, tool, tmp_path, stage):
+    hook = "default_hooks.checkpoint."
+    best = ["--cfg-options", "stages.1.init_from=best", f"{hook}type=CheckpointHook", f"{hook}save_best=loc/gt_known"]
+    with pytest.raises(SystemExit, match=r"'cam' starts from the best .* 'warm', .*stages\.1\.init_from=last"):
+        tool("train.py", tiny_config, "--work-dir", "run", "--no-validate", *stage, *best)
+    assert not (tmp_path / "run").exists()
+    best[1] = "stages.1.init_from=last"  # what the message proposes
+    tool("train.py", tiny_config, "--dry-run", "--no-validate", *stage, *best)
+
+
+def test_print_config_into_a_closed_pipe(tiny_config, shell, tmp_path):
+    script = ROOT / "tools/misc/print_config.py"
+    pipe = f"{sys.executable} {script} {tiny_config} | true; exit ${{PIPESTATUS[0]}}"
+    done = shell("bash", "-c", pipe, cwd=tmp_path, check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
+
+
+def test_browse_the_originals_of_a_wrapped_data_set(tiny_config, tool, tmp_path, capsys):
+    config = tmp_path / "few.py"
+    config.write_text(
+        f"_base_ = {str(tiny_config)!r}\n"
+        "dataset = dict(_delete_=True, type='mmwsol.KShot', k=1, dataset=dict(\n"
+        "    type='mmwsol.Shapes', data_root={{_base_.data_root}}, split='train', num_images=60, image_size=32,\n"
+        "    pipeline={{_base_.train_pipeline}}))\n"
+        "repeated = dict(_delete_=True, type='RepeatDataset', times=2, dataset={{_base_.val_dataloader.dataset}})\n"
+        "train_dataloader = dict(dataset=dataset)\n"
+        "val_dataloader = dict(dataset=repeated)\n"
+    )
+    for split, total in (("train", 10), ("val", 14)):
+        tool(
+            "visualization/browse_dataset.py", config, "--split", split, "--mode", "original",
+            "--number", 2, "--output-dir", split,
+        )  # fmt: skip
+        assert f"2 of {total} images are drawn in {split}" in capsys.readouterr().out
 
 
 def test_print_config_and_browse(tiny_config, tool, tmp_path, capsys):
