@@ -377,6 +377,7 @@ def _record(
     """Return the entry of an image in the results file, with the fields of ``PredictionDumpHook``."""
     record: dict[str, Any] = {name: item[name] for name in ("img_id", "img_path")}
     record["ori_shape"] = [int(side) for side in item["ori_shape"]]
+    record["img_shape"] = list(frame)
     record["gt_label"] = int(item["gt_label"])
     record["gt_bboxes"] = np.asarray(item["gt_bboxes_ori"], np.float64).tolist()
     correct = True

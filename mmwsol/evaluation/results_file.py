@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmwsol.datasets.transforms.loading import decode_image
+from mmwsol.datasets.transforms.loading import read_original
 
 from .functional import box_iou, localization_error
 from .functional.frames import resize_side, short_side_geometry
@@ -32,6 +32,7 @@ class Outcome(NamedTuple):
     bbox: np.ndarray  # (4,), original pixels
     iou: float
     error: str | None  # one of ERROR_TYPES; None where there is no single box
+    ori_shape: tuple[int, ...]  # (H, W)
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -99,7 +100,8 @@ def outcomes(results: Mapping[str, Any], protocol: str, frame: tuple[int, int] =
     Args:
         results: Content of a results file.
         protocol: Key, see :func:`choose_protocol`.
-        frame: (H, W) of the network frame, which files of ``tools/test.py`` do not tell. Default (224, 224).
+        frame: (H, W) of the network frame, for files of ``tools/test.py`` whose records do not tell it by
+            ``img_shape``. Default (224, 224).
 
     Raises:
         ValueError: If the records do not hold what is needed.
@@ -126,6 +128,7 @@ def outcomes(results: Mapping[str, Any], protocol: str, frame: tuple[int, int] =
                     np.array(own["bbox"], np.float64),
                     float(own["iou"]),
                     own["error"],
+                    tuple(record["ori_shape"]),
                 )
             )
         except KeyError as error:
@@ -150,7 +153,9 @@ def _evaluate(
     record: Mapping[str, Any], rule: Mapping[str, Any], metric: LocAccuracy, frame: tuple[int, int]
 ) -> dict[str, Any]:
     """Score the model's own box of a record of ``PredictionDumpHook`` as ``LocAccuracy`` did."""
-    size = frame if isinstance(rule["frame_size"], str) else (int(rule["frame_size"][0]), int(rule["frame_size"][1]))
+    network = isinstance(rule["frame_size"], str)
+    height, width = record.get("img_shape", frame) if network else rule["frame_size"]
+    size = (int(height), int(width))
     sample = {
         "img_id": record["img_id"],
         "ori_shape": tuple(record["ori_shape"]),
@@ -186,7 +191,7 @@ def read_picture(outcome: Outcome, image_root: str | None = None) -> np.ndarray:
         raise FileNotFoundError(
             f"image '{outcome.img_id}': no file '{path if path.name else ''}'; give the image folder (--image-root)"
         )
-    return decode_image(path.read_bytes(), str(path))
+    return read_original(str(path), outcome.ori_shape)
 
 
 def frame_affine(

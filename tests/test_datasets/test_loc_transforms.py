@@ -25,7 +25,7 @@ from mmwsol.datasets.transforms import (
     TenCrop,
     apply_frame,
 )
-from mmwsol.datasets.transforms.frame import update_boxes
+from mmwsol.datasets.transforms.frame import IDENTITY, update_boxes
 from mmwsol.registry import TRANSFORMS
 
 MODES = {"bilinear": InterpolationMode.BILINEAR, "bicubic": InterpolationMode.BICUBIC}
@@ -315,6 +315,18 @@ def test_color_jitter_leaves_geometry_alone():
 def test_mistakes(transform, message):
     with pytest.raises(ValueError, match=message):
         transform()
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [dict(type="Resize", scale=8), dict(type="ResizeEdge", scale=8), dict(type="RandomResizedCrop", scale=8)],
+)
+def test_float_images_need_the_other_backend(transform):
+    settings = dict(transform, type=f"mmwsol.{transform['type']}")
+    with pytest.raises(ValueError, match="resizes 8-bit images only, this one is float32: .*backend='cv2'"):
+        TRANSFORMS.build(settings)(dict(img=np.zeros((20, 30, 3), np.float32), ori_shape=(20, 30), frame=IDENTITY))
+    results = dict(img=np.zeros((20, 30, 3), np.float32), ori_shape=(20, 30), frame=IDENTITY)
+    assert TRANSFORMS.build(dict(settings, backend="cv2"))(results)["img"].dtype == np.float32
 
 
 def test_configs_may_use_lists():

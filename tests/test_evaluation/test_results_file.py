@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mmwsol.evaluation import LocAccuracy
 from mmwsol.evaluation.functional import gt_to_frame
@@ -14,14 +15,15 @@ from mmwsol.evaluation.results_file import (
     load_results,
     original_to_frame,
     outcomes,
+    read_picture,
     save_results,
 )
 
 
-def file_of_test(boxes, gt, pred_label=1, map_class="gt", **switches):
+def file_of_test(boxes, gt, pred_label=1, map_class="gt", size=(224, 224), **switches):
     """Return results as tools/test.py writes them, of one 500x375 picture of class 1; boxes in the frame."""
     metric = LocAccuracy(map_class=map_class, **switches)
-    original = frame_to_original(boxes, (375, 500), (224, 224), metric.frame_rule)
+    original = frame_to_original(boxes, (375, 500), size, metric.frame_rule)
     record = dict(
         img_id="a.jpg", img_path=None, ori_shape=[375, 500], gt_label=1, gt_bboxes=gt, pred_label=pred_label,
         pred_score=dict(labels=[pred_label, 0], scores=[0.9, 0.1]),
@@ -43,6 +45,31 @@ def test_boxes_of_the_model_are_scored_in_the_frame():
     assert found.iou == union / 225**2 and found.error == "more"
     with pytest.raises(ValueError, match="no map of the ground-truth class 1"):
         outcomes(file_of_test([[0, 0, 9, 9]], [[0, 0, 9, 9]], pred_label=2), "LocAccuracy")
+
+
+def test_the_frame_of_the_file_counts():
+    # GT 4 10 82 58 in a frame of 96x96, where a pixel more or less weighs more than in one of 224x224
+    results = file_of_test([[5, 12, 80, 60]], [[26, 41, 430, 227]], size=(96, 96))
+    [gt] = gt_to_frame(np.array([[26, 41, 430, 227]]), (375, 500), (96, 96), "tscam")
+    assert gt.tolist() == [4, 10, 82, 58]
+    inter, union = 76 * 47, 79 * 49 + 76 * 49 - 76 * 47
+    [guessed] = outcomes(results, "LocAccuracy")
+    assert guessed.iou != inter / union
+    [given] = outcomes(results, "LocAccuracy", (96, 96))  # older files, with --frame
+    results["predictions"][0]["img_shape"] = [96, 96]
+    [told] = outcomes(json.loads(json.dumps(results)), "LocAccuracy")
+    assert given.iou == told.iou == inter / union
+
+
+def test_pictures_of_turned_photographs(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (500, 375)).save(tmp_path / "a.jpg", exif=exif)
+    results = file_of_test([[0, 0, 9, 9]], [[0, 0, 9, 9]])
+    for shape in ([375, 500], [500, 375]):
+        results["predictions"][0].update(ori_shape=shape)
+        [found] = outcomes(results, "LocAccuracy")
+        assert read_picture(found, str(tmp_path)).shape == (*shape, 3)
 
 
 @pytest.mark.parametrize("rule", ["wsol", "tscam", "sat", "short"])

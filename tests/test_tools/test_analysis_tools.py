@@ -119,6 +119,7 @@ def test_eval_maps_writes_what_test_py_writes(tool, case, capsys):
     fields = {"img_id", "img_path", "ori_shape", "gt_label", "gt_bboxes", "pred_label", "pred_score"}
     for record, img_id in zip(results["predictions"], IDS, strict=True):
         assert fields <= record.keys() and record["img_id"] == img_id and Path(record["img_path"]).is_file()
+        assert record["img_shape"] == [FRAME, FRAME]
     assert results["predictions"][4]["gt_bboxes"] == [[14, 8, 30, 22], [1, 1, 9, 9]]
     shown = capsys.readouterr().out
     printed = dict(line.split() for line in shown.splitlines() if line.startswith(("wsol", "tscam")))
@@ -259,6 +260,10 @@ def test_threshold_curve_errors(tool, case):
         tool(TOOLS / "threshold_curve.py", "out.json", "--protocol", "tscam")
     with pytest.raises(SystemExit, match="two inputs are called 'out'"):
         tool(TOOLS / "threshold_curve.py", "out.json", "out.json")
+    np.savez("masks.npz", **{"PxAP/threshold": np.arange(3), "PxAP/precision": np.arange(3)})
+    for arguments in ([], ["--protocol", "PxAP"]):
+        with pytest.raises(SystemExit, match="no curves of accuracy against the threshold"):
+            tool(TOOLS / "threshold_curve.py", "masks.npz", *arguments)
     Path("none.json").write_text(json.dumps(results | {"curves": {}}))
     with pytest.raises(SystemExit, match="holds no curves"):
         tool(TOOLS / "threshold_curve.py", "none.json")

@@ -108,6 +108,31 @@ def test_compare_methods(tiny_config, trained, tool, tmp_path, capsys):
     assert not (other == (80, 220, 60)).all(-1).any()
 
 
+def test_compare_methods_looks_for_ground_truth(tiny_config, trained, tool, tmp_path, capsys):
+    """In the validation set if there is no test set, inside wrappers, and without rendering anything."""
+    folder, items = trained
+    script = "visualization/compare_methods.py"
+    config = tmp_path / "val.py"
+    config.write_text(
+        f"_base_ = {str(tiny_config)!r}\ntest_dataloader = test_cfg = test_evaluator = None\n"
+        "wrapped = dict(_delete_=True, type='RepeatDataset', times=2, dataset={{_base_.val_dataloader.dataset}})\n"
+        "val_dataloader = dict(dataset=wrapped)\n"
+    )
+    checkpoint = folder / "epoch_0.pth"
+    tool(script, config, checkpoint, items[0]["img_path"], "--out", "val.png", "--device", "cpu")
+    assert (cv2.imread(str(tmp_path / "val.png")) == (80, 220, 60)).all(-1).any()
+
+    config.write_text(tiny_config.read_text().replace(repr(str(tiny_config.parent / "shapes")), "'nowhere'"))
+    tool(script, config, checkpoint, items[0]["img_path"], "--out", "none.png", "--device", "cpu")
+    shown = capsys.readouterr().out
+    assert "no ground truth: 'nowhere" in shown and "1 images, 1 models: none.png" in shown
+    assert not (tmp_path / "nowhere").exists()
+
+    with pytest.raises(SystemExit):
+        tool(script, config, checkpoint, items[0]["img_path"], "--out", "sheet")
+    assert "--out must end in .png, .jpg, .jpeg" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

@@ -20,7 +20,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("b", help="results file to compare with it")
     parser.add_argument("--protocol", metavar="NAME", help="protocol of the files; default: the first with boxes")
     parser.add_argument(
-        "--frame", nargs="+", type=int, default=[224], metavar="SIDE", help="network frame of files of tools/test.py"
+        "--frame",
+        nargs="+",
+        type=int,
+        default=[224],
+        metavar="SIDE",
+        help="network frame, for files of tools/test.py that do not tell it; default 224",
     )
     parser.add_argument("--number", type=int, default=10, metavar="N", help="wins and losses to list and draw")
     parser.add_argument("--out", metavar="FILE.csv", help="write IoUs and hits of every image")

@@ -20,7 +20,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("results", help="results file, .json or .pkl")
     parser.add_argument("--protocol", metavar="NAME", help="protocol of the file; default: the first with boxes")
     parser.add_argument(
-        "--frame", nargs="+", type=int, default=[224], metavar="SIDE", help="network frame of a file of tools/test.py"
+        "--frame",
+        nargs="+",
+        type=int,
+        default=[224],
+        metavar="SIDE",
+        help="network frame, for a file of tools/test.py that does not tell it; default 224",
     )
     parser.add_argument("--classes", metavar="FILE", help="class names in the order of the labels, one a line")
     parser.add_argument("--worst-classes", type=int, default=10, metavar="N", help="classes to print, worst first")

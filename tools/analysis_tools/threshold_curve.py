@@ -133,6 +133,10 @@ def main() -> None:
                 raise ValueError(f"--names needs {len(curves)} different names, got {args.names}")
             curves = dict(zip(args.names, curves.values(), strict=True))
         there = list(dict.fromkeys(name for found in curves.values() for name in found if lines(found[name])))
+        if not there:
+            raise ValueError(
+                "the inputs hold no curves of accuracy against the threshold (BoxAcc, GT-known, Top-k Loc)"
+            )
         unknown = [protocol for protocol in args.protocol or () if protocol not in there]
         if unknown:
             raise ValueError(f"no curves of protocol {unknown[0]!r}; there are those of {there}")

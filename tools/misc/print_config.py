@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from mmengine.config import DictAction  # light; everything heavy is imported in main()
@@ -25,7 +26,11 @@ def main() -> None:
             cfg = select_stage(stage_configs(cfg, args.cfg_options), args.stage).cfg
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    print(cfg.pretty_text)
+    try:
+        print(cfg.pretty_text, flush=True)
+    except BrokenPipeError:  # print_config.py ... | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,10 @@ def draw_original(dataset: Any, index: int) -> Any:
     from mmwsol.datasets.transforms import LoadMasks
     from mmwsol.visualization import draw_boxes, draw_masks
 
-    results = dataset.pipeline.transforms[0](dataset.get_data_info(index))
+    inner = dataset
+    while not hasattr(inner, "pipeline"):  # wrapped data sets
+        inner = inner.dataset if hasattr(inner, "dataset") else inner.datasets[0]
+    results = inner.pipeline.transforms[0](dataset.get_data_info(index))
     results = LoadMasks()(results)
     image = draw_masks(results["img"], results.get("gt_masks"), results.get("ignore_mask"))
     return draw_boxes(image, results["gt_bboxes"]), results["gt_label"], results["img_id"]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ENDINGS = (".pth", ".pt", ".ckpt")
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,7 +32,10 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--width", type=int, default=200, help="of a column, in pixels; default: 200")
     parser.add_argument("--device", help="cpu, cuda, ...; default: the accelerator, if there is one")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if not args.out.lower().endswith(PICTURES):
+        parser.error(f"--out must end in {', '.join(PICTURES)}, got '{args.out}'")
+    return args
 
 
 def split_words(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
@@ -48,14 +52,23 @@ def split_words(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
 
 
 def known_items(cfg: Any) -> dict[str, dict]:
-    """Return the items of the test set by the paths of their images; none if its files are not there."""
+    """Return the items of the test set, else of the validation set, by the paths of their images.
+
+    There are none if its files are not there; nothing is rendered or written.
+    """
     from mmengine.registry import init_default_scope
 
     from mmwsol.registry import DATASETS
 
     init_default_scope(cfg.get("default_scope", "mmpretrain"))
+    settings = (cfg.get("test_dataloader") or cfg.val_dataloader).dataset
+    while "dataset" in settings:  # wrapped data sets
+        settings = settings.dataset
     try:
-        dataset = DATASETS.build(cfg.test_dataloader.dataset)
+        dataset = DATASETS.build(dict(settings, lazy_init=True))
+        folder = getattr(dataset, "folder", None)
+        if folder is not None and not os.path.isdir(folder):  # mmwsol.Shapes would render its pictures
+            raise FileNotFoundError(f"'{folder}' does not exist")
         dataset.full_init()
     except (FileNotFoundError, ValueError) as error:
         print(f"no ground truth: {str(error).splitlines()[0]}")
@@ -64,13 +77,13 @@ def known_items(cfg: Any) -> dict[str, dict]:
     return {os.path.realpath(item["img_path"]): item for item in items}
 
 
-def read_picture(path: str, width: int) -> tuple[Any, float]:
-    """Read an image as the data pipeline does, and resize it; also give the scale."""
+def read_picture(sample: Any, width: int) -> tuple[Any, float]:
+    """Read the image of a sample as the data pipeline did, and resize it; also give the scale."""
     import cv2
 
-    from mmwsol.datasets.transforms.loading import decode_image
+    from mmwsol.datasets.transforms.loading import read_original
 
-    image = decode_image(Path(path).read_bytes(), path)
+    image = read_original(sample.img_path, sample.ori_shape)
     scale = width / image.shape[1]
     size = (width, max(1, round(image.shape[0] * scale)))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), scale
@@ -132,7 +145,7 @@ def draw_comparison(args: argparse.Namespace, pairs: list[tuple[str, str]], imag
 
     rows, texts = [], []
     for samples in zip(*columns, strict=True):
-        picture, scale = read_picture(samples[0].img_path, args.width)
+        picture, scale = read_picture(samples[0], args.width)
         cells = [draw_cell(picture, scale, sample, args.target) for sample in samples]
         truth = np.asarray(samples[0].get("gt_bboxes_ori", ()), float).reshape(-1, 4)
         rows.append([draw_boxes(picture, truth * scale, GT_COLOR, thickness=2)] + [cell for cell, _ in cells])

@@ -32,6 +32,14 @@ def _check_fits(shape: tuple[int, ...], height: int, width: int, fix: str) -> No
         raise ValueError(f"a crop of {width}x{height} does not fit an image of {shape[1]}x{shape[0]} (W x H): {fix}")
 
 
+def _check_backend(img: np.ndarray, backend: str) -> None:
+    if backend == "pillow" and img.dtype != np.uint8:
+        raise ValueError(
+            f"backend='pillow' resizes 8-bit images only, this one is {img.dtype}: leave to_float32 of LoadImage out, "
+            "or take backend='cv2'"
+        )
+
+
 @TRANSFORMS.register_module()
 class Resize(mmcv.transforms.Resize):
     """Resize the whole image, by default without keeping its aspect ratio.
@@ -67,6 +75,7 @@ class Resize(mmcv.transforms.Resize):
 
     def transform(self, results: dict) -> dict:
         """Resize ``img`` and carry the geometry."""
+        _check_backend(results["img"], self.backend)
         old_shape = results["img"].shape
         return scale_frame(super().transform(results), old_shape)
 
@@ -96,6 +105,7 @@ class ResizeEdge(mmpretrain_transforms.ResizeEdge):
 
     def transform(self, results: dict) -> dict:
         """Resize ``img`` and carry the geometry."""
+        _check_backend(results["img"], self.backend)
         old_shape = results["img"].shape
         return scale_frame(super().transform(results), old_shape)
 
@@ -215,6 +225,7 @@ class RandomResizedCrop(mmpretrain_transforms.RandomResizedCrop):
 
     def transform(self, results: dict) -> dict:
         """Crop and resize ``img`` and carry the geometry."""
+        _check_backend(results["img"], self.backend)
         y, x, height, width = self.rand_crop_params(results["img"])
         crop = np.ascontiguousarray(results["img"][y : y + height, x : x + width])
         results["img"] = crop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import cv2
 import mmcv
@@ -63,6 +64,31 @@ def decode_image(content: bytes, path: str, backend: str = "pillow", color_type:
         raise UnreadableImageError(f"image '{path}' cannot be decoded ({error}): restore or remove it") from error
     if img is None:
         raise UnreadableImageError(f"image '{path}' cannot be decoded: restore or remove it")
+    return img
+
+
+def read_original(path: str, ori_shape: Sequence[int]) -> np.ndarray:
+    """Read an image file to draw boxes into it that count in the pixels of ``ori_shape`` (H, W).
+
+    The stored pixels are turned by the EXIF tag, as ``LoadImage(color_type='color')`` does, if height and width are
+    exchanged. Other turns, by 180 degrees or of a square image, leave no trace in the shape and are not made.
+
+    Args:
+        path (str): Image file.
+        ori_shape (Sequence[int]): Height and width that the pipeline loaded.
+
+    Returns:
+        np.ndarray: (H, W, 3) uint8 BGR.
+
+    Raises:
+        UnreadableImageError: If the file is empty or no image.
+    """
+    with open(path, "rb") as file:
+        content = file.read()
+    img = decode_image(content, path)
+    height, width = ori_shape[:2]
+    if height != width and img.shape[:2] == (width, height):
+        return decode_image(content, path, color_type="color")
     return img
 
 

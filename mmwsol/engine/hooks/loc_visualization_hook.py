@@ -11,7 +11,7 @@ import numpy as np
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmwsol.datasets.transforms.loading import decode_image
+from mmwsol.datasets.transforms.loading import read_original
 from mmwsol.registry import HOOKS
 from mmwsol.structures import LocDataSample
 from mmwsol.visualization import LocVisualizer, warp_to_original, write_picture
@@ -130,6 +130,6 @@ def _original_image(sample: LocDataSample, inputs: Any) -> np.ndarray:
     """Read the image file as RGB; data sets without files show the network input in original pixels."""
     path = sample.get("img_path")
     if path is not None and os.path.isfile(path):
-        return decode_image(Path(path).read_bytes(), path)[:, :, ::-1]
+        return read_original(path, sample.ori_shape)[:, :, ::-1]
     picture = inputs.permute(1, 2, 0).clip(0, 255).byte().cpu().numpy()
     return warp_to_original(np.ascontiguousarray(picture), sample.frame, sample.ori_shape)[:, :, ::-1]

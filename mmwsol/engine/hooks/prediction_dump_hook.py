@@ -30,7 +30,8 @@ class PredictionDumpHook(Hook):
     The curves are also written as arrays 'METRIC/NAME' to ``<out_file>_curves.npz``, without the
     ending of ``out_file``. A prediction holds
 
-    - ``img_id``, ``img_path``, ``ori_shape`` [H, W], ``gt_label``, ``gt_bboxes`` (original pixels),
+    - ``img_id``, ``img_path``, ``ori_shape`` [H, W], ``img_shape`` [H, W] of the network frame, ``gt_label``,
+      ``gt_bboxes`` (original pixels),
     - ``pred_label``, ``pred_score``: the five best classes as ``labels`` and ``scores``,
     - ``bboxes`` (original pixels), ``bbox_labels`` (-1: class-agnostic), ``bbox_scores``.
 
@@ -102,6 +103,7 @@ def _as_record(sample: LocDataSample) -> dict[str, Any]:
         "img_id": sample.img_id,
         "img_path": sample.get("img_path"),
         "ori_shape": [int(side) for side in sample.ori_shape[:2]],
+        "img_shape": [int(side) for side in sample.img_shape[:2]],
         "gt_label": int(sample.gt_label),
         "gt_bboxes": np.asarray(sample.get("gt_bboxes_ori", [])).tolist(),
         "pred_label": int(sample.pred_label),

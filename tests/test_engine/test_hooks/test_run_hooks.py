@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 import torch
 from mmengine.structures import InstanceData
+from PIL import Image
 from torch import nn
 
+from mmwsol.datasets.transforms import LoadImage
 from mmwsol.engine import LocVisualizationHook, NumClassesHook, PredictionDumpHook
+from mmwsol.engine.hooks.loc_visualization_hook import _original_image
 from mmwsol.structures import LocDataSample
 
 
@@ -111,6 +114,7 @@ def test_prediction_dump(tmp_path, suffix):
         "img_id": "part/0.jpg",
         "img_path": None,
         "ori_shape": [20, 40],
+        "img_shape": [20, 20],
         "gt_label": 0,
         "gt_bboxes": [[20.0, 0.0, 40.0, 20.0]],
         "pred_label": 1,
@@ -149,6 +153,22 @@ def test_visualization(tmp_path):
     assert np.abs(picture[100, 200].astype(int) - 90).max() < 10  # the network input instead
     with pytest.raises(ValueError, match="'pred' or 'gt', got 'top5'"):
         LocVisualizationHook("x", target="top5")
+
+
+@pytest.mark.parametrize(
+    ("color_type", "width"), [("color", 40), ("color_ignore_orientation", 40), ("color_ignore_orientation", 20)]
+)
+def test_visualization_of_turned_photographs(tmp_path, color_type, width):
+    """The picture is turned as the pipeline turned it."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # viewers show it turned by 90 degrees
+    pixels = np.zeros((20, width, 3), np.uint8)
+    pixels[:, :10] = 250
+    Image.fromarray(pixels).save(tmp_path / "0.png", exif=exif)
+    loaded = LoadImage(color_type=color_type)(dict(img_path=str(tmp_path / "0.png")))
+    one = sample(0)
+    one.set_metainfo(dict(img_path=str(tmp_path / "0.png"), ori_shape=loaded["ori_shape"]))
+    np.testing.assert_array_equal(_original_image(one, None)[:, :, ::-1], loaded["img"])
 
 
 def test_visualization_of_validation_goes_to_the_work_dir(tmp_path):
