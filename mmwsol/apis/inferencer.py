@@ -84,9 +84,10 @@ class WSOLInferencer(BaseInferencer):
                 stack.enter_context(registered_types_only())
             self._loaded = None if weights is None else load_weights_file(weights)
             cfg = find_model_config(model, self._loaded, str(weights), stage)
-            if weights is None and (weights := cfg.get("load_from")) is None:
-                raise ValueError("there are no weights: pass weights=, or set load_from in the config.")
-            if self._loaded is None:
+            if weights is None:
+                weights = cfg.get("load_from")
+                if weights is None:
+                    raise ValueError("there are no weights: pass weights=, or set load_from in the config.")
                 self._loaded = load_weights_file(weights)
             scope = scope or cfg.get("default_scope", "mmpretrain")
             super().__init__(cfg, str(weights), device, scope, show_progress)
@@ -270,7 +271,7 @@ class WSOLInferencer(BaseInferencer):
 
     def _inputs_to_list(self, inputs: Any, out_dir: str | Path | None = None) -> list:
         """List the images of a folder or glob; in a list every entry may be one too."""
-        written = None if out_dir is None else os.path.realpath(out_dir)
+        written = None if out_dir is None else Path(out_dir).resolve()
         if not isinstance(inputs, (list, tuple)):
             inputs = [inputs]
         items: list = []
@@ -281,8 +282,8 @@ class WSOLInferencer(BaseInferencer):
             text = str(entry)
             if os.path.isdir(text):
                 found = [os.path.join(text, name) for name in list_images(text)]
-                if written is not None and not _is_below(os.path.realpath(text), written):
-                    found = [path for path in found if not _is_below(os.path.realpath(path), written)]
+                if written is not None and not Path(text).resolve().is_relative_to(written):
+                    found = [path for path in found if not Path(path).resolve().is_relative_to(written)]
             elif glob.has_magic(text) and not os.path.exists(text):
                 found = sorted(path for path in glob.glob(text, recursive=True) if os.path.isfile(path))
                 if not found and "*" not in text and "?" not in text:  # brackets in a name
@@ -361,11 +362,6 @@ class _PictureNames:
 
     def of(self, index: int) -> str:
         return self._names[index]
-
-
-def _is_below(path: str, folder: str) -> bool:
-    """Tell whether a real path is a folder or lies in it."""
-    return os.path.commonpath([path, folder]) == folder
 
 
 def _name(item: Any, index: int) -> str:

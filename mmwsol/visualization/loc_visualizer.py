@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import matplotlib
 import numpy as np
 from mmengine.dist import master_only
 from mmengine.visualization import Visualizer
@@ -154,6 +153,8 @@ class LocVisualizer(Visualizer):
         Raises:
             ValueError: If there is no display: mmengine would wait for ever.
         """
+        import matplotlib  # only here: start-up needs none of it
+
         if backend == "matplotlib" and matplotlib.get_backend().lower() in NO_WINDOW:
             raise ValueError("there is no display to show pictures on: have them written to files instead.")
         super().show(*args, backend=backend, **kwargs)
