@@ -59,7 +59,7 @@ def encode(prompts: Sequence[str], model_name: str, path: str):
     """Encode prompts with open_clip: (C, E)."""
     import torch
 
-    from mmwsol.models.clip_encoders import import_open_clip
+    from mmwsol.methods.cdtr.clip_encoders import import_open_clip
 
     open_clip = import_open_clip()
     model = open_clip.create_model(model_name, pretrained=path).eval()
@@ -74,7 +74,7 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         classes = read_classes(options.classes)
         prompts = make_prompts(classes, options.template, options.replace_underscore, options.first_synonym)
-        from mmwsol.models.clip_encoders import OPENAI_VIT_B_32, find_clip, save_text_embeddings
+        from mmwsol.methods.cdtr.clip_encoders import OPENAI_VIT_B_32, find_clip, save_text_embeddings
 
         path = find_clip(options.checkpoint or OPENAI_VIT_B_32)
         embeddings = encode(prompts, options.model, path)

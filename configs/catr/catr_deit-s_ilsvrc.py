@@ -8,11 +8,10 @@ model = dict(
     type='mmwsol.ImageLocalizer',
     backbone=dict(type='mmwsol.TapViT', arch='deit-small', drop_path_rate=0.1, tap_in_train=True),
     head=dict(
-        type='mmwsol.CDTRHead',
+        type='mmwsol.CATRHead',
         num_classes=1000,
         in_channels=384,
         attn_shape=(12, 6),
-        with_ski=False,
         c_base=256,
         ocm_blocks=10,
         # The official code adds the images of a GPU's batch, 128: the same weight for any batch.

@@ -16,11 +16,10 @@ stages = [
             backbone=dict(tap_in_train=True),
             head=dict(
                 _delete_=True,
-                type='mmwsol.CDTRHead',
+                type='mmwsol.CATRHead',
                 num_classes=20,
                 in_channels=128,
                 attn_shape=(3, 4),
-                with_ski=False,
                 ocm_blocks=2),  # of 3; the paper's best on CUB is 9 of 12
             map_to_box=dict(preset='catr')),  # the threshold of TS-CAM's run, 0.1
         optim_wrapper=dict(optimizer=dict(lr=5e-4)),

@@ -3,8 +3,8 @@
 _base_ = ['../catr/catr_deit-s_cub.py']
 model = dict(
     head=dict(
-        loss_sba=dict(
+        map_losses=dict(loss_sba=dict(
             type='mmwsol.SemanticBoostLoss',
             text_embeddings='data/clip/cub_vit-b-32.pt',
             map_norm='none',
-            loss_weight=2.4)))
+            loss_weight=2.4))))

@@ -1,6 +1,6 @@
 # CDTR with SAT's spatial token on CUB-200-2011 (Table XII): its gates take the place of the class token's attention M
 # in every loss and in the map; CSM and OCM go on reading the attention. The paper gives no details: these are inferred.
-# SAT's own losses can be added, head.loss_maps=dict(loss_area=dict(type='mmwsol.BatchAreaLoss', target=0.25),
+# SAT's own losses can be added, head.map_losses=dict(loss_area=dict(type='mmwsol.BatchAreaLoss', target=0.25),
 # loss_norm=dict(type='mmwsol.MapNormalizationLoss')), and head.semantic=False localizes by the gates alone, as SAT
 # does.
 _base_ = ['./cdtr_deit-s_cub.py']

@@ -5,4 +5,4 @@ model = dict(
     head=dict(
         loss_ocm_s=dict(reduce='batch_sum', loss_weight=1.0),
         loss_ocm_a=dict(pairs='all'),
-        loss_sba=dict(prompt_index='position')))
+        map_losses=dict(loss_sba=dict(prompt_index='position'))))

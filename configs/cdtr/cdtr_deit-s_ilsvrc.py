@@ -17,12 +17,12 @@ model = dict(
         # The official code adds the images of a GPU's batch, 64: the same weight for any batch.
         loss_ocm_s=dict(type='mmwsol.NoiseSuppressionLoss', ratio=0.1, reduce='mean', loss_weight=64),
         loss_ocm_a=dict(type='mmwsol.ObjectAwakeningLoss', pairs='same'),  # official code: all pairs of images
-        loss_sba=dict(
+        map_losses=dict(loss_sba=dict(
             type='mmwsol.SemanticBoostLoss',
             text_embeddings='data/clip/ilsvrc_vit-b-32.pt',
             map_norm='minmax',
             prompt_index='label',  # official code: the image's position in the batch
-            loss_weight=0.01)),
+            loss_weight=0.01))),
     map_to_box=dict(type='mmwsol.ContourBox', preset='cdtr', threshold=0.19),
     init_cfg=dict(
         type='Pretrained',

@@ -17,12 +17,12 @@ model = dict(
         ocm_blocks=9,
         loss_ocm_s=dict(type='mmwsol.NoiseSuppressionLoss', ratio=0.25, reduce='mean', loss_weight=128),
         loss_ocm_a=dict(type='mmwsol.ObjectAwakeningLoss', pairs='same'),
-        loss_sba=dict(
+        map_losses=dict(loss_sba=dict(
             type='mmwsol.SemanticBoostLoss',
             text_embeddings='data/clip/openimages_vit-b-32.pt',
             map_norm='none',
             prompt_index='label',
-            loss_weight=2.4)),
+            loss_weight=2.4))),
     map_to_box=dict(type='mmwsol.ContourBox', preset='cdtr', threshold=0.2),
     init_cfg=dict(
         type='Pretrained',

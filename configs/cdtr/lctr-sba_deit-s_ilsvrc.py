@@ -3,8 +3,8 @@
 _base_ = ['../lctr/lctr_deit-s_ilsvrc.py']
 model = dict(
     head=dict(
-        loss_sba=dict(
+        map_losses=dict(loss_sba=dict(
             type='mmwsol.SemanticBoostLoss',
             text_embeddings='data/clip/ilsvrc_vit-b-32.pt',
             map_norm='minmax',
-            loss_weight=0.01)))
+            loss_weight=0.01))))

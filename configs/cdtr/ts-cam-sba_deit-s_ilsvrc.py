@@ -4,8 +4,8 @@ _base_ = ['../ts-cam/ts-cam_deit-s_ilsvrc.py']
 model = dict(
     backbone=dict(tap_in_train=True),
     head=dict(
-        loss_sba=dict(
+        map_losses=dict(loss_sba=dict(
             type='mmwsol.SemanticBoostLoss',
             text_embeddings='data/clip/ilsvrc_vit-b-32.pt',
             map_norm='minmax',
-            loss_weight=0.01)))
+            loss_weight=0.01))))

@@ -26,8 +26,7 @@ localizer = dict(
         train_part='classifier',
         sampler=dict(num_fg=80, num_bg=80, fg_fraction=0.2, bg_fraction=0.2),
         loss_crf=dict(type='mmwsol.DenseCRFLoss', sigma_rgb=15, sigma_xy=28.6, loss_weight=3e-7)),
-    map_to_box=dict(preset='dips', threshold=0.4),
-    frozen=['backbone.*'])
+    map_to_box=dict(preset='dips', threshold=0.4))
 step = dict(
     optimizer=dict(_delete_=True, type='SGD', lr=0.01, momentum=0.9, nesterov=True, weight_decay=0.), clip_grad=None)
 stages = [

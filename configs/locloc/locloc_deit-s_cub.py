@@ -7,7 +7,7 @@ _base_ = [
 ]
 model = dict(
     type='mmwsol.ImageLocalizer',
-    backbone=dict(type='mmwsol.TapViT', arch='deit-small', tap='none', out_tokens=(0, -1), frozen_stages=12),
+    backbone=dict(type='mmwsol.TapViT', arch='deit-small', tap='none', out_tokens=(0, -1)),
     head=dict(
         type='mmwsol.LocLocHead',
         num_classes=200,

@@ -26,7 +26,7 @@ classifier_pipeline = [
     dict(type='mmwsol.PackLocInputs'),
 ]
 localizer = dict(
-    backbone=dict(tap='none', out_tokens=(0, -1), frozen_stages=3),
+    backbone=dict(tap='none', out_tokens=(0, -1)),
     head=dict(
         _delete_=True,
         type='mmwsol.LocLocHead',

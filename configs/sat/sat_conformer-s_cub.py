@@ -13,8 +13,9 @@ model = dict(
         num_classes=200,
         in_channels=384,
         conv_channels=1024,
-        loss_area=dict(type='mmwsol.BatchAreaLoss', target=0.25, sync=True),
-        loss_norm=dict(type='mmwsol.MapNormalizationLoss', kernel='nsig', kernel_size=3, sigma=6)),
+        map_losses=dict(
+            loss_area=dict(type='mmwsol.BatchAreaLoss', target=0.25, sync=True),
+            loss_norm=dict(type='mmwsol.MapNormalizationLoss', kernel='nsig', kernel_size=3, sigma=6))),
     map_to_box=dict(type='mmwsol.ComponentBox', preset='sat', threshold=0.4),
     # A release of pengzhiliang/Conformer, without a direct URL: put the file there, or into $MMWSOL_CHECKPOINT_ROOT.
     init_cfg=dict(type='Pretrained', checkpoint='checkpoints/conformer_small_patch16.pth'))

@@ -6,4 +6,4 @@ data_root = 'data/fgvc-aircraft-2013b/data'
 train_dataloader = dict(dataset=dict(type='mmwsol.FGVCAircraft', data_root=data_root, split='trainval'))
 val_dataloader = dict(dataset=dict(type='mmwsol.FGVCAircraft', data_root=data_root))
 test_dataloader = val_dataloader
-model = dict(head=dict(num_classes=100, loss_area=dict(target=0.33)))  # unspecified
+model = dict(head=dict(num_classes=100, map_losses=dict(loss_area=dict(target=0.33))))  # unspecified

@@ -4,4 +4,4 @@ _base_ = ['./sat_deit-s_cub.py']
 train_dataloader = dict(dataset=dict(type='mmwsol.StanfordCars', data_root='data/StanfordCars'))
 val_dataloader = dict(dataset=dict(type='mmwsol.StanfordCars', data_root='data/StanfordCars'))
 test_dataloader = val_dataloader
-model = dict(head=dict(num_classes=196, loss_area=dict(target=0.4)))  # unspecified
+model = dict(head=dict(num_classes=196, map_losses=dict(loss_area=dict(target=0.4))))  # unspecified

@@ -11,9 +11,10 @@ model = dict(
         type='mmwsol.SATHead',
         num_classes=200,
         in_channels=384,
-        loss_area=dict(type='mmwsol.BatchAreaLoss', target=0.25, sync=True),
-        # paper: a Gaussian of standard deviation 6; the code's kernel is far sharper
-        loss_norm=dict(type='mmwsol.MapNormalizationLoss', kernel='nsig', kernel_size=3, sigma=6)),
+        map_losses=dict(
+            loss_area=dict(type='mmwsol.BatchAreaLoss', target=0.25, sync=True),
+            # paper: a Gaussian of standard deviation 6; the code's kernel is far sharper
+            loss_norm=dict(type='mmwsol.MapNormalizationLoss', kernel='nsig', kernel_size=3, sigma=6))),
     map_to_box=dict(type='mmwsol.ComponentBox', preset='sat', threshold=0.4),
     init_cfg=dict(
         type='Pretrained',

@@ -4,4 +4,4 @@ _base_ = ['./sat_deit-s_cub.py']
 train_dataloader = dict(dataset=dict(type='mmwsol.StanfordDogs', data_root='data/StanfordDogs'))
 val_dataloader = dict(dataset=dict(type='mmwsol.StanfordDogs', data_root='data/StanfordDogs'))
 test_dataloader = val_dataloader
-model = dict(head=dict(num_classes=120, loss_area=dict(target=0.4)))  # unspecified
+model = dict(head=dict(num_classes=120, map_losses=dict(loss_area=dict(target=0.4))))  # unspecified

@@ -12,9 +12,10 @@ model = dict(
         num_classes=1000,
         in_channels=384,
         # The official code has 4 ranks of 128 images with a term each; paper: "within a batch".
-        loss_area=dict(type='mmwsol.BatchAreaLoss', target=0.35, sync=False),
-        # paper: a Gaussian of standard deviation 6; the code's kernel is far sharper
-        loss_norm=dict(type='mmwsol.MapNormalizationLoss', kernel='nsig', kernel_size=3, sigma=6)),
+        map_losses=dict(
+            loss_area=dict(type='mmwsol.BatchAreaLoss', target=0.35, sync=False),
+            # paper: a Gaussian of standard deviation 6; the code's kernel is far sharper
+            loss_norm=dict(type='mmwsol.MapNormalizationLoss', kernel='nsig', kernel_size=3, sigma=6))),
     map_to_box=dict(type='mmwsol.ComponentBox', preset='sat', threshold=0.3),
     init_cfg=dict(
         type='Pretrained',

@@ -19,7 +19,7 @@ val_dataloader = dict(
     dataset=dict(type='mmwsol.OpenImages30k', data_root=data_root, split='val', pipeline=test_pipeline))
 test_dataloader = dict(
     dataset=dict(type='mmwsol.OpenImages30k', data_root=data_root, split='test', pipeline=test_pipeline))
-model = dict(head=dict(num_classes=100, loss_area=dict(target=0.35)))  # unspecified
+model = dict(head=dict(num_classes=100, map_losses=dict(loss_area=dict(target=0.35))))  # unspecified
 # The map is normalised before it is resized, as for boxes.
 val_evaluator = [
     dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),

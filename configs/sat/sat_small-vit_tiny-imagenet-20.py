@@ -20,8 +20,9 @@ stages = [
                 type='mmwsol.SATHead',
                 num_classes=20,
                 in_channels=128,
-                loss_area=dict(type='mmwsol.BatchAreaLoss', target=0.35),  # the paper's value for ILSVRC
-                loss_norm=dict(type='mmwsol.MapNormalizationLoss')),
+                map_losses=dict(
+                    loss_area=dict(type='mmwsol.BatchAreaLoss', target=0.35),  # the paper's value for ILSVRC
+                    loss_norm=dict(type='mmwsol.MapNormalizationLoss'))),
             map_to_box=dict(_delete_=True, type='mmwsol.ComponentBox', preset='sat', threshold=0.3)),
         optim_wrapper=dict(optimizer=dict(lr=5e-4)),
         train_cfg=dict(max_epochs=8)),

@@ -14,13 +14,12 @@ model = dict(
 stages = [
     dict(
         name='tpsm',
-        model=dict(backbone=dict(train_part='tpsm'), head=dict(train_part='tpsm')),
+        model=dict(head=dict(train_part='tpsm')),
         param_scheduler=dict(gamma=0.2)),
     dict(
         name='cam',
         init_from='best',
         model=dict(
-            backbone=dict(train_part='cam'),
             head=dict(train_part='cam'),
             # The official CAM branch at 384 starts from DeiT-B at 224; all else is from the first stage.
             init_cfg=dict(checkpoint='https://dl.fbaipublicfiles.com/deit/deit_base_patch16_224-b5f2ef4d.pth')),

@@ -4,11 +4,11 @@ _base_ = ['./trt_deit-b_cub.py']
 model = dict(backbone=dict(tpsm=dict(u=0.65)))
 optim_wrapper = dict(optimizer=dict(type='Adam', weight_decay=5e-4))
 stages = [
-    dict(name='tpsm', model=dict(backbone=dict(train_part='tpsm'), head=dict(train_part='tpsm'))),
+    dict(name='tpsm', model=dict(head=dict(train_part='tpsm'))),
     dict(
         name='cam',
         init_from='best',
-        model=dict(backbone=dict(train_part='cam'), head=dict(train_part='cam')),
+        model=dict(head=dict(train_part='cam')),
         param_scheduler=dict(milestones=[9]),
         train_cfg=dict(max_epochs=15)),
 ]

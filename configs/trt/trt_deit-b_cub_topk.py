@@ -5,7 +5,7 @@ model = dict(backbone=dict(tpsm=dict(_delete_=True, selection='topk', topk=65, m
 stages = [
     dict(
         name='tpsm',
-        model=dict(backbone=dict(train_part='tpsm'), head=dict(train_part='tpsm')),
+        model=dict(head=dict(train_part='tpsm')),
         param_scheduler=dict(milestones=[29]),
         train_cfg=dict(max_epochs=50)),
 ]

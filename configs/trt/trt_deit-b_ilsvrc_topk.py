@@ -5,7 +5,7 @@ model = dict(backbone=dict(tpsm=dict(_delete_=True, selection='topk', topk=150, 
 stages = [
     dict(
         name='tpsm',
-        model=dict(backbone=dict(train_part='tpsm'), head=dict(train_part='tpsm')),
+        model=dict(head=dict(train_part='tpsm')),
         # Divides at every multiple of 8 and 15.
         param_scheduler=dict(milestones=[7, 14, 15], gamma=0.2),
         train_cfg=dict(max_epochs=20)),

@@ -15,12 +15,12 @@ model = dict(
 stages = [
     dict(
         name='tpsm',
-        model=dict(backbone=dict(train_part='tpsm'), head=dict(train_part='tpsm')),
+        model=dict(head=dict(train_part='tpsm')),
         param_scheduler=dict(gamma=0.2)),  # as released for DeiT-B at 384
     dict(
         name='cam',
         init_from='best',
-        model=dict(backbone=dict(train_part='cam'), head=dict(train_part='cam')),
+        model=dict(head=dict(train_part='cam')),
         param_scheduler=dict(milestones=[9, 19]),
         train_cfg=dict(max_epochs=20)),  # paper: 15
 ]

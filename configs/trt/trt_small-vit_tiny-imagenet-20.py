@@ -17,14 +17,14 @@ stages = [
         name='tpsm',
         model=dict(
             # with_cam: the CAM branch, a copy of the pretrained last block, waits for its stage
-            backbone=dict(type='mmwsol.TRTViT', tpsm=dict(u=0.3), cam_layer=-1, train_part='tpsm', with_cam=True),
+            backbone=dict(type='mmwsol.TRTViT', tpsm=dict(u=0.3), cam_layer=-1, with_cam=True),
             head=dict(type='mmwsol.TRTHead', train_part='tpsm')),
         optim_wrapper=dict(optimizer=dict(lr=5e-4)),
         train_cfg=dict(max_epochs=5)),
     dict(
         name='cam',
         model=dict(
-            backbone=dict(type='mmwsol.TRTViT', tpsm=dict(u=0.3), cam_layer=-1, train_part='cam'),
+            backbone=dict(type='mmwsol.TRTViT', tpsm=dict(u=0.3), cam_layer=-1),
             head=dict(type='mmwsol.TRTHead', train_part='cam')),
         optim_wrapper=dict(optimizer=dict(lr=5e-4)),
         train_cfg=dict(max_epochs=5)),

@@ -13,7 +13,7 @@ model = dict(
         model_name='vit_base_patch16_siglip_224.webli',
         pretrained=True,  # by timm; a file on disk: pretrained_cfg_overlay=dict(file=PATH)
         query='pool',
-        freeze_pool=True,
         drop_path_rate=0.1),
+    frozen=['backbone.model.attn_pool'],
     head=dict(type='mmwsol.ConvCAMHead', num_classes=200, in_channels=768),
     map_to_box=dict(type='mmwsol.ContourBox', preset='tscam', threshold=0.1))

@@ -25,10 +25,9 @@ from mmwsol.apis.init_model import build_model, find_model_config, load_weights_
 from mmwsol.apis.model_index import find_weights
 from mmwsol.compat import registered_types_only
 from mmwsol.datasets.readers import list_images
-from mmwsol.datasets.transforms.frame import IDENTITY, update_boxes
 from mmwsol.datasets.transforms.loading import UnreadableImageError, to_rgb
 from mmwsol.registry import INFERENCERS
-from mmwsol.structures import LocDataSample
+from mmwsol.structures import Frame, LocDataSample
 from mmwsol.utils.config import list_configs
 from mmwsol.visualization import LocVisualizer, class_name, score_map, shown_map, write_picture
 
@@ -321,7 +320,8 @@ class WSOLInferencer(BaseInferencer):
         if item.dtype != np.uint8 or not fits or item.size == 0:
             raise ValueError(f"input {index} must be (H, W, 3) or (H, W) uint8, got {item.shape} {item.dtype}.")
         image = np.ascontiguousarray(item if item.ndim == 3 else np.repeat(item[:, :, None], 3, axis=2))
-        return update_boxes(dict(img=image, ori_shape=image.shape[:2], frame=IDENTITY, img_id=str(index)))
+        shape = image.shape[:2]
+        return dict(img=image, ori_shape=shape, img_shape=shape, frame=Frame.identity(shape), img_id=str(index))
 
     def _report(self, total: int) -> None:
         """Name the inputs that could not be read, and count them."""

@@ -17,8 +17,8 @@ from torch import nn
 
 from mmwsol.compat import registered_types_only
 from mmwsol.engine.stages import select_stage, stage_configs
+from mmwsol.models.weights import find_checkpoint, guess_source, unwrap
 from mmwsol.registry import DATASETS, MODELS
-from mmwsol.utils.checkpoint import find_checkpoint, guess_source, unwrap
 from mmwsol.utils.config import load_config
 from mmwsol.utils.config_text import read_config_text
 

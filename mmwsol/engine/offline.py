@@ -21,8 +21,8 @@ from mmengine.runner import BaseLoop, Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from mmwsol.datasets.offline_cache import MANIFEST, CacheWriter, OfflineCache, cache_file, read_manifest
 from mmwsol.registry import DATASETS, LOOPS, TASK_UTILS
-from mmwsol.utils.cache import MANIFEST, CacheWriter, OfflineCache, cache_file, read_manifest
 
 __all__ = ["CacheWriter", "OfflineCache", "OfflineLoop", "cache_file", "read_manifest"]
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mmwsol.integrations.masks import instance_masks
 from mmwsol.registry import MODELS
-from mmwsol.structures import LocDataSample
+from mmwsol.structures import Frame, LocDataSample
 
 if TYPE_CHECKING:
     from mmdet.structures import DetDataSample
@@ -123,10 +123,10 @@ class WSOLDetector(BaseModel):
             data_samples = [DetDataSample(metainfo=dict(img_shape=tuple(inputs.shape[2:]))) for _ in inputs]
         by_size = defaultdict(list)  # one size, unless it follows the image
         for sample, image in zip(data_samples, inputs, strict=True):
-            view, frame = self._view(image, sample, rescale)
-            by_size[tuple(view.shape[1:])].append((view, frame, sample))
-        for views, frames, samples in (zip(*group, strict=True) for group in by_size.values()):
-            found = self.localizer(torch.stack(views), list(frames), mode="predict")
+            view, located = self._view(image, sample, rescale)
+            by_size[tuple(view.shape[1:])].append((view, located, sample))
+        for views, located, samples in (zip(*group, strict=True) for group in by_size.values()):
+            found = self.localizer(torch.stack(views), list(located), mode="predict")
             for prediction, sample in zip(found, samples, strict=True):
                 sample.pred_instances = self._instances(prediction).to(inputs.device)
         return data_samples
@@ -147,8 +147,10 @@ class WSOLDetector(BaseModel):
         if not rescale:
             scale_x = scale_y = 1.0
             ori_height, ori_width = height, width
-        frame = ((scale_x * size[1] / width, 0.0), (scale_y * size[0] / height, 0.0))
-        meta = dict(frame=frame, ori_shape=(ori_height, ori_width), img_shape=size)
+        scale = (scale_x * size[1] / width, scale_y * size[0] / height)
+        meta = dict(
+            frame=Frame((ori_height, ori_width), size, scale), ori_shape=(ori_height, ori_width), img_shape=size
+        )
         return view[0], LocDataSample(metainfo=meta)
 
     def _instances(self, prediction: LocDataSample) -> InstanceData:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from mmwsol.models.task_modules import ComponentBox, ContourBox
+from mmwsol.models.box_rules import ComponentBox, ContourBox
 from mmwsol.structures import LocDataSample
-from mmwsol.visualization import warp_to_original
 
 
 def instance_masks(map_to_box: ContourBox | ComponentBox, sample: LocDataSample) -> np.ndarray:
@@ -25,7 +24,7 @@ def instance_masks(map_to_box: ContourBox | ComponentBox, sample: LocDataSample)
     masks = np.zeros((len(boxes), *sample.ori_shape[:2]), bool)
     for k, (foreground, box) in enumerate(zip(foregrounds, boxes, strict=True)):
         region = region_of_box(foreground, box).astype(np.float32)
-        masks[k] = warp_to_original(region, sample.frame, sample.ori_shape) >= 0.5
+        masks[k] = sample.frame.inverse().maps(region) >= 0.5
     return masks
 
 

@@ -1,86 +1,25 @@
-"""Models: localizers, backbones, heads and the rules from map to box."""
+"""What methods share: localizer, head contract, backbones, box rules, official weights."""
 
-from .backbones import (
-    VGG16CAM,
-    ConformerFeatures,
-    DiPSFeatures,
-    DiPSViT,
-    SATConformer,
-    SATConformerFeatures,
-    SATViT,
-    TapConformer,
-    TapViT,
-    TimmViT,
-    TRTFeatures,
-    TRTViT,
-    ViTFeatures,
-)
-from .clip_encoders import OpenCLIP, StandInCLIP, TimmCLIP
+from .backbones import VGG16CAM, TapConformer, TapViT, TimmViT
+from .box_rules import ComponentBox, ContourBox
 from .data_preprocessor import LocDataPreprocessor
-from .heads import (
-    BaseLocHead,
-    CDTRHead,
-    ClsTokenHead,
-    ConformerCAMHead,
-    ConvCAMHead,
-    DiPSHead,
-    LCTRHead,
-    LinearCAMHead,
-    LocLocHead,
-    LocPrediction,
-    SATHead,
-    TRTHead,
-)
-from .localizers import ImageLocalizer
-from .losses import (
-    AutomaticWeightedLoss,
-    BatchAreaLoss,
-    DenseCRFLoss,
-    MapNormalizationLoss,
-    NoiseSuppressionLoss,
-    ObjectAwakeningLoss,
-    PartialCrossEntropyLoss,
-    SemanticBoostLoss,
-)
-from .task_modules import *  # noqa: F403  (registers the box rules)
+from .features import Features
+from .heads import Batch, ClsTokenHead, LocHead, LocPrediction, MapLoss
+from .localizer import ImageLocalizer
 
 __all__ = [
-    "AutomaticWeightedLoss",
-    "BaseLocHead",
-    "BatchAreaLoss",
-    "CDTRHead",
+    "Batch",
     "ClsTokenHead",
-    "ConformerCAMHead",
-    "ConformerFeatures",
-    "ConvCAMHead",
-    "DenseCRFLoss",
-    "DiPSFeatures",
-    "DiPSHead",
-    "DiPSViT",
+    "ComponentBox",
+    "ContourBox",
+    "Features",
     "ImageLocalizer",
-    "LCTRHead",
-    "LinearCAMHead",
     "LocDataPreprocessor",
-    "LocLocHead",
+    "LocHead",
     "LocPrediction",
-    "MapNormalizationLoss",
-    "NoiseSuppressionLoss",
-    "ObjectAwakeningLoss",
-    "OpenCLIP",
-    "PartialCrossEntropyLoss",
-    "SATConformer",
-    "SATConformerFeatures",
-    "SATHead",
-    "SATViT",
-    "SemanticBoostLoss",
-    "StandInCLIP",
-    "TRTFeatures",
-    "TRTHead",
-    "TRTViT",
+    "MapLoss",
     "TapConformer",
     "TapViT",
-    "TimmCLIP",
     "TimmViT",
     "VGG16CAM",
-    "ViTFeatures",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 from multiprocessing.reduction import ForkingPickler
 
-import numpy as np
 from mmengine.structures import InstanceData
 from mmpretrain.structures import DataSample
 
@@ -20,8 +19,7 @@ class LocDataSample(DataSample):
         img_path (str), img_id (str), sample_idx (int): where the image comes from.
         ori_shape (tuple[int, int]): (H, W) of the original image.
         img_shape (tuple[int, int]): (H, W) of the network frame.
-        frame (tuple[tuple[float, float], tuple[float, float]]): ``((sx, tx), (sy, ty))`` with
-            ``x_network = sx * x_original + tx`` and the same for y. A flip makes ``sx`` negative.
+        frame (Frame): the way from original to network pixels.
         gt_bboxes_ori (numpy.ndarray): (M, 4) ground-truth boxes in original pixels, as the data set lists them.
         mask_paths (list[str]), ignore_path (str): mask files, where the data set has them.
         box_rule (dict): rule and threshold that made ``pred_instances``.
@@ -66,15 +64,6 @@ class LocDataSample(DataSample):
     @pred_instances.setter
     def pred_instances(self, value: InstanceData) -> None:
         self.set_field(value, "_pred_instances", dtype=InstanceData)
-
-    def to_original(self, bboxes: np.ndarray) -> np.ndarray:
-        """Map boxes (K, 4) from the network frame to original pixels, clipped to the image."""
-        (sx, tx), (sy, ty) = self.frame
-        height, width = self.ori_shape[:2]
-        boxes = np.asarray(bboxes, np.float64).reshape(-1, 4)
-        x = np.sort((boxes[:, 0::2] - tx) / sx, axis=1).clip(0, width)
-        y = np.sort((boxes[:, 1::2] - ty) / sy, axis=1).clip(0, height)
-        return np.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], axis=1).astype(np.float32)
 
 
 def _reduce(sample: LocDataSample) -> tuple:

@@ -8,7 +8,6 @@ from .draw import (
     draw_sheet,
     overlay_map,
     stack_panels,
-    warp_to_original,
 )
 from .loc_visualizer import LocVisualizer, class_name, score_map, shown_map, write_picture
 
@@ -24,6 +23,5 @@ __all__ = [
     "score_map",
     "shown_map",
     "stack_panels",
-    "warp_to_original",
     "write_picture",
 ]

@@ -81,25 +81,6 @@ def draw_masks(
     return image
 
 
-def warp_to_original(
-    picture: np.ndarray,
-    frame: tuple[tuple[float, float], tuple[float, float]],
-    ori_shape: tuple[int, ...],
-) -> np.ndarray:
-    """Move a picture or map from the network frame to original pixels; 0 outside the frame.
-
-    Args:
-        picture (np.ndarray): (H, W) or (H, W, 3) in the network frame.
-        frame (tuple): ``((sx, tx), (sy, ty))`` with x_network = sx * x_original + tx.
-        ori_shape (tuple[int, ...]): (H, W) of the original image.
-    """
-    (sx, tx), (sy, ty) = frame
-    # cv2 counts pixel centres from 0, the frame has them at 0.5.
-    matrix = np.array([[sx, 0, tx + (sx - 1) / 2], [0, sy, ty + (sy - 1) / 2]])
-    size = (int(ori_shape[1]), int(ori_shape[0]))
-    return cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-
-
 def enlargement(height: int, width: int, side: int = 224) -> int:
     """Return the whole factor that makes a picture at least ``side`` pixels high, but no wider than WIDEST."""
     return max(1, min(-(-side // height), WIDEST // width))

@@ -15,7 +15,7 @@ from mmengine.visualization import Visualizer
 from mmwsol.evaluation.functional import evaluation_map, normalize_map, resize_map
 from mmwsol.registry import VISUALIZERS
 from mmwsol.structures import LocDataSample
-from mmwsol.visualization.draw import draw_prediction, warp_to_original
+from mmwsol.visualization.draw import draw_prediction
 
 PANELS = ("image", "map", "overlay")
 TARGETS = ("pred", "gt")
@@ -66,7 +66,7 @@ def score_map(
         frame_map = evaluation_map(raw, size, **{name: rule[name] for name in _MAP_OPTIONS if name in rule})
     else:
         frame_map = normalize_map(resize_map(raw, size))
-    warped = warp_to_original(frame_map.astype(np.float32), sample.frame, sample.ori_shape)
+    warped = sample.frame.inverse().maps(frame_map.astype(np.float32))
     return warped, (float(raw.min()), float(raw.max()))
 
 

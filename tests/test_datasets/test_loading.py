@@ -11,8 +11,9 @@ import pytest
 from mmcv.transforms import Compose
 from PIL import Image
 
-from mmwsol.datasets.transforms import LoadImage, UnreadableImageError, apply_frame
+from mmwsol.datasets.transforms import LoadImage, UnreadableImageError
 from mmwsol.registry import TRANSFORMS
+from mmwsol.structures import apply_frame
 
 
 def load(path, **kwargs):

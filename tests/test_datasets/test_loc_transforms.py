@@ -23,10 +23,10 @@ from mmwsol.datasets.transforms import (
     Resize,
     ResizeEdge,
     TenCrop,
-    apply_frame,
 )
-from mmwsol.datasets.transforms.frame import IDENTITY, update_boxes
 from mmwsol.registry import TRANSFORMS
+from mmwsol.structures import apply_frame
+from mmwsol.structures.frame import IDENTITY, update_boxes
 
 MODES = {"bilinear": InterpolationMode.BILINEAR, "bicubic": InterpolationMode.BICUBIC}
 

@@ -16,7 +16,7 @@ from ranks import run_ranks
 from mmwsol.engine.dry_run import dry_run
 from mmwsol.engine.stage_paths import resolve_stage_paths
 from mmwsol.engine.stages import run_stages, stage_configs
-from mmwsol.models.task_modules import PseudoMaskWriter
+from mmwsol.methods.locloc import PseudoMaskWriter
 from mmwsol.registry import TASK_UTILS
 
 NUMBER = 24

@@ -9,7 +9,7 @@ from mmwsol.evaluation.functional import box_iou, threshold_grid
 from mmwsol.evaluation.map_evaluation import build_runs, evaluate_files, threshold_boxes
 from mmwsol.evaluation.map_files import read_ground_truth, read_scores
 from mmwsol.evaluation.results_file import original_to_frame
-from mmwsol.models.task_modules import ComponentBox, ContourBox
+from mmwsol.models.box_rules import ComponentBox, ContourBox
 
 SIZE = (FRAME, FRAME)
 ALL = ("wsol_v1", "wsol_v2", "tscam")

@@ -9,7 +9,7 @@ from golden_case import Case
 from mmwsol.datasets.transforms import Resize
 from mmwsol.evaluation import LocAccuracy, MaxBoxAcc
 from mmwsol.evaluation.functional import box_iou, gt_to_frame
-from mmwsol.models.task_modules import ContourBox
+from mmwsol.models.box_rules import ContourBox
 
 IOU_BARS = (30, 50, 70)
 ERRORS = {

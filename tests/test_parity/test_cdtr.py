@@ -10,7 +10,7 @@ from test_tscam import OFFICIAL_OPTIMIZER
 
 from mmwsol.evaluation import LocAccuracy
 from mmwsol.evaluation.functional import box_iou, gt_to_frame
-from mmwsol.models.task_modules import ContourBox
+from mmwsol.models.box_rules import ContourBox
 from mmwsol.registry import MODELS
 from mmwsol.structures import LocDataSample
 from mmwsol.utils import convert_official

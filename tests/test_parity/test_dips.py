@@ -16,11 +16,8 @@ from mmwsol.evaluation.functional import (
     pxap,
     threshold_grid,
 )
-from mmwsol.models.losses import DenseCRFLoss, PartialCrossEntropyLoss
-from mmwsol.models.losses.dense_crf_loss import _Energy, exact_filter
-from mmwsol.models.losses.partial_cross_entropy_loss import IGNORE
-from mmwsol.models.task_modules import ContourBox, ProposalWriter, SeedSampler
-from mmwsol.models.task_modules.attention_maps import (
+from mmwsol.methods.dips import DenseCRFLoss, PartialCrossEntropyLoss, ProposalWriter, SeedSampler
+from mmwsol.methods.dips.attention_maps import (
     MAP_SETS,
     attention_stack,
     component_boxes,
@@ -28,11 +25,13 @@ from mmwsol.models.task_modules.attention_maps import (
     otsu_threshold,
     upsample_maps,
 )
-from mmwsol.models.task_modules.proposal_writer import gaussian_matrix, size_density
+from mmwsol.methods.dips.losses import IGNORE, _Energy, exact_filter
+from mmwsol.methods.dips.offline import gaussian_matrix, size_density
+from mmwsol.methods.dips.proposals import box_mask
+from mmwsol.models.box_rules import ContourBox
 from mmwsol.registry import METRICS, MODELS
 from mmwsol.structures import LocDataSample
 from mmwsol.utils import convert_official
-from mmwsol.utils.proposals import box_mask
 
 PATHS = case_paths("dips")
 ALL = 10**9  # more than there are pixels

@@ -7,7 +7,7 @@ from golden_case import Case, case_paths
 
 from mmwsol.evaluation import MaxBoxAcc
 from mmwsol.evaluation.functional import gt_to_frame, pixel_histograms, pxap, to_uint8
-from mmwsol.models.task_modules import ContourBox
+from mmwsol.models.box_rules import ContourBox
 
 PATHS = case_paths("evaluation")
 SIZE = (224, 224)

@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from golden_case import Case, case_paths
 from mmpretrain.models.utils import resize_pos_embed
 
-from mmwsol.datasets.transforms import CenterCrop, LoadPseudoMask, Resize, ResizeEdge, RevealRandomBox
-from mmwsol.datasets.transforms.pseudo_masks import box_mask
+from mmwsol.datasets.transforms import CenterCrop, Resize, ResizeEdge
 from mmwsol.evaluation.functional import box_iou, gt_to_frame
-from mmwsol.models.task_modules import ContourBox, PseudoMaskWriter
-from mmwsol.models.task_modules.pseudo_masks import MaskJob, attention_map, grabcut
+from mmwsol.methods.locloc import LoadPseudoMask, PseudoMaskWriter, RevealRandomBox
+from mmwsol.methods.locloc.offline import MaskJob, attention_map, grabcut
+from mmwsol.methods.locloc.transforms import box_mask
+from mmwsol.models.box_rules import ContourBox
 from mmwsol.registry import MODELS
 from mmwsol.structures import LocDataSample
 from mmwsol.utils import convert_official

@@ -11,7 +11,7 @@ from mmengine.registry import PARAM_SCHEDULERS, init_default_scope
 
 from mmwsol.engine.stages import stage_configs
 from mmwsol.evaluation.functional import box_iou, gt_to_frame
-from mmwsol.models.task_modules import ContourBox
+from mmwsol.models.box_rules import ContourBox
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "locloc"
 RATES = {

@@ -7,8 +7,8 @@ import pytest
 import timm
 import torch
 
+from mmwsol.methods.locloc.head import LocalFeatureDigging, PPDGenerator, UNetGenerator
 from mmwsol.models import TapViT
-from mmwsol.models.heads.locloc_head import LocalFeatureDigging, PPDGenerator, UNetGenerator
 from mmwsol.utils import convert_official
 
 # Our names -> the official ones, U-Net and decoder of PPD.

@@ -10,8 +10,8 @@ from mmengine.optim import build_optim_wrapper
 from mmwsol.datasets.transforms import TenCrop
 from mmwsol.evaluation import LocAccuracy
 from mmwsol.evaluation.functional import box_iou, gt_to_frame, normalize_map
-from mmwsol.models.backbones.sat_vit import query_gate
-from mmwsol.models.task_modules import ComponentBox
+from mmwsol.methods.sat.backbone import query_gate
+from mmwsol.models.box_rules import ComponentBox
 from mmwsol.registry import MODELS
 from mmwsol.structures import LocDataSample
 from mmwsol.utils import convert_official

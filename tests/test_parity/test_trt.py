@@ -10,7 +10,7 @@ from test_tscam import OFFICIAL_OPTIMIZER, check_boxes
 
 from mmwsol.evaluation import protocol_metrics
 from mmwsol.models import TapViT
-from mmwsol.models.task_modules import ContourBox
+from mmwsol.models.box_rules import ContourBox
 from mmwsol.registry import METRICS, MODELS
 from mmwsol.structures import LocDataSample
 from mmwsol.utils import convert_official

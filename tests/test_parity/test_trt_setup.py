@@ -14,7 +14,7 @@ from mmengine.runner import load_checkpoint
 from mmpretrain.models.utils import resize_pos_embed
 
 from mmwsol.engine.stages import select_stage, stage_configs
-from mmwsol.models import TRTHead
+from mmwsol.methods.trt import TRTHead
 from mmwsol.registry import MODELS
 from mmwsol.utils import convert_official, load_pretrained
 

@@ -8,7 +8,7 @@ from loc_case import check_box_case, check_dataset_case, check_evaluation
 from mmengine.optim import build_optim_wrapper
 from networks import build, load
 
-from mmwsol.models.task_modules import ContourBox
+from mmwsol.models.box_rules import ContourBox
 
 PATHS = case_paths("tscam")
 NETWORKS = [path for path in PATHS if "model" in Case(path).meta]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmwsol.datasets.transforms import LoadProposals
+from mmwsol.methods.dips import LoadProposals
+from mmwsol.methods.dips.proposals import read_proposals
 from mmwsol.registry import MODELS
 from mmwsol.utils import convert_official
-from mmwsol.utils.proposals import read_proposals
 
 CONVERTER = "dataset_converters/dips_proposals.py"
 

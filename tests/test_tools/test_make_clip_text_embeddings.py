@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmpretrain.datasets.categories import CUB_CATEGORIES, IMAGENET_CATEGORIES
 
-from mmwsol.models.clip_encoders import load_text_embeddings
+from mmwsol.methods.cdtr.clip_encoders import load_text_embeddings
 
 PATH = Path(__file__).resolve().parents[2] / "tools" / "make_clip_text_embeddings.py"
 

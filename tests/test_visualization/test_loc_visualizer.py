@@ -13,7 +13,7 @@ from mmengine.structures import InstanceData
 from mmengine.visualization import BaseVisBackend
 
 from mmwsol.engine import LocVisualizationHook
-from mmwsol.models.task_modules import ComponentBox, ContourBox
+from mmwsol.models.box_rules import ComponentBox, ContourBox
 from mmwsol.structures import LocDataSample
 from mmwsol.visualization import LocVisualizer, draw_sheet, score_map, shown_map, write_picture
 from mmwsol.visualization.draw import GT_COLOR, PRED_COLOR

@@ -71,7 +71,7 @@ def by_levels(u8_map: np.ndarray, thresholds: np.ndarray, gt: np.ndarray, multi:
 def make_maps(args: argparse.Namespace) -> dict[str, list[np.ndarray]]:
     """Return evaluated maps (224, 224) float64 by kind."""
     from mmwsol.evaluation.map_files import MAP_EXTENSIONS, MapFiles
-    from mmwsol.models.task_modules import ContourBox
+    from mmwsol.models.box_rules import ContourBox
 
     rule = ContourBox(preset="wsol")
     random = np.random.RandomState(args.seed)

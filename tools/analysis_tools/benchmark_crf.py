@@ -110,8 +110,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
     import torch
 
-    from mmwsol.models import DenseCRFLoss
-    from mmwsol.models.layers import PermutohedralLattice
+    from mmwsol.methods.dips import DenseCRFLoss, PermutohedralLattice
 
     torch.set_num_threads(args.threads)
     pictures = load_images(args)

@@ -55,8 +55,8 @@ def convert(entries: dict[str, dict], out_dir: str | Path, prefix: str = "") -> 
     Raises:
         ValueError: If an entry lacks its boxes, or has another number of them than of maps.
     """
-    from mmwsol.utils.cache import MANIFEST, cache_file
-    from mmwsol.utils.proposals import SUFFIX, Proposals
+    from mmwsol.datasets.offline_cache import MANIFEST, cache_file
+    from mmwsol.methods.dips.proposals import SUFFIX, Proposals
 
     out_dir = Path(out_dir)
     for name, entry in entries.items():

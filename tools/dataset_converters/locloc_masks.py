@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument("masks", help="HDF5 file of the release")
     parser.add_argument("out", help="folder to write; then set mask_root of both mmwsol.LoadPseudoMask to it")
     args = parser.parse_args()
-    from mmwsol.datasets.official_masks import unpack_official_masks
+    from mmwsol.methods.locloc.official_masks import unpack_official_masks
     from mmwsol.registry import DATASETS
     from mmwsol.utils.config import load_config
 

@@ -20,7 +20,6 @@ model = dict(
         loss_crf=dict(
             type='mmwsol.DenseCRFLoss', mode='lattice', sigma_rgb=15, sigma_xy=100, scale=1.0, loss_weight=2e-9)),
     map_to_box=dict(type='mmwsol.ContourBox', preset='dips'),
-    frozen=['backbone.*'],
     init_cfg=dict(
         type='Pretrained',
         checkpoint='https://dl.fbaipublicfiles.com/dino/dino_deitsmall16_pretrain/dino_deitsmall16_pretrain.pth'))

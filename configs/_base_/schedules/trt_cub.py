@@ -16,11 +16,11 @@ val_cfg = dict()
 test_cfg = dict()
 auto_scale_lr = dict(base_batch_size=128, enable=False)
 stages = [
-    dict(name='tpsm', model=dict(backbone=dict(train_part='tpsm'), head=dict(train_part='tpsm'))),
+    dict(name='tpsm', model=dict(head=dict(train_part='tpsm'))),
     dict(
         name='cam',
         init_from='best',
-        model=dict(backbone=dict(train_part='cam'), head=dict(train_part='cam')),
+        model=dict(head=dict(train_part='cam')),
         param_scheduler=dict(milestones=[9, 19]),
         train_cfg=dict(max_epochs=20)),  # paper: 15
 ]

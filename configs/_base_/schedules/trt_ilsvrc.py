@@ -19,14 +19,13 @@ stages = [
     dict(
         name='tpsm',
         model=dict(
-            backbone=dict(train_part='tpsm'),
             head=dict(
                 train_part='tpsm',
                 loss=dict(type='mmpretrain.LabelSmoothLoss', label_smooth_val=0.1, mode='original')))),
     dict(  # no label smoothing here; paper: 10 epochs
         name='cam',
         init_from='best',
-        model=dict(backbone=dict(train_part='cam'), head=dict(train_part='cam'))),
+        model=dict(head=dict(train_part='cam'))),
 ]
 # The published protocol keeps the best epoch of the evaluated split itself, for the second stage and for the result.
 default_hooks = dict(checkpoint=dict(save_best='loc/top1', rule='greater'))

@@ -9,9 +9,8 @@ import torch
 from mmengine.structures import InstanceData
 from mmpretrain.datasets.transforms import PackInputs
 
-from mmwsol.datasets.transforms.frame import IDENTITY, apply_frame
 from mmwsol.registry import TRANSFORMS
-from mmwsol.structures import LocDataSample
+from mmwsol.structures import Frame, LocDataSample
 
 _FIX = "use mmwsol's transforms (mmwsol.Resize, mmwsol.RandomFlip, ...), which carry the frame"
 
@@ -77,15 +76,15 @@ class PackLocInputs(PackInputs):
         shape = tuple(results[self.input_key].shape[:2])
         results["img_shape"] = shape
         results.setdefault("ori_shape", shape)
-        results.setdefault("frame", IDENTITY)
-        known = tuple(results.get("frame_shape", results["ori_shape"]))[:2]
+        results.setdefault("frame", Frame.identity(results["ori_shape"]))
+        known = results["frame"].shape
         if shape != known:
             raise ValueError(
                 f"the image became {shape[1]}x{shape[0]} (W x H) by a transform that does not update 'frame', which "
                 f"holds for {known[1]}x{known[0]}: {_FIX}"
             )
         if "gt_bboxes_ori" in results and "gt_bboxes" in results:
-            expected = apply_frame(results["gt_bboxes_ori"], results["frame"], shape)
+            expected = results["frame"].boxes(results["gt_bboxes_ori"])
             if not np.allclose(expected, results["gt_bboxes"], atol=1e-2):
                 raise ValueError(
                     f"gt_bboxes {np.asarray(results['gt_bboxes']).tolist()} is not gt_bboxes_ori mapped by 'frame', "

@@ -16,7 +16,7 @@ import mmpretrain.datasets.transforms as mmpretrain_transforms
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmwsol.datasets.transforms.frame import flip_frame, scale_frame, shift_frame
+from mmwsol.datasets.transforms.carry import carry, frame_of
 from mmwsol.registry import TRANSFORMS
 
 
@@ -76,8 +76,9 @@ class Resize(mmcv.transforms.Resize):
     def transform(self, results: dict) -> dict:
         """Resize ``img`` and carry the geometry."""
         _check_backend(results["img"], self.backend)
-        old_shape = results["img"].shape
-        return scale_frame(super().transform(results), old_shape)
+        frame = frame_of(results)
+        results = super().transform(results)
+        return carry(results, frame.resized(results["img"].shape))
 
 
 @TRANSFORMS.register_module()
@@ -106,8 +107,9 @@ class ResizeEdge(mmpretrain_transforms.ResizeEdge):
     def transform(self, results: dict) -> dict:
         """Resize ``img`` and carry the geometry."""
         _check_backend(results["img"], self.backend)
-        old_shape = results["img"].shape
-        return scale_frame(super().transform(results), old_shape)
+        frame = frame_of(results)
+        results = super().transform(results)
+        return carry(results, frame.resized(results["img"].shape))
 
 
 @TRANSFORMS.register_module()
@@ -135,7 +137,9 @@ class CenterCrop(mmcv.transforms.CenterCrop):
         # Pillow's and torchvision's rounding, python's banker's rounding of halves
         x = max(0, round((shape[1] - width) / 2))
         y = max(0, round((shape[0] - height) / 2))
-        return shift_frame(super().transform(results), -x, -y)
+        frame = frame_of(results)
+        results = super().transform(results)
+        return carry(results, frame.cropped(x, y, results["img"].shape))
 
 
 @TRANSFORMS.register_module()
@@ -174,6 +178,7 @@ class RandomCrop(mmpretrain_transforms.RandomCrop):
     def transform(self, results: dict) -> dict:
         """Pad and crop ``img`` and carry the geometry."""
         height, width = self.crop_size
+        frame = frame_of(results)
         left, top, right, bottom = self.padding or (0, 0, 0, 0)
         shape = results["img"].shape
         if self.pad_if_needed:
@@ -191,7 +196,7 @@ class RandomCrop(mmpretrain_transforms.RandomCrop):
         _check_fits(img.shape, height, width, "resize first, or set pad_if_needed=True")
         y, x, height, width = self.rand_crop_params(img)
         results["img"] = np.ascontiguousarray(img[y : y + height, x : x + width])
-        return shift_frame(results, left - x, top - y)
+        return carry(results, frame.cropped(x - left, y - top, results["img"].shape))
 
 
 @TRANSFORMS.register_module()
@@ -226,12 +231,11 @@ class RandomResizedCrop(mmpretrain_transforms.RandomResizedCrop):
     def transform(self, results: dict) -> dict:
         """Crop and resize ``img`` and carry the geometry."""
         _check_backend(results["img"], self.backend)
+        frame = frame_of(results)
         y, x, height, width = self.rand_crop_params(results["img"])
         crop = np.ascontiguousarray(results["img"][y : y + height, x : x + width])
-        results["img"] = crop
-        shift_frame(results, -x, -y)
         results["img"] = mmcv.imresize(crop, self.scale[::-1], interpolation=self.interpolation, backend=self.backend)
-        return scale_frame(results, crop.shape)
+        return carry(results, frame.cropped(x, y, crop.shape).resized(results["img"].shape))
 
 
 @TRANSFORMS.register_module()
@@ -249,9 +253,11 @@ class RandomFlip(mmcv.transforms.RandomFlip):
 
     def transform(self, results: dict) -> dict:
         """Flip ``img`` and carry the geometry."""
+        frame = frame_of(results)
         results = super().transform(results)
         direction = results["flip_direction"]
-        return flip_frame(results, direction in ("horizontal", "diagonal"), direction in ("vertical", "diagonal"))
+        horizontal, vertical = direction in ("horizontal", "diagonal"), direction in ("vertical", "diagonal")
+        return carry(results, frame.flipped(horizontal, vertical))
 
 
 @TRANSFORMS.register_module()

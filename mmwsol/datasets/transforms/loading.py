@@ -12,8 +12,9 @@ from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine import fileio
 from PIL import Image, ImageOps
 
-from mmwsol.datasets.transforms.frame import IDENTITY, update_boxes
+from mmwsol.datasets.transforms.carry import carry
 from mmwsol.registry import TRANSFORMS
+from mmwsol.structures import Frame
 
 _COLOUR = ("color", "color_ignore_orientation")
 
@@ -158,8 +159,7 @@ class LoadImage(LoadImageFromFile):
                 )
         results["img"] = img.astype(np.float32) if self.to_float32 else img
         results["ori_shape"] = (height, width)
-        results["frame"] = IDENTITY
-        return update_boxes(results)
+        return carry(results, Frame.identity((height, width)))
 
 
 @TRANSFORMS.register_module()
@@ -216,9 +216,9 @@ def load_mask(path: str, results: dict) -> np.ndarray:
     if mask is None:
         raise UnreadableImageError(f"mask '{path}' is empty or cannot be decoded")
     (height, width), (ori_height, ori_width) = results["img_shape"][:2], results["ori_shape"][:2]
-    frame_x, frame_y = results["frame"]
-    columns = _nearest(mask.shape[1], ori_width, width, *frame_x)
-    rows = _nearest(mask.shape[0], ori_height, height, *frame_y)
+    (scale_x, scale_y), (shift_x, shift_y) = results["frame"].scale, results["frame"].shift
+    columns = _nearest(mask.shape[1], ori_width, width, scale_x, shift_x)
+    rows = _nearest(mask.shape[0], ori_height, height, scale_y, shift_y)
     inside = (rows >= 0)[:, None] & (columns >= 0)[None]
     return (mask[rows][:, columns] > 0.5) & inside
 

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from mmwsol.datasets.transforms.loading import read_original
 from mmwsol.registry import HOOKS
 from mmwsol.structures import LocDataSample
-from mmwsol.visualization import LocVisualizer, warp_to_original, write_picture
+from mmwsol.visualization import LocVisualizer, write_picture
 
 
 @HOOKS.register_module()
@@ -132,4 +132,4 @@ def _original_image(sample: LocDataSample, inputs: Any) -> np.ndarray:
     if path is not None and os.path.isfile(path):
         return read_original(path, sample.ori_shape)[:, :, ::-1]
     picture = inputs.permute(1, 2, 0).clip(0, 255).byte().cpu().numpy()
-    return warp_to_original(np.ascontiguousarray(picture), sample.frame, sample.ori_shape)[:, :, ::-1]
+    return sample.frame.inverse().maps(np.ascontiguousarray(picture))[:, :, ::-1]

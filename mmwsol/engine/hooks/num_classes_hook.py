@@ -6,6 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmwsol.models import ImageLocalizer
 from mmwsol.registry import HOOKS
 
 
@@ -27,10 +28,9 @@ class NumClassesHook(Hook):
         dataset = runner.train_dataloader.dataset
         self._check(runner, dataset, "train_dataloader")
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        check_classes = getattr(getattr(model, "head", None), "check_classes", None)
         classes = (getattr(dataset, "metainfo", None) or {}).get("classes")
-        if check_classes is not None and classes is not None:
-            check_classes(classes)
+        if isinstance(model, ImageLocalizer) and classes is not None:
+            model.head.check_classes(classes)
 
     def before_val(self, runner: Runner) -> None:
         """Check the validation data."""
@@ -42,7 +42,7 @@ class NumClassesHook(Hook):
 
     def _check(self, runner: Runner, dataset: object, loader: str) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        expected = getattr(getattr(model, "head", None), "num_classes", None)
+        expected = model.head.num_classes if isinstance(model, ImageLocalizer) else None
         classes = (getattr(dataset, "metainfo", None) or {}).get("classes")
         if expected is None or classes is None or len(classes) == expected:
             return

@@ -3,39 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from mmengine.model.weight_init import trunc_normal_
 from mmpretrain.models.backbones import Conformer
 from torch import Tensor, nn
 
-from mmwsol.models.backbones.tap_vit import _indices
+from mmwsol.models.backbones.tap_vit import layer_indices
+from mmwsol.models.features import Features
 from mmwsol.models.layers.attention import TAPS, TapAttention
 from mmwsol.registry import MODELS
-
-
-class ConformerFeatures(NamedTuple):
-    """What a tapped Conformer returns: the fields of :class:`ViTFeatures`, and the map of the CNN branch.
-
-    Every head that reads :class:`ViTFeatures` runs on it. B images, D width, L tapped blocks, H heads, (h, w) patch
-    grid, N = h * w.
-
-    Attributes:
-        patch_map (Tensor): (B, D, h, w) patch tokens after the final norm.
-        cls_token (Tensor): (B, D) class token after the final norm.
-        conv_map (Tensor): (B, E, ceil(h / 2), ceil(w / 2)) last map of the CNN branch, E = 1024 in Conformer-S.
-        cls_attn (Tensor | None): (B, L, H, h, w) attention of the class token to every patch, after the softmax.
-        full_attn (Tensor | None): (B, L, H, 1 + N, 1 + N) whole attention matrices, with ``tap='full'`` only.
-        tokens (tuple[Tensor]): (B, 1 + N, D) tokens at the depths asked for in ``out_tokens``, before the final norm.
-    """
-
-    patch_map: Tensor
-    cls_token: Tensor
-    conv_map: Tensor
-    cls_attn: Tensor | None = None
-    full_attn: Tensor | None = None
-    tokens: tuple[Tensor, ...] = ()
 
 
 @MODELS.register_module()
@@ -76,8 +54,10 @@ class TapConformer(Conformer):
             raise ValueError(f"tap must be one of {TAPS}, got {tap!r}.")
         self.tap = tap
         self.tap_in_train = tap_in_train
-        self.tap_layers = _indices("tap_layers", range(self.depths) if tap_layers is None else tap_layers, self.depths)
-        self.out_tokens = _indices("out_tokens", out_tokens, self.depths + 1)
+        self.tap_layers = layer_indices(
+            "tap_layers", range(self.depths) if tap_layers is None else tap_layers, self.depths
+        )
+        self.out_tokens = layer_indices("out_tokens", out_tokens, self.depths + 1)
         self.patch_size: int = 4 * self.trans_patch_conv.stride[0]
         self.trans_1.attn = TapAttention.like(self.trans_1.attn)
         for stage in self._stages():
@@ -105,7 +85,7 @@ class TapConformer(Conformer):
         super().train(mode)
         return self
 
-    def forward(self, x: Tensor) -> ConformerFeatures:
+    def forward(self, x: Tensor) -> Features:
         """Compute features of images (B, 3, H, W); H and W must be multiples of the patch size.
 
         Raises:
@@ -146,7 +126,7 @@ class TapConformer(Conformer):
             cls_attn = stacked[:, :, :, 0, 1:].unflatten(-1, grid)
             full_attn = stacked if tap == "full" else None
         kept = tuple(tokens[depth] for depth in self.out_tokens)
-        return ConformerFeatures(patch_map, x[:, 0], conv_map, cls_attn, full_attn, kept)
+        return Features(patch_map, x[:, 0], cls_attn, full_attn, kept, conv_map=conv_map)
 
 
 def _transform(block: Any, x: Tensor, tap: str) -> tuple[Tensor, Tensor | None]:

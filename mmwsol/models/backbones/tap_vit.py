@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from mmcv.cnn.bricks.transformer import PatchEmbed
@@ -14,31 +13,10 @@ from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
 from mmwsol.compat import float_drop_path
+from mmwsol.models.features import Features
 from mmwsol.models.layers.attention import TAPS, TapAttention
 from mmwsol.models.layers.conv_stem import ConvStem
 from mmwsol.registry import MODELS
-
-
-class ViTFeatures(NamedTuple):
-    """What a tapped transformer returns. B images, D width, L tapped blocks, H heads, (h, w) patch grid, N = h * w.
-
-    Attributes:
-        patch_map (Tensor): (B, D, h, w) patch tokens after the final norm.
-        cls_token (Tensor): (B, D) class token after the final norm.
-        cls_attn (Tensor | None): (B, L, H, h, w) attention of the class token to every patch, after the softmax; its
-            sum over the patches is one minus the attention of the class token to itself.
-        full_attn (Tensor | None): (B, L, H, 1 + N, 1 + N) whole attention matrices, with ``tap='full'`` only.
-        tokens (tuple[Tensor]): (B, 1 + N, D) tokens at the depths asked for in ``out_tokens``, before the final norm.
-        gates (Tensor | None): (B, G, h, w) foreground probabilities of the G gated blocks of :class:`SATViT`, never in
-            half precision.
-    """
-
-    patch_map: Tensor
-    cls_token: Tensor
-    cls_attn: Tensor | None = None
-    full_attn: Tensor | None = None
-    tokens: tuple[Tensor, ...] = ()
-    gates: Tensor | None = None
 
 
 @MODELS.register_module()
@@ -93,8 +71,8 @@ class TapViT(VisionTransformer):
         self.tap_in_train = tap_in_train
         depth = self.num_layers
         layers = range(depth) if tap_layers is None else tap_layers
-        self.tap_layers = _indices("tap_layers", layers, depth)
-        self.out_tokens = _indices("out_tokens", out_tokens, depth + 1)
+        self.tap_layers = layer_indices("tap_layers", layers, depth)
+        self.out_tokens = layer_indices("out_tokens", out_tokens, depth + 1)
         for layer in self.layers:
             layer.attn = TapAttention.like(layer.attn)
         if self.frozen_stages > 0:
@@ -120,7 +98,7 @@ class TapViT(VisionTransformer):
             self._freeze_stages()
         return self
 
-    def forward(self, x: Tensor) -> ViTFeatures:
+    def forward(self, x: Tensor) -> Features:
         """Compute features of images (B, 3, H, W); H and W must be multiples of the patch size.
 
         Raises:
@@ -159,7 +137,7 @@ class TapViT(VisionTransformer):
             full_attn = stacked if tap == "full" else None
         if gates:
             gate_maps = torch.stack(gates, dim=1)[:, :, patches].unflatten(-1, grid)
-        return ViTFeatures(patch_map, x[:, 0], cls_attn, full_attn, tuple(tokens), gate_maps)
+        return Features(patch_map, x[:, 0], cls_attn, full_attn, tuple(tokens), gate_maps)
 
     def embed(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Make tokens (B, 1 + N, D) of images, class token first, with their positions; also give the grid (h, w)."""
@@ -180,8 +158,12 @@ class TapViT(VisionTransformer):
         return out, weights, None
 
 
-def _indices(name: str, values: Sequence[int], size: int) -> tuple[int, ...]:
-    """Normalise negative indices and sort them."""
+def layer_indices(name: str, values: Sequence[int], size: int) -> tuple[int, ...]:
+    """Return ``values``, which may count from the end, sorted and without repetition.
+
+    Raises:
+        ValueError: If one is not in [-size, size).
+    """
     for value in values:
         if not -size <= value < size:
             raise ValueError(f"{name} has {value}, but the model allows {-size} to {size - 1}.")

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmwsol.models.backbones.tap_vit import ViTFeatures, _indices
+from mmwsol.models.backbones.tap_vit import layer_indices
+from mmwsol.models.features import Features
 from mmwsol.models.layers.attention import TAPS, attention_weights
 from mmwsol.registry import MODELS
 
@@ -44,8 +45,6 @@ class TimmViT(BaseModule):
             - 'pool': the query of the attention pool behind the last block (SigLIP), one "block" L = 1; its output.
 
             Defaults to None: 'cls' if the model has a class token, else 'pool' if it has such a pool, else 'mean'.
-        freeze_pool (bool): Whether the attention pool keeps its weights: for heads whose loss does not reach it, as
-            :class:`ConvCAMHead`. Defaults to False.
         tap (str): Attention to return: 'none', 'cls' (rows of ``query``) or 'full' (whole matrices, with a class token
             only). Defaults to 'cls'.
         tap_layers (Sequence[int], optional): Blocks to tap, 0-based, negative from the end. Defaults to None: all.
@@ -64,7 +63,6 @@ class TimmViT(BaseModule):
         pretrained: bool = False,
         img_size: int | tuple[int, int] | None = None,
         query: str | None = None,
-        freeze_pool: bool = False,
         tap: str = "cls",
         tap_layers: Sequence[int] | None = None,
         tap_in_train: bool = False,
@@ -84,12 +82,12 @@ class TimmViT(BaseModule):
         self.query = self._choose_query(model_name, query)
         if tap == "full" and self.query != "cls":
             raise ValueError(f"tap='full' needs a class token; {model_name!r} runs with query={self.query!r}.")
-        self._trim_head(freeze_pool)
+        self._trim_head()
         self.tap = tap
         self.tap_in_train = tap_in_train
         depth = len(self.model.blocks)
-        self.tap_layers = _indices("tap_layers", range(depth) if tap_layers is None else tap_layers, depth)
-        self.out_tokens = _indices("out_tokens", out_tokens, depth + 1)
+        self.tap_layers = layer_indices("tap_layers", range(depth) if tap_layers is None else tap_layers, depth)
+        self.out_tokens = layer_indices("out_tokens", out_tokens, depth + 1)
 
     def _choose_query(self, model_name: str, query: str | None) -> str:
         """Check ``query`` against the model, or choose it."""
@@ -107,11 +105,9 @@ class TimmViT(BaseModule):
             raise ValueError(f"{model_name!r} has nothing for query={query!r}; possible are {possible}.")
         return query
 
-    def _trim_head(self, freeze_pool: bool) -> None:
-        """Drop what comes after the tokens and is not used, and freeze the attention pool if asked."""
-        if self.query == "pool":
-            self.model.attn_pool.requires_grad_(not freeze_pool)
-        elif getattr(self.model, "attn_pool", None) is not None:
+    def _trim_head(self) -> None:
+        """Drop what comes after the tokens and is not used."""
+        if self.query != "pool" and getattr(self.model, "attn_pool", None) is not None:
             self.model.reset_classifier(0, "")
         if not isinstance(self.model.norm, nn.Identity):
             self.model.fc_norm = nn.Identity()
@@ -119,7 +115,7 @@ class TimmViT(BaseModule):
     def init_weights(self) -> None:
         """Keep what timm has initialised or loaded; mmengine would call timm's ``init_weights`` again."""
 
-    def forward(self, x: Tensor) -> ViTFeatures:
+    def forward(self, x: Tensor) -> Features:
         """Compute features of images (B, 3, H, W); H and W must be multiples of the patch size.
 
         Raises:
@@ -157,7 +153,7 @@ class TimmViT(BaseModule):
             cls_attn = stacked[:, :, :, 0, -grid[0] * grid[1] :].unflatten(-1, grid)
             full_attn = stacked if tap == "full" else None
         tokens = tuple(torch.cat([first[:, None], rest], dim=1) for first, rest in kept)
-        return ViTFeatures(patches.transpose(1, 2).unflatten(2, grid), cls_token, cls_attn, full_attn, tokens)
+        return Features(patches.transpose(1, 2).unflatten(2, grid), cls_token, cls_attn, full_attn, tokens)
 
     def _embed(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Make tokens (B, T, D) of images, and the rotary embedding if the model has one."""

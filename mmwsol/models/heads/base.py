@@ -1,16 +1,46 @@
-"""What every localization head is."""
+"""The contract of localization heads."""
 
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from mmengine.model import BaseModule
-from torch import Tensor
+from torch import Tensor, nn
 
+from mmwsol.models.features import Features
 from mmwsol.registry import MODELS
 from mmwsol.structures import LocDataSample
+
+
+class Batch(NamedTuple):
+    """What the losses of a training step may use besides features.
+
+    Attributes:
+        labels (Tensor): (B,) class of every image, on the device of the features.
+        data_samples (Sequence[LocDataSample]): The samples of the pipeline.
+        inputs (Tensor | None): (B, 3, H, W) input of the network; None where a head is called without a localizer.
+    """
+
+    labels: Tensor
+    data_samples: Sequence[LocDataSample]
+    inputs: Tensor | None = None
+
+    def stack(self, field: str, transform: str) -> Tensor:
+        """Stack a field of all samples: (B, ...).
+
+        Args:
+            field (str): Name of a tensor field.
+            transform (str): Transform that makes it, for the message.
+
+        Raises:
+            ValueError: If a sample has no such field.
+        """
+        if not all(field in sample for sample in self.data_samples):
+            raise ValueError(f"the data samples have no {field!r}: put mmwsol.{transform} into the training pipeline.")
+        return torch.stack([sample.get(field) for sample in self.data_samples]).to(self.labels.device)
 
 
 class LocPrediction(NamedTuple):
@@ -19,35 +49,76 @@ class LocPrediction(NamedTuple):
     Attributes:
         scores (Tensor): (B, C) class probabilities.
         maps (Tensor): (B, K, h, w) localization maps, not normalised, not thresholded.
-        labels (Tensor): (B, K) class of every map, -1 for class-agnostic maps.
+        labels (Tensor): (B, K) class of every map, -1 for class-agnostic maps. The ground-truth class stands last, and
+            twice where it is among the best.
     """
 
     scores: Tensor
     maps: Tensor
     labels: Tensor
 
+    def images(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield scores (C,), maps (K, h, w) float32 and labels (K,) of every image, on the CPU, each class once.
 
-class BaseLocHead(BaseModule, metaclass=ABCMeta):
+        The batch is copied from the device once.
+        """
+        scores, maps, labels = self.scores.cpu(), self.maps.float().cpu(), self.labels.cpu()
+        for image_scores, image_maps, image_labels in zip(scores, maps, labels, strict=True):
+            names = image_labels.tolist()
+            first = [k for k, label in enumerate(names) if label not in names[:k]]
+            yield image_scores, image_maps[first], image_labels[first]
+
+
+class MapLoss(nn.Module):
+    """Base of losses of localization maps, which any head takes in ``map_losses``.
+
+    Attributes:
+        source (str): Map that the loss is for: 'foreground', :meth:`LocHead.foreground`, or 'label',
+            :meth:`LocHead.label_map`.
+        num_classes (int | None): Number of classes of the head, which sets it.
+    """
+
+    source = "foreground"
+    num_classes: int | None = None
+
+    def forward(self, maps: Tensor, batch: Batch | None = None) -> Tensor:
+        """Compute the loss of maps (B, h, w)."""
+        raise TypeError(f"{type(self).__name__} has no forward.")
+
+    def check_classes(self, classes: Sequence[str]) -> None:
+        """Compare class names that the loss knows with the data set's. Does nothing by default."""
+
+
+class LocHead(BaseModule, metaclass=ABCMeta):
     """Base of localization heads: class scores and localization maps from a backbone's features.
+
+    A head answers two questions, :meth:`classify` and :meth:`localize`, both from what :meth:`encode` computes once,
+    and may have loss terms of its own, :meth:`terms`. Everything else is done here: the choice of classes, scores from
+    elsewhere, labels of class-agnostic maps, devices, and losses of maps.
 
     Args:
         num_classes (int): Number of classes C.
-        loss (dict): Classification loss. Defaults to ``dict(type='mmpretrain.CrossEntropyLoss')``.
+        loss (dict, optional): Classification loss. Defaults to None: ``dict(type='mmpretrain.CrossEntropyLoss')``.
         topk (int): How many of the best classes get a map in :meth:`predict`. Defaults to 5.
+        map_losses (dict, optional): Losses of maps by name, such as ``dict(loss_area=dict(type='mmwsol.BatchAreaLoss',
+            target=0.25))``, each a :class:`MapLoss`. One with ``loss_weight=0`` is left out. Defaults to None: none.
         init_cfg (dict, optional): mmengine's initialisation config. Defaults to None: PyTorch's own.
 
     Raises:
-        ValueError: If ``num_classes`` is not positive.
+        ValueError: If ``num_classes`` is not positive, or the name of a map loss does not begin with 'loss_'.
+
+    Attributes:
+        class_agnostic (bool): Whether there is one map for all classes, which gets the label -1.
     """
 
-    #: Whether :meth:`loss` takes the network's input (B, 3, H, W) as a third argument.
-    uses_inputs = False
+    class_agnostic = False
 
     def __init__(
         self,
         num_classes: int,
         loss: dict | None = None,
         topk: int = 5,
+        map_losses: dict[str, dict] | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -56,37 +127,144 @@ class BaseLocHead(BaseModule, metaclass=ABCMeta):
         self.num_classes = num_classes
         self.topk = min(topk, num_classes)
         self.loss_cls = MODELS.build(loss or dict(type="mmpretrain.CrossEntropyLoss"))
+        self.map_losses = nn.ModuleDict()
+        for name, cfg in (map_losses or {}).items():
+            if not name.startswith("loss_"):
+                raise ValueError(f"names in map_losses must start with 'loss_' to count as losses, got {name!r}.")
+            if cfg and cfg.get("loss_weight", 1.0):  # a weight of zero costs nothing and leaves no zero in the log
+                self.map_losses[name] = MODELS.build(cfg)
+                self.map_losses[name].num_classes = num_classes
+
+    # What a head must answer.
+
+    def encode(self, feats: Features) -> Any:
+        """Compute what scores, maps and losses share. Defaults to the features themselves."""
+        return feats
 
     @abstractmethod
-    def forward(self, feats: Any) -> Tensor:
+    def classify(self, encoded: Any) -> Tensor:
         """Compute class logits (B, C)."""
 
     @abstractmethod
-    def predict(self, feats: Any, gt_labels: Tensor | None = None, scores: Tensor | None = None) -> LocPrediction:
+    def localize(self, encoded: Any, labels: Tensor) -> Tensor:
+        """Compute localization maps, not normalised.
+
+        Args:
+            encoded: What :meth:`encode` gave.
+            labels (Tensor): (B, K) classes that need a map; a class-agnostic head ignores them.
+
+        Returns:
+            Tensor: (B, K, h, w), or (B, 1, h, w) of a class-agnostic head.
+        """
+
+    # What a head may add.
+
+    def terms(self, encoded: Any, batch: Batch) -> dict[str, Tensor]:
+        """Compute the loss terms but those of ``map_losses``; what does not begin with 'loss_' is only logged.
+
+        Defaults to ``loss_cls``, the classification loss of the logits.
+        """
+        return dict(loss_cls=self.loss_cls(self.classify(encoded), batch.labels))
+
+    def foreground(self, encoded: Any) -> Tensor:
+        """Compute the class-agnostic map (B, h, w) for losses, with its gradient.
+
+        Defaults to the map of a class-agnostic head.
+
+        Raises:
+            ValueError: If the head has none.
+        """
+        if not self.class_agnostic:
+            raise ValueError(f"{type(self).__name__} has no class-agnostic map, which a loss in map_losses asks for.")
+        return self.localize(encoded, torch.empty(0))[:, 0]
+
+    def label_map(self, encoded: Any, labels: Tensor) -> Tensor:
+        """Compute the map (B, h, w) of every image's class ``labels`` (B,) for losses, with its gradient.
+
+        Heads that multiply attention with class maps let gradients into the attention alone.
+        """
+        return self.localize(encoded, labels[:, None])[:, 0]
+
+    @classmethod
+    def backbone_options(cls, **options: Any) -> dict[str, Any]:
+        """Return options of the backbone that follow from the ``options`` of the head. Defaults to none."""
+        return {}
+
+    def frozen(self, backbone: nn.Module) -> Sequence[str]:
+        """Return what of backbone and head is not trained, as ``frozen`` of the localizer. Defaults to nothing."""
+        return ()
+
+    def adapt_weights(self, weights: dict[str, Tensor], prefix: str) -> None:
+        """Bring weights that are about to be loaded into this head's form, in place. Does nothing by default.
+
+        Args:
+            weights (dict[str, Tensor]): Weights of a localizer: ``backbone.*`` and ``head.*``.
+            prefix (str): What the names of the localizer's weights begin with.
+        """
+
+    def check_classes(self, classes: Sequence[str]) -> None:
+        """Compare the class names of the data set with those that a loss knows.
+
+        Raises:
+            ValueError: If they differ.
+        """
+        for loss in self.map_losses.values():
+            loss.check_classes(classes)
+
+    # What heads inherit.
+
+    def forward(self, feats: Features) -> Tensor:
+        """Compute class logits (B, C)."""
+        return self.classify(self.encode(feats))
+
+    def loss(
+        self, feats: Features, data_samples: Sequence[LocDataSample], inputs: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Compute the losses of a batch from image labels alone.
+
+        Args:
+            feats (Features): Features of the backbone.
+            data_samples (Sequence[LocDataSample]): Samples with labels.
+            inputs (Tensor, optional): (B, 3, H, W) input of the network, for losses that look at it. Defaults to None.
+        """
+        encoded = self.encode(feats)
+        labels = torch.cat([sample.gt_label for sample in data_samples]).to(_device(feats))
+        batch = Batch(labels, data_samples, inputs)
+        losses = self.terms(encoded, batch)
+        maps: dict[str, Tensor] = {}
+        for name, loss in self.map_losses.items():
+            if loss.source not in maps:
+                of_label = loss.source == "label"
+                maps[loss.source] = self.label_map(encoded, labels) if of_label else self.foreground(encoded)
+            losses[name] = loss(maps[loss.source], batch)
+        return losses
+
+    def predict(self, feats: Features, gt_labels: Tensor | None = None, scores: Tensor | None = None) -> LocPrediction:
         """Compute scores and maps.
 
         Args:
-            feats: Output of the backbone.
+            feats (Features): Features of the backbone.
             gt_labels (Tensor, optional): (B,) ground-truth classes; class-specific heads add their map. Defaults to
                 None.
             scores (Tensor, optional): (B, C) class probabilities from elsewhere (ten-crop), which then choose the
                 classes in place of the head's own. Defaults to None.
         """
-
-    def loss(self, feats: Any, data_samples: list[LocDataSample]) -> dict[str, Tensor]:
-        """Compute the losses of a batch from image labels alone."""
-        target = torch.cat([sample.gt_label for sample in data_samples])
-        logits = self(feats)
-        return dict(loss=self.loss_cls(logits, target.to(logits.device)))
-
-    def select_labels(self, scores: Tensor, gt_labels: Tensor | None) -> Tensor:
-        """Give the classes that need a map: the top-k, best first, then the ground truth: (B, k) or (B, k + 1)."""
-        labels = scores.topk(self.topk, dim=1).indices
-        if gt_labels is not None:
-            labels = torch.cat([labels, gt_labels.to(labels)[:, None]], dim=1)
-        return labels
+        encoded = self.encode(feats)
+        if scores is None:
+            scores = self.classify(encoded).softmax(dim=1)
+        if self.class_agnostic:
+            labels = scores.new_full((len(scores), 1), -1, dtype=torch.long)
+        else:
+            labels = scores.topk(self.topk, dim=1).indices
+            if gt_labels is not None:
+                labels = torch.cat([labels, gt_labels.to(labels)[:, None]], dim=1)
+        return LocPrediction(scores, self.localize(encoded, labels), labels)
 
 
 def select_maps(maps: Tensor, labels: Tensor) -> Tensor:
     """Take the maps (B, K, h, w) of the classes ``labels`` (B, K) out of those of all classes (B, C, h, w)."""
     return maps.gather(1, labels[:, :, None, None].expand(-1, -1, *maps.shape[2:]))
+
+
+def _device(feats: Features) -> torch.device:
+    return next(value.device for value in feats if isinstance(value, Tensor))

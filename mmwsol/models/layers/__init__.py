@@ -1,8 +1,11 @@
-"""Building blocks shared by backbones and heads."""
+"""Building blocks that several backbones and heads share."""
 
 from .attention import TapAttention
 from .conv_stem import ConvStem
-from .permutohedral import PermutohedralLattice, lattice_filter
-from .token_scoring import TokenPriorityScoring
+from .double_conv import double_conv
 
-__all__ = ["ConvStem", "PermutohedralLattice", "TapAttention", "TokenPriorityScoring", "lattice_filter"]
+__all__ = [
+    "ConvStem",
+    "TapAttention",
+    "double_conv",
+]

@@ -8,7 +8,7 @@ from mmengine.structures import InstanceData
 
 from mmwsol.evaluation import LocAccuracy
 from mmwsol.evaluation.functional import box_iou, gt_to_frame
-from mmwsol.models.task_modules import ContourBox
+from mmwsol.models.box_rules import ContourBox
 from mmwsol.registry import METRICS
 from mmwsol.structures import LocDataSample
 

@@ -10,7 +10,7 @@ from loc_samples import make_sample, random_samples, run
 
 from mmwsol.evaluation import LocAccuracy, LocBaselines, MaxBoxAcc
 from mmwsol.evaluation.functional import box_iou, gt_to_frame, normalize_map
-from mmwsol.models.task_modules import ComponentBox, ContourBox
+from mmwsol.models.box_rules import ComponentBox, ContourBox
 
 SIZE = (32, 32)
 BARS = (0.3, 0.5, 0.7)

@@ -6,7 +6,8 @@ import torchvision
 from mmpretrain.models import ResNet
 from torch import nn
 
-from mmwsol.models import VGG16CAM, LinearCAMHead
+from mmwsol.methods.cam import LinearCAMHead
+from mmwsol.models import VGG16CAM
 
 
 def test_vgg16_is_torchvisions_up_to_the_last_pooling():

@@ -4,7 +4,8 @@ import pytest
 import torch
 from mmpretrain.models.backbones import VisionTransformer
 
-from mmwsol.models import SATViT, TapViT
+from mmwsol.methods.sat import SATViT
+from mmwsol.models import TapViT
 
 ARCH = dict(embed_dims=24, num_layers=3, num_heads=2, feedforward_channels=48)
 

@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmwsol.models import ClsTokenHead, ConvCAMHead, LinearCAMHead, TimmViT
+from mmwsol.methods.cam import LinearCAMHead
+from mmwsol.methods.ts_cam import ConvCAMHead
+from mmwsol.models import ClsTokenHead, TimmViT
 from mmwsol.structures import LocDataSample
 
 WIDTH, HEADS, DEPTH = 48, 4, 2

@@ -1,0 +1,23 @@
+"""What every geometric transform does beside changing the image."""
+
+from __future__ import annotations
+
+from mmwsol.structures import Frame
+
+
+def frame_of(results: dict) -> Frame:
+    """Return the frame of ``results``; that of an image which nothing happened to, if there is none."""
+    return results.get("frame") or Frame.identity(results["img"].shape)
+
+
+def carry(results: dict, frame: Frame) -> dict:
+    """Set ``frame``, ``img_shape`` and, if there are ground-truth boxes, ``gt_bboxes``.
+
+    Boxes are computed from ``gt_bboxes_ori`` each time, never from the clipped boxes of the step before, so that a
+    chain of any length is exact.
+    """
+    results["frame"] = frame
+    results["img_shape"] = frame.shape
+    if "gt_bboxes_ori" in results:
+        results["gt_bboxes"] = frame.boxes(results["gt_bboxes_ori"])
+    return results

@@ -1,0 +1,109 @@
+"""Loading of box proposals for DiPS."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.logging import print_log
+from PIL import Image
+
+from mmwsol.datasets.offline_cache import cache_file, read_manifest
+from mmwsol.methods.dips.proposals import RASTERS, SUFFIX, Proposals, box_mask, read_proposals
+from mmwsol.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadProposals(BaseTransform):
+    """Choose one of the image's proposals at random; put it after every geometric transform.
+
+    The box is drawn in the original image and then resized (Pillow, bilinear), cropped and flipped as the image was.
+
+    Required keys: ``img`` (H, W, 3) uint8 BGR, ``img_id``, ``ori_shape``, ``frame``. Added keys, which
+    ``mmwsol.PackLocInputs`` must be given as ``algorithm_keys``: ``proposal_mask``, (H, W) bool tensor;
+    ``proposal_map`` (int), the attention map it came from; ``raw_img``, (3, H, W) uint8 RGB tensor, the image as it is
+    now; with ``all_boxes`` also ``all_proposals_mask``, (H, W) bool tensor. An image without proposals has an empty
+    mask, one that is not in the cache too, with one warning.
+
+    Args:
+        cache_dir (str): Cache of the stage that writes proposals (:class:`mmwsol.methods.dips.ProposalWriter`),
+            such as 'stage://proposals/cache'. An address ``stage://`` that no run has resolved (a dry run) stands for
+            one without proposals.
+        top_k (int): How many of the best to choose from; 0: the best. Defaults to 5.
+        raster (str): See :func:`mmwsol.methods.dips.proposals.box_mask`. Defaults to 'filled'.
+        all_boxes (bool): Whether to add ``all_proposals_mask``, of the ``top_k`` boxes. Defaults to False.
+
+    Raises:
+        ValueError: If ``raster`` is unknown, or the cache is missing or not complete.
+    """
+
+    def __init__(self, cache_dir: str, top_k: int = 5, raster: str = "filled", all_boxes: bool = False) -> None:
+        if raster not in RASTERS:
+            raise ValueError(f"raster must be one of {RASTERS}, got {raster!r}.")
+        self.cache_dir = cache_dir
+        self.top_k = max(top_k, 1)
+        self.raster = raster
+        self.all_boxes = all_boxes
+        self._warned = False
+        if not cache_dir.startswith("stage://"):
+            read_manifest(cache_dir)
+
+    def transform(self, results: dict) -> dict:
+        """Add the chosen proposal to ``results``."""
+        found = self._read(results["img_id"])
+        number = min(self.top_k, len(found.boxes))
+        height, width = results["img"].shape[:2]
+        if number:
+            chosen = np.random.randint(number)
+            mask, index = self._mask(found.boxes[chosen], results), int(found.map_index[chosen])
+        else:
+            mask, index = np.zeros((height, width), bool), 0
+        results["proposal_mask"] = torch.from_numpy(mask)
+        results["proposal_map"] = index
+        results["raw_img"] = torch.from_numpy(np.ascontiguousarray(results["img"][:, :, ::-1].transpose(2, 0, 1)))
+        if self.all_boxes:
+            masks = [self._mask(box, results) for box in found.boxes[:number]]
+            union = np.logical_or.reduce(masks) if masks else np.zeros_like(mask)
+            results["all_proposals_mask"] = torch.from_numpy(union)
+        return results
+
+    def _read(self, img_id: str) -> Proposals:
+        path = cache_file(self.cache_dir, img_id, SUFFIX)
+        try:
+            return read_proposals(path)
+        except FileNotFoundError:
+            if not self._warned:
+                self._warned = True
+                message = f"image '{img_id}' has no proposals in '{self.cache_dir}': such images give background only"
+                print_log(message, "current", logging.WARNING)
+            return Proposals(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32))
+
+    def _mask(self, box: np.ndarray, results: dict) -> np.ndarray:
+        return mask_to_frame(box_mask(box, results["ori_shape"][:2], self.raster), results)
+
+    def __repr__(self) -> str:
+        return f"LoadProposals(cache_dir='{self.cache_dir}', top_k={self.top_k}, raster='{self.raster}')"
+
+
+def mask_to_frame(mask: np.ndarray, results: dict[str, Any]) -> np.ndarray:
+    """Resize, crop and flip a mask (H, W) bool of the original image as ``img`` was, to the nearest pixel.
+
+    Outside the image, where a crop was padded, it is false.
+    """
+    height, width = results["img"].shape[:2]
+    (sx, sy), (tx, ty) = results["frame"].scale, results["frame"].shift
+    whole = (max(round(abs(sx) * mask.shape[1]), 1), max(round(abs(sy) * mask.shape[0]), 1))
+    resized = Image.fromarray(mask.astype(np.uint8)).resize(whole, Image.Resampling.BILINEAR)
+    pixels = np.asarray(resized)[:: -1 if sy < 0 else 1, :: -1 if sx < 0 else 1]
+    # Where the whole image begins in the frame; a flipped one ends at tx.
+    left = round(tx if sx > 0 else tx - whole[0])
+    top = round(ty if sy > 0 else ty - whole[1])
+    out = np.zeros((height, width), bool)
+    x0, y0 = max(left, 0), max(top, 0)
+    x1, y1 = min(left + whole[0], width), min(top + whole[1], height)
+    if x0 < x1 and y0 < y1:
+        out[y0:y1, x0:x1] = pixels[y0 - top : y1 - top, x0 - left : x1 - left] > 0
+    return out

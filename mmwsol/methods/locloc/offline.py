@@ -1,0 +1,297 @@
+"""Pseudo masks from attention: double thresholds and GrabCut (LocLoc), or one threshold (PPD)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from mmengine.dataset import pseudo_collate
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from mmwsol.datasets.offline_cache import CacheWriter, OfflineCache
+from mmwsol.evaluation.functional import box_iou, mask_boxes
+from mmwsol.registry import TASK_UTILS
+
+# What the official codes and the paper do. 'released' and 'paper': LocLoc; 'ppd': Proxy Probing Decoder.
+PRESETS: dict[str, dict[str, Any]] = {
+    "released": dict(layers=(-1,), heads=(0, 1, 2), delta0=0.03, delta1=0.1, refine="grabcut"),
+    "paper": dict(layers=None, heads=None, delta0=0.02, delta1=0.75, refine="grabcut"),
+    "ppd": dict(layers=(-1,), heads=(0, 1, 2), delta0=None, delta1=None, refine="threshold"),
+}
+REFINES = ("grabcut", "threshold")
+MIN_PIXELS = 5  # of each side of the tri-map: one for every Gaussian
+_TRIMAP_COLORS = np.array([[0, 0, 0], [255, 255, 255], [128, 128, 128], [192, 192, 192]], np.uint8)
+
+
+class MaskJob(NamedTuple):
+    """What the CPU needs to make a mask: ``image`` (H, W, 3) uint8 BGR and ``attention`` (h, w) float."""
+
+    image: np.ndarray
+    attention: np.ndarray
+
+
+def attention_map(cls_attn: Tensor, layers: Sequence[int] | None = None, heads: Sequence[int] | None = None) -> Tensor:
+    """Average the class-token attention (B, L, H, h, w) over some blocks and heads, None for all: (B, h, w)."""
+    if layers is not None:
+        cls_attn = cls_attn[:, list(layers)]
+    if heads is not None:
+        cls_attn = cls_attn[:, :, list(heads)]
+    return cls_attn.mean(dim=(1, 2))
+
+
+def min_max(values: np.ndarray) -> np.ndarray:
+    """Bring values to [0, 1]; a constant map becomes zero."""
+    low, high = values.min(), values.max()
+    return (values - low) / (high - low) if high > low else np.zeros_like(values)
+
+
+def trimap(attention: np.ndarray, delta0: float, delta1: float, uncertain_label: int = 2) -> np.ndarray:
+    """Divide an attention map (H, W) by two thresholds into OpenCV's labels (H, W) uint8.
+
+    Below ``delta0``: 0, background; at least ``delta1``: 1, foreground; between them ``uncertain_label``, 2 (probably
+    background, as in the official code) or 3 (probably foreground).
+    """
+    labels = np.full(attention.shape, uncertain_label, np.uint8)
+    labels[attention >= delta1] = cv2.GC_FGD
+    labels[attention < delta0] = cv2.GC_BGD
+    return labels
+
+
+def grabcut(image: np.ndarray, labels: np.ndarray, iterations: int = 1, seed: int = 0) -> np.ndarray | None:
+    """Decide the uncertain pixels of a tri-map by colour and edges (GrabCut, five Gaussians a side).
+
+    Args:
+        image (np.ndarray): (H, W, 3) uint8 BGR.
+        labels (np.ndarray): (H, W) uint8, see :func:`trimap`; not changed.
+        iterations (int): Rounds of refitting and cutting. Defaults to 1.
+        seed (int): Seed of the k-means that starts the mixtures. Defaults to 0.
+
+    Returns:
+        np.ndarray | None: (H, W) uint8 labels without uncertain ones: 0 and 2 background, 1 and 3 foreground. None if
+        one side of the tri-map has too few pixels, or none is left.
+    """
+    front = int(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).sum())
+    if min(front, labels.size - front) < MIN_PIXELS:
+        return None
+    labels = labels.copy()
+    models = np.zeros((2, 1, 65))
+    cv2.setRNGSeed(seed)  # of this thread
+    box = (0, 0, 0, 0)  # not used with a mask
+    cv2.grabCut(np.ascontiguousarray(image), labels, box, models[0], models[1], iterations, cv2.GC_INIT_WITH_MASK)
+    front = int(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).sum())
+    return labels if 0 < front < labels.size else None
+
+
+@TASK_UTILS.register_module()
+class PseudoMaskWriter(CacheWriter):
+    """Make a foreground mask of every image from the attention of a self-supervised transformer.
+
+    The attention map is divided into certain foreground, certain background and uncertain pixels, which GrabCut
+    decides; where it cannot (too few certain pixels, or nothing left), the mask is the attention above ``threshold``.
+    Masks are lossless PNG files with 0 and 255, of the size of the input. The input is the whole image,
+    its pixels also give GrabCut's colours.
+
+    Args:
+        preset (str): 'released' (attention of the last block, heads 0 to 2, delta0 0.03, delta1 0.1), 'paper' (mean of
+            all blocks and heads, 0.02 and 0.75) or 'ppd' (attention as in 'released', one threshold on the map
+            resized to ``mask_size``). Defaults to 'released'.
+        layers (Sequence[int], optional): Blocks among those that the backbone taps. Defaults to None: the preset's.
+        heads (Sequence[int], optional): Heads. Defaults to None: the preset's.
+        delta0 (float, optional): Attention below is background. Defaults to None: the preset's.
+        delta1 (float, optional): Attention of at least this is foreground. Defaults to None: the preset's.
+        uncertain_label (int): Start of uncertain pixels, 2 (background) or 3 (foreground). Defaults to 2.
+        iterations (int): GrabCut's iterations. Defaults to 1.
+        threshold (float): Threshold of 'ppd' and of the fallback. Defaults to 0.05.
+        mask_size (int, optional): Side of the masks of 'ppd'. Defaults to None: a quarter of the input, the size of
+            PPD's map.
+        seed (int): Seed of GrabCut's k-means. Defaults to 0.
+        num_pictures (int): Rows of ``contact_sheet.png`` in the work directory: image, attention, tri-map, mask, with
+            the ground-truth box. Defaults to 24.
+        num_samples (int): Images, evenly spread, for the statistics that need the network. Defaults to 500.
+
+    Raises:
+        ValueError: If an option has no sense.
+    """
+
+    suffix = ".png"
+
+    def __init__(
+        self,
+        preset: str = "released",
+        layers: Sequence[int] | None = None,
+        heads: Sequence[int] | None = None,
+        delta0: float | None = None,
+        delta1: float | None = None,
+        uncertain_label: int = 2,
+        iterations: int = 1,
+        threshold: float = 0.05,
+        mask_size: int | None = None,
+        seed: int = 0,
+        num_pictures: int = 24,
+        num_samples: int = 500,
+    ) -> None:
+        if preset not in PRESETS:
+            raise ValueError(f"preset must be one of {tuple(PRESETS)}, got {preset!r}.")
+        given = dict(layers=layers, heads=heads, delta0=delta0, delta1=delta1)
+        rule = {**PRESETS[preset], **{name: value for name, value in given.items() if value is not None}}
+        self.layers, self.heads = rule["layers"], rule["heads"]
+        self.delta0, self.delta1, self.refine = rule["delta0"], rule["delta1"], rule["refine"]
+        if self.refine == "grabcut" and not 0 <= self.delta0 <= self.delta1 <= 1:
+            raise ValueError(f"delta0={self.delta0} and delta1={self.delta1} must satisfy 0 <= delta0 <= delta1 <= 1.")
+        if uncertain_label not in (2, 3):
+            raise ValueError(f"uncertain_label must be 2 (background) or 3 (foreground), got {uncertain_label}.")
+        if iterations < 1:
+            raise ValueError(f"iterations must be at least 1, got {iterations}.")
+        self.uncertain_label = uncertain_label
+        self.iterations = iterations
+        self.threshold = threshold
+        self.mask_size = mask_size
+        self.seed = seed
+        self.num_pictures = num_pictures
+        self.num_samples = num_samples
+
+    def setup(self, runner: Runner) -> None:
+        """Note the run, whose folder and logger the summary needs."""
+        self.runner = runner
+
+    def params(self) -> dict[str, Any]:
+        """Return the settings of the masks."""
+        names = ("layers", "heads", "delta0", "delta1", "refine", "uncertain_label", "iterations", "threshold")
+        return {name: getattr(self, name) for name in (*names, "mask_size", "seed")}
+
+    def weights(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return the weights of the backbone; the head has no part in the masks."""
+        return model.backbone.state_dict()  # type: ignore[union-attr,operator,return-value]
+
+    def process(self, model: nn.Module, batch: dict) -> list[MaskJob]:
+        """Compute the attention of a batch."""
+        images = [image.permute(1, 2, 0).numpy() for image in batch["inputs"]]
+        inputs = model.data_preprocessor(batch)["inputs"]  # type: ignore[operator]
+        cls_attn = model.backbone(inputs).cls_attn  # type: ignore[operator]
+        if cls_attn is None:
+            raise ValueError("PseudoMaskWriter needs attention: use a backbone with tap='cls'.")
+        attention = attention_map(cls_attn, self.layers, self.heads).float().cpu().numpy()
+        return [MaskJob(*pair) for pair in zip(images, attention, strict=True)]
+
+    def finish(self, job: MaskJob) -> bytes:
+        """Make the PNG file of a mask."""
+        return cv2.imencode(".png", self.mask(job).astype(np.uint8) * 255)[1].tobytes()
+
+    def mask(self, job: MaskJob) -> np.ndarray:
+        """Make the mask (H, W) bool of an image."""
+        if self.refine == "threshold":
+            side = (self.mask_size, self.mask_size) if self.mask_size else [s // 4 for s in job.image.shape[1::-1]]
+            return min_max(cv2.resize(job.attention, side)) >= self.threshold  # normalised after the resize
+        attention = self.resized_attention(job)
+        labels = grabcut(job.image, self.trimap(attention), self.iterations, self.seed)
+        return attention >= self.threshold if labels is None else np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
+
+    def resized_attention(self, job: MaskJob) -> np.ndarray:
+        """Normalise the attention on its grid, then resize it to the image (H, W)."""
+        return cv2.resize(min_max(job.attention), job.image.shape[1::-1])
+
+    def trimap(self, attention: np.ndarray) -> np.ndarray:
+        """Return the tri-map (H, W) of an attention map (H, W)."""
+        if self.refine == "threshold":
+            return (attention >= self.threshold).astype(np.uint8)
+        return trimap(attention, self.delta0, self.delta1, self.uncertain_label)
+
+    def summarize(self, cache: OfflineCache) -> dict[str, Any]:
+        """Compute statistics of the masks, on evenly spread images, and draw the contact sheet.
+
+        Returns:
+            dict: ``mask_area_median``, ``mask_area_10th`` and ``mask_area_90th`` percentile of the foreground share;
+            ``fallback_share`` of images without GrabCut; for data sets with boxes, with the box of the largest region
+            and the best ground-truth box: mean IoU ``iou_*`` and share with IoU of at least 0.5 ``hit_*``, of the
+            attention above ``threshold``, of the certain foreground ``seed``, and of the ``mask``.
+        """
+        chosen = _spread([i for i in range(len(cache.items)) if cache.path(i).is_file()], self.num_samples)
+        pictures = _spread(chosen, self.num_pictures)
+        model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
+        areas: list[float] = []
+        fallbacks = 0
+        ious: dict[str, list[float]] = {"attention": [], "seed": [], "mask": []}
+        rows: list[np.ndarray] = []
+        for i in chosen:
+            _, data, reason = cache.items[i]
+            stored = cv2.imread(str(cache.path(i)), cv2.IMREAD_GRAYSCALE)
+            if data is None or stored is None:
+                raise ValueError(f"image '{cache.items.names[i]}' or its mask cannot be read any more: {reason}")
+            [job] = self.process(model, pseudo_collate([data]))
+            attention = self.resized_attention(job)
+            labels = self.trimap(attention)
+            areas.append(float((stored > 0).mean()))
+            fallbacks += self.refine == "grabcut" and grabcut(job.image, labels, self.iterations, self.seed) is None
+            mask = cv2.resize(stored, job.image.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
+            boxes = _boxes(data["data_samples"])
+            if len(boxes):
+                regions = dict(attention=attention >= self.threshold, seed=labels == cv2.GC_FGD, mask=mask)
+                for name, region in regions.items():
+                    ious[name].append(_box_iou(region, boxes))
+            if i in pictures:
+                rows.append(_row(job.image, attention, labels, mask, boxes))
+        _write_sheet(Path(self.runner.work_dir, "contact_sheet.png"), rows)
+        median = float(np.median(areas))
+        if not 0.05 <= median <= 0.8:
+            self.runner.logger.warning(
+                f"the median mask covers {100 * median:.1f} % of its image, normally 5 to 80 %: look at "
+                "contact_sheet.png, and change delta0 and delta1, or the preset."
+            )
+        summary = dict(
+            num_samples=len(areas),
+            mask_area_median=median,
+            mask_area_10th=float(np.percentile(areas, 10)),
+            mask_area_90th=float(np.percentile(areas, 90)),
+            fallback_share=fallbacks / len(areas),
+        )
+        for name, values in ious.items():
+            if values:
+                summary[f"iou_{name}"] = float(np.mean(values))
+                summary[f"hit_{name}"] = float(np.mean(np.array(values) >= 0.5))
+        return summary
+
+
+def _spread(values: list[int], number: int) -> list[int]:
+    """Take at most ``number`` values, evenly spread."""
+    number = min(number, len(values))
+    return [values[k * len(values) // number] for k in range(number)]
+
+
+def _boxes(sample: Any) -> np.ndarray:
+    return sample.gt_instances.bboxes.numpy() if "gt_instances" in sample else np.zeros((0, 4))
+
+
+def _box_iou(mask: np.ndarray, boxes: np.ndarray) -> float:
+    """Compute the IoU of the box of a mask's largest region with the nearest ground-truth box; 0 if it is empty."""
+    found = mask_boxes(mask, "largest_contour")
+    return float(box_iou(found, boxes, plus_one=False).max()) if len(found) else 0.0
+
+
+def _row(
+    image: np.ndarray, attention: np.ndarray, labels: np.ndarray, mask: np.ndarray, boxes: np.ndarray
+) -> np.ndarray:
+    """Draw image, attention, tri-map (uncertain: grey) and masked image side by side, 128 pixels high."""
+    colors = cv2.applyColorMap((attention.clip(0, 1) * 255).astype(np.uint8), cv2.COLORMAP_JET)
+    panels = [image, cv2.addWeighted(image, 0.4, colors, 0.6, 0), _TRIMAP_COLORS[labels], image * mask[..., None]]
+    side, drawn = 128, []
+    scale = np.array([side / image.shape[1], side / image.shape[0]] * 2)
+    for panel in panels:
+        panel = cv2.resize(panel, (side, side), interpolation=cv2.INTER_AREA)
+        for x0, y0, x1, y1 in (boxes * scale).round().astype(int).tolist():
+            cv2.rectangle(panel, (x0, y0), (x1 - 1, y1 - 1), (80, 220, 60), 1)
+        drawn.append(np.pad(panel, ((2, 2), (2, 2), (0, 0)), constant_values=255))
+    return np.concatenate(drawn, axis=1)
+
+
+def _write_sheet(path: Path, rows: list[np.ndarray]) -> None:
+    """Write the rows in two columns."""
+    if rows:
+        if len(rows) % 2:
+            rows = [*rows, np.full_like(rows[0], 255)]
+        half = len(rows) // 2
+        cv2.imwrite(str(path), np.concatenate([np.concatenate(rows[:half]), np.concatenate(rows[half:])], axis=1))

@@ -1,0 +1,62 @@
+"""SAT: spatial-aware token (Wu et al., ICCV 2023)."""
+
+from __future__ import annotations
+
+from mmengine.model.weight_init import trunc_normal_
+from torch import Tensor, nn
+
+from mmwsol.models.features import Features
+from mmwsol.models.heads.base import LocHead
+from mmwsol.models.layers.pooled_conv import pooled_conv
+from mmwsol.registry import MODELS
+
+
+@MODELS.register_module()
+class SATHead(LocHead):
+    """Classify by a convolution over patch tokens and average pooling; localize by the gates of the spatial token.
+
+    ``logits = mean_hw(Conv(patch_map))``, as TS-CAM. The map is the mean of the gates of :class:`SATViT`, one
+    class-agnostic map (B, 1, h, w) of foreground probability; class maps are not used. The loss of the paper is
+    ``loss_cls + loss_area + loss_norm``, the latter two being ``map_losses``:
+    :class:`BatchAreaLoss` and :class:`MapNormalizationLoss`.
+
+    The convolution keeps PyTorch's default initialisation, as in the official code.
+
+    Args:
+        num_classes (int): Number of classes C.
+        in_channels (int): Width D of the backbone.
+        kernel_size (int): Odd kernel size of the convolution. Defaults to 3.
+        conv_channels (int, optional): Channels of the CNN branch of a Conformer, whose pooled map then has a linear
+            classifier of its own; the logits of both are summed. Defaults to None: there is no such branch.
+        **kwargs: Arguments of :class:`LocHead`.
+
+    Raises:
+        ValueError: If ``kernel_size`` is even.
+    """
+
+    class_agnostic = True
+
+    def __init__(
+        self, num_classes: int, in_channels: int, kernel_size: int = 3, conv_channels: int | None = None, **kwargs
+    ) -> None:
+        super().__init__(num_classes, **kwargs)
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd to keep the patch grid, got {kernel_size}.")
+        self.conv = nn.Conv2d(in_channels, num_classes, kernel_size, padding=kernel_size // 2)
+        self.fc = None if conv_channels is None else nn.Linear(conv_channels, num_classes)
+
+    def init_weights(self) -> None:
+        """Initialise the linear classifier like the transformer's layers; the convolution stays as it is."""
+        super().init_weights()
+        if self.fc is not None:
+            trunc_normal_(self.fc.weight, std=0.02)
+            nn.init.zeros_(self.fc.bias)
+
+    def classify(self, encoded: Features) -> Tensor:
+        """Compute class logits (B, C)."""
+        logits = pooled_conv(self.conv, encoded.need("patch_map"))
+        return logits if self.fc is None else logits + self.fc(encoded.need("conv_map").mean(dim=(2, 3)))
+
+    def localize(self, encoded: Features, labels: Tensor) -> Tensor:
+        """Average the gates over blocks: foreground probability (B, 1, h, w)."""
+        return encoded.need("gates").mean(dim=1, keepdim=True)

@@ -1,0 +1,83 @@
+"""What a backbone hands to a localization head: one type for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+# What to write in a config so that a backbone returns the field.
+_FIXES = {
+    "patch_map": "take a backbone that keeps its feature map, without pooling",
+    "cls_token": "take a transformer with a class token, such as mmwsol.TapViT",
+    "cls_attn": "set tap='cls' in the backbone, and tap_in_train=True if a loss reads attention",
+    "full_attn": "set tap='full' in the backbone, and tap_in_train=True if a loss reads attention",
+    "tokens": "set out_tokens in the backbone",
+    "gates": "set backbone.type='mmwsol.SATViT' with num_sqa_blocks >= 1",
+    "conv_map": "take a Conformer, such as mmwsol.TapConformer",
+    "cls_tokens": "set backbone.type='mmwsol.DiPSViT'",
+    "attn_map": "set backbone.type='mmwsol.TRTViT'; it skips the re-attention while train_part='cam' is trained",
+    "cam_map": "set backbone.type='mmwsol.TRTViT' with a CAM branch; train_part='tpsm' has none",
+}
+
+
+class Features(NamedTuple):
+    """Features of B images. D width, L tapped blocks, H heads, (h, w) grid of patches or cells, N = h * w.
+
+    A backbone fills what it has; heads ask for what they need by :meth:`need`.
+
+    Attributes:
+        patch_map (Tensor): (B, D, h, w) patch tokens after the final norm, or the last map of a CNN.
+        cls_token (Tensor): (B, D) class token after the final norm.
+        cls_attn (Tensor): (B, L, H, h, w) attention of the class token to every patch, after the softmax; its sum over
+            the patches is one minus the attention of the class token to itself.
+        full_attn (Tensor): (B, L, H, 1 + N, 1 + N) whole attention matrices.
+        tokens (tuple[Tensor]): (B, 1 + N, D) tokens at the depths asked for, before the final norm.
+        gates (Tensor): (B, G, h, w) foreground probabilities of G gated blocks (SAT), never in half precision.
+        conv_map (Tensor): (B, E, ceil(h / 2), ceil(w / 2)) last map of a Conformer's CNN branch.
+        cls_tokens (Tensor): (B, L, D) class tokens after each of the last blocks, each through the final norm (DiPS).
+        attn_map (Tensor): (B, 1, h, w) re-attention, sum 1, class-agnostic (TRT).
+        cam_map (Tensor): (B, D, h, w) patch tokens of the CAM branch (TRT).
+    """
+
+    patch_map: Tensor | None = None
+    cls_token: Tensor | None = None
+    cls_attn: Tensor | None = None
+    full_attn: Tensor | None = None
+    tokens: tuple[Tensor, ...] = ()
+    gates: Tensor | None = None
+    conv_map: Tensor | None = None
+    cls_tokens: Tensor | None = None
+    attn_map: Tensor | None = None
+    cam_map: Tensor | None = None
+
+    def need(self, name: str) -> Tensor:
+        """Return a field.
+
+        Raises:
+            ValueError: If the backbone did not fill it; the message says what to set.
+        """
+        value = getattr(self, name)
+        if value is None or value == ():
+            raise ValueError(
+                f"the head needs {name!r} of the features, which the backbone did not return: {_FIXES[name]}."
+            )
+        return value
+
+
+def as_features(output: Features | Tensor | Sequence[Tensor]) -> Features:
+    """Turn what any backbone returns into :class:`Features`: a map (B, D, h, w), or several, of which the last counts.
+
+    Raises:
+        ValueError: If it is no map.
+    """
+    if isinstance(output, Features):
+        return output
+    last = output if isinstance(output, Tensor) else output[-1]
+    if not isinstance(last, Tensor) or last.ndim != 4:
+        shape = tuple(last.shape) if isinstance(last, Tensor) else type(last).__name__
+        raise ValueError(
+            f"a localization head needs a map (B, D, h, w), but the backbone gives {shape}: {_FIXES['patch_map']}."
+        )
+    return Features(patch_map=last)

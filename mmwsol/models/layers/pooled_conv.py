@@ -1,0 +1,26 @@
+"""A convolution of which only the mean over positions is wanted."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def pooled_conv(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """Compute ``conv(x).mean(dim=(2, 3))`` without making the maps.
+
+    Both operations are linear, so the mean comes first: for each cell of the kernel, of all positions that it meets
+    (at the border a cell misses a row or a column). What is left costs as much as a linear layer on the cells.
+
+    Args:
+        conv (nn.Conv2d): Stride 1, odd kernel, zero padding that keeps the size.
+        x (Tensor): (B, D, h, w).
+
+    Returns:
+        Tensor: (B, C).
+    """
+    patches = x.flatten(2).transpose(1, 2)  # (B, h * w, D)
+    ones = patches.new_ones(1, 1, *x.shape[2:])
+    meets = F.unfold(ones, conv.kernel_size, padding=conv.kernel_size[0] // 2)[0].flip(0)  # (cells, h * w): 0 or 1
+    means = (meets / patches.shape[1]) @ patches  # (B, cells, D)
+    return F.linear(means.flatten(1), conv.weight.permute(0, 2, 3, 1).flatten(1), conv.bias)

@@ -1,0 +1,159 @@
+"""The localizer: backbone, head and map-to-box behind mmpretrain's classifier interface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.structures import InstanceData
+from mmpretrain.models.classifiers import BaseClassifier
+from torch import Tensor
+
+from mmwsol.models.features import Features, as_features
+from mmwsol.models.freezing import freeze
+from mmwsol.models.heads.base import LocHead, LocPrediction
+from mmwsol.models.weights import load_pretrained
+from mmwsol.registry import MODELS, TASK_UTILS
+from mmwsol.structures import Frame, LocDataSample
+
+
+@MODELS.register_module()
+class ImageLocalizer(BaseClassifier):
+    """Classify images and localize their object, trained from image labels only.
+
+    Args:
+        backbone (dict): Backbone, such as ``dict(type='mmwsol.TapViT')``.
+        head (dict): Localization head, a :class:`mmwsol.models.LocHead`.
+        map_to_box (dict, optional): Box rule, in the registry TASK_UTILS. Defaults to TS-CAM's:
+            ``dict(type='mmwsol.ContourBox', preset='tscam', threshold=0.1)``.
+        data_preprocessor (dict, optional): Defaults to ``dict(type='mmwsol.LocDataPreprocessor')``.
+        init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=URL or path)`` starts from ImageNet weights, in
+            the layout of OpenMMLab or of an official release (:func:`mmwsol.utils.load_pretrained`). Defaults to
+            None: random weights.
+        frozen (Sequence[str]): What is not trained: names of modules ('backbone', then in evaluation mode) or
+            patterns of parameter names ('backbone.layers.[0-8].attn.*'), see
+            :func:`mmwsol.models.freezing.freeze`. The head may add to it. Defaults to ().
+
+    Raises:
+        ValueError: If the head is no :class:`mmwsol.models.LocHead`, or ``frozen`` matches nothing or everything.
+    """
+
+    init_cfg: dict | None
+
+    def __init__(
+        self,
+        backbone: dict,
+        head: dict,
+        map_to_box: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+        frozen: Sequence[str] = (),
+    ) -> None:
+        preprocessor = {"type": "mmwsol.LocDataPreprocessor", **(data_preprocessor or {})}
+        super().__init__(init_cfg=init_cfg, data_preprocessor=MODELS.build(preprocessor))
+        head_type = MODELS.get(head["type"]) if isinstance(head["type"], str) else head["type"]
+        if head_type is None or not issubclass(head_type, LocHead):
+            raise ValueError(f"head.type must be a localization head (mmwsol.models.LocHead), got {head['type']!r}.")
+        options = {name: value for name, value in head.items() if name != "type"}
+        self.backbone = MODELS.build({**backbone, **head_type.backbone_options(**options)})
+        self.head: LocHead = MODELS.build(head)
+        rule = map_to_box or dict(type="mmwsol.ContourBox", preset="tscam", threshold=0.1)
+        self.map_to_box = TASK_UTILS.build(rule)
+        self._frozen_modules = freeze(self, [*frozen, *self.head.frozen(self.backbone)])
+        self._register_load_state_dict_pre_hook(self._adapt_weights)
+        self.train()
+
+    def _adapt_weights(self, weights: dict[str, Tensor], prefix: str, *_) -> None:
+        self.head.adapt_weights(weights, prefix)
+
+    def train(self, mode: bool = True) -> ImageLocalizer:
+        """Set the mode; modules that are frozen whole stay in evaluation mode."""
+        super().train(mode)
+        for module in self._frozen_modules:
+            module.eval()
+        return self
+
+    def init_weights(self) -> None:
+        """Initialise; ``init_cfg`` of type 'Pretrained' may name a release in its official layout."""
+        pretrained = self.init_cfg
+        if not (isinstance(pretrained, dict) and pretrained.get("type") == "Pretrained"):
+            super().init_weights()
+            return
+        self.init_cfg = None
+        super().init_weights()
+        self.init_cfg = pretrained
+        load_pretrained(self, pretrained["checkpoint"])
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: list[LocDataSample] | None = None,
+        mode: str = "tensor",
+        crops: Tensor | None = None,
+    ) -> Tensor | dict[str, Tensor] | list[LocDataSample]:
+        """Run the model.
+
+        Args:
+            inputs (Tensor): Images (B, 3, H, W), normalised.
+            data_samples (list[LocDataSample], optional): Needed by ``mode='loss'``. Defaults to None.
+            mode (str): 'tensor' gives class logits (B, C); 'loss' a dict of losses; 'predict' the data samples with
+                ``pred_score``, ``pred_label``, ``pred_maps`` and ``pred_instances``. Defaults to 'tensor'.
+            crops (Tensor, optional): (B, V, 3, h, w) views whose mean probability replaces the class scores of
+                ``inputs`` in ``mode='predict'``. Defaults to None.
+
+        Raises:
+            ValueError: If ``mode`` is unknown.
+        """
+        if mode == "tensor":
+            return self.head(self.extract_feat(inputs))
+        if mode == "loss":
+            return self.loss(inputs, data_samples or [])
+        if mode == "predict":
+            return self.predict(inputs, data_samples, crops)
+        raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}.")
+
+    def extract_feat(self, inputs: Tensor) -> Features:
+        """Compute the backbone's features of images (B, 3, H, W)."""
+        return as_features(self.backbone(inputs))
+
+    def loss(self, inputs: Tensor, data_samples: list[LocDataSample]) -> dict[str, Tensor]:
+        """Compute the head's losses."""
+        return self.head.loss(self.extract_feat(inputs), data_samples, inputs)
+
+    def predict(
+        self,
+        inputs: Tensor,
+        data_samples: list[LocDataSample] | None = None,
+        crops: Tensor | None = None,
+    ) -> list[LocDataSample]:
+        """Predict scores, maps and boxes; see :class:`LocDataSample` for the fields."""
+        size = (inputs.shape[2], inputs.shape[3])
+        if data_samples is None:
+            frame = dict(frame=Frame.identity(size), ori_shape=size, img_shape=size)
+            data_samples = [LocDataSample(metainfo=frame) for _ in inputs]
+        gt_labels = None
+        if all("gt_label" in sample for sample in data_samples):
+            gt_labels = torch.cat([sample.gt_label for sample in data_samples])
+        scores = None
+        if crops is not None:
+            logits = self.head(self.extract_feat(crops.flatten(0, 1)))
+            scores = logits.softmax(dim=1).unflatten(0, crops.shape[:2]).mean(dim=1)
+        prediction = self.head.predict(self.extract_feat(inputs), gt_labels, scores)
+        self._fill(prediction, data_samples, size)
+        return data_samples
+
+    def _fill(self, prediction: LocPrediction, data_samples: list[LocDataSample], size: tuple[int, int]) -> None:
+        """Write the prediction into the samples, on the CPU, one box per map."""
+        rule = dict(self.map_to_box.rule, threshold=self.map_to_box.get_threshold())
+        for sample, (score, maps, labels) in zip(data_samples, prediction.images(), strict=True):
+            sample.set_metainfo(dict(box_rule=rule))  # metrics report it
+            boxes = self.map_to_box(maps, size)
+            sample.set_pred_score(score).set_pred_label(score.argmax(dim=0, keepdim=True))
+            sample.pred_maps = InstanceData(maps=maps, labels=labels)
+            class_score = torch.where(labels < 0, score.max(), score[labels.clamp(min=0)])
+            sample.pred_instances = InstanceData(
+                bboxes=torch.from_numpy(sample.frame.inverse().boxes(boxes)),
+                frame_bboxes=torch.as_tensor(boxes),
+                labels=labels,
+                scores=class_score,
+            )

@@ -1,5 +1,0 @@
-"""Localizers: whole models that mmengine runs."""
-
-from .image_localizer import ImageLocalizer
-
-__all__ = ["ImageLocalizer"]

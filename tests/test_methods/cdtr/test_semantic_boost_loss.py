@@ -1,0 +1,222 @@
+"""SemanticBoostLoss: values by hand, its options, where gradients go, its errors, with an encoder in CLIP's place."""
+
+import copy
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmwsol.engine import NumClassesHook
+from mmwsol.methods.cdtr import SemanticBoostLoss
+from mmwsol.methods.cdtr.clip_encoders import CLIP_MEAN, CLIP_STD, save_text_embeddings
+from mmwsol.registry import MODELS
+from mmwsol.structures import LocDataSample
+
+STAND_IN = dict(type="mmwsol.StandInCLIP", embed_dim=8, input_size=32, patch_size=8)
+TEXT = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
+LABELS = torch.tensor([2, 0])
+ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
+
+
+def loss(text=TEXT, **kwargs):
+    return SemanticBoostLoss(**{"text_embeddings": text, "clip": STAND_IN, "loss_weight": 1.0, **kwargs})
+
+
+def batch():
+    torch.manual_seed(0)
+    return torch.randn(2, 3, 32, 32), torch.rand(2, 1, 4, 4), LABELS
+
+
+def localizer(**head):
+    torch.manual_seed(0)
+    backbone = dict(type="mmwsol.TapViT", arch=ARCH, img_size=32, patch_size=8, tap_in_train=True)
+    sba = dict(type="mmwsol.SemanticBoostLoss", text_embeddings=TEXT, clip=STAND_IN)
+    sba.update(head.pop("sba", {}))
+    small = dict(type="mmwsol.CDTRHead", num_classes=3, in_channels=24, attn_shape=(2, 2), ocm_blocks=2)
+    head = {**small, **head, "loss_sba": sba}
+    model = MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head))
+    model.init_weights()
+    return model
+
+
+@pytest.mark.parametrize(
+    ("cosines", "value"),
+    [((0.3, 0.2), 0.510826), ((0.4, 0.4), 0.693147), ((-0.1, 0.2), 7.601402), ((0.3, -0.1), 0.000333)],
+)
+def test_values_by_hand(monkeypatch, cosines, value):
+    foreground, background = (torch.tensor([c], dtype=torch.float64, requires_grad=True) for c in cosines)
+    monkeypatch.setattr(SemanticBoostLoss, "similarities", lambda *args: (foreground, background))
+    result = loss()(*batch())
+    assert result.item() == pytest.approx(value, abs=1e-6)
+    result.backward()
+    assert (foreground.grad == 0) == (cosines[0] < 1e-4)  # clamped: no gradient
+
+
+def test_xi_of_the_paper(monkeypatch):
+    monkeypatch.setattr(SemanticBoostLoss, "similarities", lambda *args: (torch.tensor([0.3]), torch.tensor([0.2])))
+    assert loss(eps=0.1)(*batch()).item() == pytest.approx(0.693147, abs=1e-6)
+    assert loss(eps=0.1, clamp=None, loss_weight=2.4)(*batch()).item() == pytest.approx(2.4 * 0.693147, abs=1e-5)
+
+
+def test_similarities_from_their_definition():
+    images, maps, labels = batch()
+    boost = loss()
+    foreground, background = boost.similarities(images, maps, labels)
+    mask = F.interpolate(maps, (32, 32), mode="bilinear", align_corners=True)
+    for i, text in enumerate(TEXT[labels]):
+        for ours, factor in ((foreground, mask), (background, 1 - mask)):
+            feature = boost.encoder((images * factor)[i : i + 1])[0]
+            torch.testing.assert_close(ours[i], F.cosine_similarity(feature, text, dim=0))
+
+
+def test_prompts_by_label_or_by_position():
+    by_label, by_position = loss().similarities(*batch()), loss(prompt_index="position").similarities(*batch())
+    images, maps, _ = batch()
+    torch.testing.assert_close(by_position, loss().similarities(images, maps, torch.tensor([0, 1])))
+    assert not torch.allclose(by_label[0], by_position[0])
+    with pytest.raises(ValueError, match="at most 3 images a batch"):
+        loss(prompt_index="position").similarities(torch.zeros(4, 3, 32, 32), torch.zeros(4, 1, 4, 4), LABELS)
+
+
+def test_minmax_normalisation_has_gradient_and_survives_constant_maps():
+    boost = loss(map_norm="minmax")
+    maps = (5 * torch.rand(2, 1, 4, 4) - 2).requires_grad_()
+    normal = boost.normalize_map(maps)
+    assert torch.equal(normal.amin((1, 2, 3)), torch.zeros(2)) and torch.allclose(normal.amax((1, 2, 3)), torch.ones(2))
+    normal.square().sum().backward()
+    assert maps.grad.isfinite().all()
+    assert torch.equal(boost.normalize_map(torch.full((1, 1, 4, 4), 0.3)), torch.zeros(1, 1, 4, 4))
+
+
+def test_mask_in_pixel_values_is_black_outside():
+    images = torch.zeros(1, 3, 32, 32)  # the mean colour
+    masked = loss(mask_space="pixel").masked_images(images, torch.zeros(1, 1, 4, 4))
+    black = -torch.tensor([123.675, 116.28, 103.53]) / torch.tensor([58.395, 57.12, 57.375])
+    torch.testing.assert_close(masked[0, :, 5, 5], black)
+    torch.testing.assert_close(masked[1], images[0], atol=1e-6, rtol=0)
+    assert torch.equal(loss().masked_images(images, torch.zeros(1, 1, 4, 4)), torch.zeros(2, 3, 32, 32))
+
+
+def test_images_in_clip_normalisation():
+    pixel = torch.rand(1, 3, 32, 32)
+    mean, std = torch.tensor([[123.675, 116.28, 103.53], [58.395, 57.12, 57.375]])[:, :, None, None]
+    ours = (pixel * 255 - mean) / std
+    boost = loss(clip_norm=True)
+    theirs = (pixel - torch.tensor(CLIP_MEAN)[:, None, None]) / torch.tensor(CLIP_STD)[:, None, None]
+    boost.load()
+    torch.testing.assert_close(boost.encode(ours), boost.encoder(theirs), atol=1e-4, rtol=1e-4)
+
+
+def test_other_image_sizes_are_resized_on_demand():
+    images, maps = torch.randn(2, 3, 64, 64), torch.rand(2, 1, 4, 4)
+    with pytest.raises(ValueError, match=r"64x64 \(W x H\), CLIP takes 32x32: set resize='bicubic'"):
+        loss()(images, maps, LABELS)
+    assert loss(resize="bicubic")(images, maps, LABELS).isfinite()
+
+
+def test_gradient_goes_through_the_image_to_the_attention_only():
+    model = localizer(sba=dict(resize="bicubic")).train()
+    images = torch.randn(2, 3, 32, 32)
+    samples = [LocDataSample().set_gt_label(int(label)) for label in LABELS]
+    model(images, samples, mode="loss")["loss_sba"].backward()
+    for layer in model.backbone.layers:
+        query, key, _ = layer.attn.qkv.weight.grad.chunk(3)
+        assert query.any() and key.any()
+    assert all(parameter.grad is None for parameter in model.head.parameters())
+    encoder = model.head.loss_sba.encoder.encoder
+    assert all(not p.requires_grad and p.grad is None for p in encoder.parameters())
+
+
+@pytest.mark.parametrize(("head", "tap"), [("ConvCAMHead", "cls"), ("LCTRHead", "full")])
+def test_other_heads_mask_with_their_own_map_of_the_label(head, tap):
+    torch.manual_seed(0)
+    backbone = dict(type="mmwsol.TapViT", arch=ARCH, img_size=32, patch_size=8, tap=tap, tap_in_train=True)
+    sba = dict(type="mmwsol.SemanticBoostLoss", text_embeddings=TEXT, clip=STAND_IN)
+    cfg = dict(type=f"mmwsol.{head}", num_classes=3, in_channels=24, loss_sba=sba)
+    model = MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=cfg))
+    model.init_weights()
+    images = torch.randn(2, 3, 32, 32)
+    samples = [LocDataSample().set_gt_label(int(label)) for label in LABELS]
+    losses = model(images, samples, mode="loss")
+    feats = model.backbone(images)
+    torch.testing.assert_close(losses["loss_cls"], F.cross_entropy(model.head(feats), LABELS))
+    maps = model.head.predict(feats, LABELS).maps[:, -1:]
+    torch.testing.assert_close(losses["loss_sba"], model.head.loss_sba(images, maps, LABELS))
+    losses["loss_sba"].backward()
+    assert all(parameter.grad is None for parameter in model.head.parameters())
+    assert model.backbone.layers[0].attn.qkv.weight.grad.any()
+
+
+def test_mixed_precision_gives_float_losses():
+    model = localizer().train()
+    images = torch.randn(2, 3, 32, 32)
+    samples = [LocDataSample().set_gt_label(int(label)) for label in LABELS]
+    expected = model.parse_losses(model(images, samples, mode="loss"))[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = model(images, samples, mode="loss")
+    assert {value.dtype for value in losses.values()} == {torch.float32}
+    total, _ = model.parse_losses(losses)
+    torch.testing.assert_close(total, expected, rtol=0.05, atol=0.05)
+    total.backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_clip_is_outside_the_module_tree():
+    model = localizer().train()
+    boost = model.head.loss_sba
+    names = set(model.state_dict())
+    boost.load()
+    assert set(model.state_dict()) == names and not any("sba" in name for name in names)
+    assert not list(boost.parameters())
+    assert not boost.encoder.encoder.training
+    assert copy.deepcopy(model).head.loss_sba.encoder is boost.encoder  # as EMA does
+    boost.double()(*(x.double() if x.is_floating_point() else x for x in batch()))
+    assert boost.encoder.weight.dtype == torch.float64  # it follows its input
+
+
+def test_trained_model_predicts_without_clip_and_texts():
+    missing = dict(text_embeddings="none.pt", clip=dict(type="mmwsol.TimmCLIP", checkpoint="none.pt"))
+    model = localizer(sba=missing).eval()
+    with torch.no_grad():
+        assert len(model(torch.randn(1, 3, 32, 32), mode="predict")) == 1
+
+
+def test_file_with_classes_is_compared_with_the_data_set(tmp_path):
+    path = tmp_path / "text.pt"
+    save_text_embeddings(path, TEXT, ["cat", "dog", "owl"], template="a photo of {}.")
+    model = localizer(sba=dict(text_embeddings=str(path)))
+    expected = loss().similarities(*batch())
+    torch.testing.assert_close(model.head.loss_sba.similarities(*batch()), expected)
+
+    def start(*classes):
+        dataset = SimpleNamespace(metainfo=dict(classes=classes))
+        runner = SimpleNamespace(model=model, train_dataloader=SimpleNamespace(dataset=dataset))
+        NumClassesHook().before_train(runner)
+
+    start("cat", "dog", "owl")
+    with pytest.raises(ValueError, match="class 1 is 'dog' in .* and 'owl' in the data set"):
+        start("cat", "owl", "dog")
+    with pytest.raises(ValueError, match="text_embeddings are of 3 classes, the head has num_classes=5"):
+        localizer(num_classes=5, sba=dict(text_embeddings=str(path))).head.check_classes(["a"] * 5)
+    with pytest.raises(ValueError, match="2 embeddings for 3 classes"):
+        save_text_embeddings(path, TEXT[:2], ["cat", "dog", "owl"])
+
+
+def test_errors_say_what_to_do(tmp_path):
+    with pytest.raises(ValueError, match="needs text_embeddings, a file that .*make_clip_text_embeddings.py"):
+        loss(None)
+    with pytest.raises(FileNotFoundError, match=r"make_clip_text_embeddings.py .*none.pt"):
+        loss(str(tmp_path / "none.pt"))(*batch())
+    (tmp_path / "bad.pt").write_text("no file of torch")
+    with pytest.raises(ValueError, match="no file of text embeddings"):
+        loss(str(tmp_path / "bad.pt"))(*batch())
+    with pytest.raises(ValueError, match="have 8 dimensions and mmwsol.StandInCLIP 4"):
+        loss(clip=dict(STAND_IN, embed_dim=4))(*batch())
+    with pytest.raises(ValueError, match="a map of 4x8 cells has not the proportions of its image, 32x32"):
+        loss()(torch.zeros(2, 3, 32, 32), torch.zeros(2, 1, 8, 4), LABELS)
+    for option in ("map_norm", "prompt_index", "mask_space", "resize"):
+        with pytest.raises(ValueError, match=f"{option} must be one of"):
+            loss(**{option: "other"})
+    with pytest.raises(ValueError, match="gives CLIP a black image"):
+        localizer(sba_map="attention")

@@ -1,0 +1,119 @@
+"""Proposals in the training pipeline: choice, mask in the network frame, missing images."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import Compose
+from PIL import Image
+
+from mmwsol.datasets.transforms import RandomCrop, RandomFlip, RandomResizedCrop, Resize
+from mmwsol.methods.dips import LoadProposals
+from mmwsol.methods.dips.proposals import Proposals, box_mask
+
+
+def results(height=60, width=80, name="a/b.jpg"):
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    frame = ((1.0, 0.0), (1.0, 0.0))
+    return dict(img=image, img_id=name, ori_shape=(height, width), img_shape=(height, width), frame=frame, gt_label=1)
+
+
+def cache(folder, boxes, maps, name="a/b.jpg"):
+    path = (folder / name).with_suffix(".npz")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(Proposals(boxes, maps, np.linspace(1, 0.5, len(boxes))).encode())
+    return str(folder)
+
+
+BOXES = [[10, 20, 50, 40], [0, 0, 79, 59], [5, 5, 9, 9]]
+
+
+def test_box_masks():
+    mask = box_mask(np.array([5, 7, 12, 15]), (20, 20), "cv2_outline")
+    rows, columns = np.nonzero(mask)
+    assert (columns.min(), rows.min(), columns.max(), rows.max()) == (4, 6, 13, 16)
+    assert mask.sum() == 106 and box_mask(np.array([5, 7, 12, 15]), (20, 20)).sum() == 110
+    assert box_mask(np.array([0, 0, 20, 20]), (20, 20)).sum() == 400
+    assert not box_mask(np.zeros(4), (20, 20)).any()
+    with pytest.raises(ValueError, match="raster must be one of"):
+        box_mask(np.zeros(4), (2, 2), "circle")
+
+
+def test_one_of_the_best_is_chosen(tmp_path):
+    folder = cache(tmp_path, BOXES, [3, 0, 4])
+    for top_k, expected in ((1, {3}), (0, {3}), (2, {0, 3}), (9, {0, 3, 4})):
+        transform = LoadProposals(folder, top_k)
+        assert {transform(results())["proposal_map"] for _ in range(40)} == expected
+    np.random.seed(0)
+    found = [LoadProposals(folder, 2)(results()) for _ in range(300)]
+    assert 100 < sum(item["proposal_map"] for item in found) / 3 < 200
+    for item in found[:10]:
+        box = BOXES[[3, 0, 4].index(item["proposal_map"])]
+        np.testing.assert_array_equal(item["proposal_mask"], box_mask(np.array(box), (60, 80)))
+    np.testing.assert_array_equal(found[0]["raw_img"].permute(1, 2, 0), results()["img"][:, :, ::-1])
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+@pytest.mark.parametrize("padding", [None, 8])
+def test_mask_moves_with_the_image(tmp_path, flip, padding):
+    """Equal to resizing, cropping and flipping an image of the mask."""
+    folder = cache(tmp_path, BOXES[:1], [0])
+    state = results()
+    state["img"] = np.repeat(box_mask(np.array(BOXES[0]), (60, 80))[..., None].astype(np.uint8), 3, axis=2)
+    for transform in (Resize((64, 64)), RandomCrop(48, padding=padding), RandomFlip(flip)):
+        state = transform(state)
+    state = LoadProposals(folder)(state)
+    np.testing.assert_array_equal(state["proposal_mask"], state["img"][..., 0] > 0)
+    assert state["proposal_mask"].any()
+
+
+def test_mask_of_a_crop_that_is_resized(tmp_path):
+    folder = cache(tmp_path, BOXES[:1], [0])
+    for seed in range(5):
+        np.random.seed(seed)
+        state = results()
+        state["img"] = np.repeat(255 * box_mask(np.array(BOXES[0]), (60, 80))[..., None].astype(np.uint8), 3, axis=2)
+        state = RandomFlip(0.5)(RandomResizedCrop(64)(state))
+        mask = LoadProposals(folder)(state)["proposal_mask"].numpy()
+        assert (mask != (state["img"][..., 0] > 127)).mean() < 0.1  # to the nearest pixel of a larger image
+
+
+def test_all_boxes_and_no_object(tmp_path):
+    folder = cache(tmp_path, [*BOXES[::2], BOXES[1]], [0, 1, 2])
+    state = LoadProposals(folder, top_k=2, all_boxes=True)(results())
+    union = box_mask(np.array(BOXES[0]), (60, 80)) | box_mask(np.array(BOXES[2]), (60, 80))
+    np.testing.assert_array_equal(state["all_proposals_mask"], union)
+    folder = cache(tmp_path / "none", np.zeros((1, 4)), [0])
+    assert not LoadProposals(folder)(results())["proposal_mask"].any()
+
+
+def test_missing_image_gives_background_with_one_warning(tmp_path, capsys):
+    transform = LoadProposals(cache(tmp_path, BOXES, [0, 1, 2]), all_boxes=True)
+    for name in ("x.jpg", "y.jpg"):
+        state = transform(results(name=name))
+        assert not state["proposal_mask"].any() and not state["all_proposals_mask"].any()
+    assert transform._warned
+    assert not LoadProposals("stage://proposals/cache")(results())["proposal_mask"].any()  # a dry run
+
+
+def test_missing_cache_and_damaged_file(tmp_path):
+    with pytest.raises(ValueError, match="there is no cache folder"):
+        LoadProposals(str(tmp_path / "nowhere"))
+    folder = cache(tmp_path, BOXES, [0, 1, 2])
+    (tmp_path / "a/b.npz").write_bytes(b"PK damaged")
+    with pytest.raises(ValueError, match="holds no proposals"):
+        LoadProposals(folder)(results())
+
+
+def test_packed_into_the_data_sample(tmp_path):
+    folder = cache(tmp_path, BOXES[:1], [2])
+    keys = ["proposal_mask", "proposal_map", "raw_img"]
+    Image.fromarray(results()["img"]).save(tmp_path / "b.png")
+    pipeline = [
+        dict(type="mmwsol.LoadImage"),
+        dict(type="mmwsol.LoadProposals", cache_dir=folder),
+        dict(type="mmwsol.PackLocInputs", algorithm_keys=keys),
+    ]
+    packed = Compose(pipeline)(dict(img_path=str(tmp_path / "b.png"), img_id="a/b.jpg", gt_label=0))
+    sample = packed["data_samples"]
+    assert sample.proposal_mask.dtype == torch.bool and sample.proposal_map == 2
+    assert torch.equal(sample.raw_img.flip(0), packed["inputs"])  # RGB and BGR
