@@ -10,14 +10,16 @@ from torch import Tensor
 # What to write in a config so that a backbone returns the field.
 _FIXES = {
     "patch_map": "take a backbone that keeps its feature map, without pooling",
-    "cls_token": "take a transformer with a class token, such as mmwsol.TapViT",
+    "cls_token": "take a transformer with a class token, such as mmwsol.TapViT; TRTViT skips it while its "
+    "train_part='cam' is trained",
     "cls_attn": "set tap='cls' in the backbone, and tap_in_train=True if a loss reads attention",
     "full_attn": "set tap='full' in the backbone, and tap_in_train=True if a loss reads attention",
     "tokens": "set out_tokens in the backbone",
     "gates": "set backbone.type='mmwsol.SATViT' with num_sqa_blocks >= 1",
     "conv_map": "take a Conformer, such as mmwsol.TapConformer",
     "cls_tokens": "set backbone.type='mmwsol.DiPSViT'",
-    "attn_map": "set backbone.type='mmwsol.TRTViT'; it skips the re-attention while train_part='cam' is trained",
+    "attn_map": "set backbone.type='mmwsol.TRTViT'; while its train_part='cam' is trained it skips the re-attention: "
+    "call eval()",
     "cam_map": "set backbone.type='mmwsol.TRTViT' with a CAM branch; train_part='tpsm' has none",
 }
 
@@ -59,7 +61,7 @@ class Features(NamedTuple):
             ValueError: If the backbone did not fill it; the message says what to set.
         """
         value = getattr(self, name)
-        if value is None or value == ():
+        if value is None or isinstance(value, tuple) and not value:
             raise ValueError(
                 f"the head needs {name!r} of the features, which the backbone did not return: {_FIXES[name]}."
             )

@@ -33,10 +33,11 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> list[nn.Module]:
     """
     if isinstance(patterns, str):
         raise ValueError(f"frozen must be a list, got the string {patterns!r}: write [{patterns!r}].")
-    parameters, modules = dict(model.named_parameters()), dict(model.named_modules())
+    parameters = dict(model.named_parameters())
+    modules = {name: module for name, module in model.named_modules() if name}  # the model itself has no name
     whole = []
     for pattern in patterns:
-        if pattern in modules and pattern:
+        if pattern in modules:
             whole.append(modules[pattern])
             modules[pattern].requires_grad_(False)
             continue

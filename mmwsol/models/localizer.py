@@ -35,7 +35,8 @@ class ImageLocalizer(BaseClassifier):
             :func:`mmwsol.models.freezing.freeze`. The head may add to it. Defaults to ().
 
     Raises:
-        ValueError: If the head is no :class:`mmwsol.models.LocHead`, or ``frozen`` matches nothing or everything.
+        ValueError: If the head is no :class:`mmwsol.models.LocHead`, an option of the backbone contradicts it, or
+            ``frozen`` matches nothing or everything.
     """
 
     init_cfg: dict | None
@@ -55,7 +56,11 @@ class ImageLocalizer(BaseClassifier):
         if head_type is None or not issubclass(head_type, LocHead):
             raise ValueError(f"head.type must be a localization head (mmwsol.models.LocHead), got {head['type']!r}.")
         options = {name: value for name, value in head.items() if name != "type"}
-        self.backbone = MODELS.build({**backbone, **head_type.backbone_options(**options)})
+        for name, value in head_type.backbone_options(**options).items():
+            if backbone.get(name, value) != value:
+                raise ValueError(f"backbone.{name}={backbone[name]!r} contradicts the head's {value!r}: remove it.")
+            backbone = {**backbone, name: value}
+        self.backbone = MODELS.build(backbone)
         self.head: LocHead = MODELS.build(head)
         rule = map_to_box or dict(type="mmwsol.ContourBox", preset="tscam", threshold=0.1)
         self.map_to_box = TASK_UTILS.build(rule)

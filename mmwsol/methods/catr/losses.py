@@ -53,10 +53,10 @@ REDUCE = ("batch_sum", "mean")
 
 @MODELS.register_module()
 class NoiseSuppressionLoss(nn.Module):
-    """Pull the weakest attention of every image to zero: the mean over the map of the values that are not above a bar.
+    """Pull the weakest attention of every image to zero: the mean over the map of values up to a threshold.
 
-    The bar is the ``ratio`` quantile of the image's own map, ``sorted(M)[int(N * ratio)]``; values equal to it count.
-    It is a comparison only, gradients go to the weak values alone (CDTR Eq. 7).
+    The threshold is the ``ratio`` quantile of the image's own map, ``sorted(M)[int(N * ratio)]``; values equal to it
+    count. It is a comparison only, gradients go to the weak values alone (CDTR Eq. 7).
 
     Args:
         ratio (float): Fraction p of the cells that are noise. Defaults to 0.25 (CUB; ILSVRC 0.1).
@@ -80,7 +80,7 @@ class NoiseSuppressionLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def threshold(self, attention: Tensor) -> Tensor:
-        """Compute the bars (B,) of maps (B, h, w), without gradient."""
+        """Compute the thresholds (B,) of maps (B, h, w), without gradient."""
         flat = attention.detach().flatten(1)
         return flat.kthvalue(int(flat.shape[1] * self.ratio) + 1, dim=1).values
 

@@ -48,7 +48,8 @@ class SemanticBoostLoss(MapLoss):
             network's.
         resize (str, optional): 'bilinear' or 'bicubic' resize of the masked images to CLIP's size. Defaults to None:
             network and CLIP have the same input size.
-        clamp (tuple[float, float]): Limits of the cosines. Defaults to (1e-4, 0.9999).
+        clamp (tuple[float, float], optional): Limits of the cosines; None: none, as in the paper. Defaults to
+            (1e-4, 0.9999), as in the official code.
         eps (float): Added to ``s_f + s_b``, the paper's xi. Defaults to 0: none in the official code.
         mean (Sequence[float]): The network's RGB mean in 0-255. Defaults to ImageNet's.
         std (Sequence[float]): The network's RGB standard deviation in 0-255. Defaults to ImageNet's.
@@ -71,7 +72,7 @@ class SemanticBoostLoss(MapLoss):
         mask_space: str = "normalized",
         clip_norm: bool = False,
         resize: str | None = None,
-        clamp: tuple[float, float] = (1e-4, 0.9999),
+        clamp: tuple[float, float] | None = (1e-4, 0.9999),
         eps: float = 0.0,
         mean: Sequence[float] = (123.675, 116.28, 103.53),
         std: Sequence[float] = (58.395, 57.12, 57.375),

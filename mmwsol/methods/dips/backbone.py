@@ -12,24 +12,23 @@ from mmwsol.models.backbones.tap_vit import TapViT
 from mmwsol.models.features import Features
 from mmwsol.registry import MODELS
 
-POS_RESIZE = ("dino", "mmpretrain")
-
 
 @MODELS.register_module()
 class DiPSViT(TapViT):
     """:class:`TapViT` with the class tokens of the last blocks and the attention of the last one.
+
+    Position embeddings get another size than that of the weights as in DINO's code: bicubic by a factor of
+    ``(h + 0.1) / h_0``.
 
     Args:
         arch (str | dict): See :class:`TapViT`. Defaults to 'deit-small', which is DINO's ViT-S.
         num_cls_tokens (int): Number L of blocks, from the end, whose class token is returned. Defaults to 4.
         attn_layers (Sequence[int]): Blocks whose attention is summed. Defaults to (-1,): the last, which in DINO shows
             objects.
-        pos_resize (str): How position embeddings get another size than that of the weights: 'dino', as in DINO's code
-            (bicubic by a factor of ``(h + 0.1) / h_0``), or 'mmpretrain' (bicubic to the size h). Defaults to 'dino'.
         **kwargs: Arguments of :class:`TapViT`, but ``tap``, ``tap_layers``, ``tap_in_train`` and ``out_tokens``.
 
     Raises:
-        ValueError: If ``pos_resize`` is unknown, or the network has fewer blocks.
+        ValueError: If the network has fewer blocks.
     """
 
     def __init__(
@@ -37,20 +36,16 @@ class DiPSViT(TapViT):
         arch: str | dict = "deit-small",
         num_cls_tokens: int = 4,
         attn_layers: Sequence[int] = (-1,),
-        pos_resize: str = "dino",
         **kwargs,
     ) -> None:
-        if pos_resize not in POS_RESIZE:
-            raise ValueError(f"pos_resize must be one of {POS_RESIZE}, got {pos_resize!r}.")
         super().__init__(arch, "cls", attn_layers, True, **kwargs)
         if not 1 <= num_cls_tokens <= self.num_layers:
             raise ValueError(f"num_cls_tokens must be 1 to {self.num_layers}, the blocks, got {num_cls_tokens}.")
         self.out_tokens = tuple(range(self.num_layers - num_cls_tokens + 1, self.num_layers + 1))
-        self.pos_resize = pos_resize
 
     def positions(self, grid: tuple[int, int]) -> Tensor:
         """Return the position embeddings (1, 1 + N, D) of the class token and a grid of N patches, resized to it."""
-        if self.pos_resize == "mmpretrain" or tuple(grid) == tuple(self.patch_resolution):
+        if tuple(grid) == tuple(self.patch_resolution):
             return super().positions(grid)
         old = self.pos_embed[:, 1:].unflatten(1, self.patch_resolution).permute(0, 3, 1, 2)
         # DINO adds 0.1 against a size that is one too small; it shifts where the function is sampled.

@@ -53,19 +53,19 @@ class LoadProposals(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Add the chosen proposal to ``results``."""
-        found = self._read(results["img_id"])
-        number = min(self.top_k, len(found.boxes))
+        proposals = self._read(results["img_id"])
+        number = min(self.top_k, len(proposals.boxes))
         height, width = results["img"].shape[:2]
         if number:
             chosen = np.random.randint(number)
-            mask, index = self._mask(found.boxes[chosen], results), int(found.map_index[chosen])
+            mask, index = self._mask(proposals.boxes[chosen], results), int(proposals.map_index[chosen])
         else:
             mask, index = np.zeros((height, width), bool), 0
         results["proposal_mask"] = torch.from_numpy(mask)
         results["proposal_map"] = index
         results["raw_img"] = torch.from_numpy(np.ascontiguousarray(results["img"][:, :, ::-1].transpose(2, 0, 1)))
         if self.all_boxes:
-            masks = [self._mask(box, results) for box in found.boxes[:number]]
+            masks = [self._mask(box, results) for box in proposals.boxes[:number]]
             union = np.logical_or.reduce(masks) if masks else np.zeros_like(mask)
             results["all_proposals_mask"] = torch.from_numpy(union)
         return results

@@ -13,6 +13,8 @@ from mmwsol.models.features import Features
 from mmwsol.models.heads.base import LocHead, select_maps
 from mmwsol.registry import MODELS
 
+NUM_EXPERTS = 4
+
 
 class CueDiggingModule(nn.Module):
     """CDM: a convolution whose kernel is a mix of experts chosen by what the attention left out.
@@ -72,13 +74,12 @@ class LCTRHead(LocHead):
     Args:
         num_classes (int): Number of classes C.
         in_channels (int): Width D of the backbone.
-        num_experts (int): Kernels of the cue digging module. Defaults to 4.
         **kwargs: Arguments of :class:`LocHead`.
     """
 
-    def __init__(self, num_classes: int, in_channels: int, num_experts: int = 4, **kwargs) -> None:
+    def __init__(self, num_classes: int, in_channels: int, **kwargs) -> None:
         super().__init__(num_classes, **kwargs)
-        self.cdm = CueDiggingModule(in_channels, num_classes, num_experts)
+        self.cdm = CueDiggingModule(in_channels, num_classes, NUM_EXPERTS)
 
     def encode(self, feats: Features) -> Encoded:
         """Compute the class maps."""

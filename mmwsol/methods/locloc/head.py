@@ -77,11 +77,11 @@ class LocLocHead(LocHead):
         head = f"{prefix}head.classifier."
         if any(name.startswith(f"{head}blocks.") for name in weights):
             return
-        own = {f"{head}{name}" for name in self.classifier.state_dict()}
+        classifier_names = {f"{head}{name}" for name in self.classifier.state_dict()}
         for source, target in (("backbone.layers.", "blocks."), ("backbone.ln1.", "norm.")):
             for name in [name for name in weights if name.startswith(prefix + source)]:
                 copied = head + target + name.removeprefix(prefix + source)
-                if copied in own:
+                if copied in classifier_names:
                     weights[copied] = weights[name]
 
     def frozen(self, backbone: nn.Module) -> Sequence[str]:

@@ -24,6 +24,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "ppd": dict(layers=(-1,), heads=(0, 1, 2), delta0=None, delta1=None, refine="threshold"),
 }
 REFINES = ("grabcut", "threshold")
+STATISTICS_IMAGES = 500  # evenly spread, for the statistics that need the network
 MIN_PIXELS = 5  # of each side of the tri-map: one for every Gaussian
 _TRIMAP_COLORS = np.array([[0, 0, 0], [255, 255, 255], [128, 128, 128], [192, 192, 192]], np.uint8)
 
@@ -112,10 +113,9 @@ class PseudoMaskWriter(CacheWriter):
         seed (int): Seed of GrabCut's k-means. Defaults to 0.
         num_pictures (int): Rows of ``contact_sheet.png`` in the work directory: image, attention, tri-map, mask, with
             the ground-truth box. Defaults to 24.
-        num_samples (int): Images, evenly spread, for the statistics that need the network. Defaults to 500.
 
     Raises:
-        ValueError: If an option has no sense.
+        ValueError: If an option is unknown or out of range.
     """
 
     suffix = ".png"
@@ -133,7 +133,6 @@ class PseudoMaskWriter(CacheWriter):
         mask_size: int | None = None,
         seed: int = 0,
         num_pictures: int = 24,
-        num_samples: int = 500,
     ) -> None:
         if preset not in PRESETS:
             raise ValueError(f"preset must be one of {tuple(PRESETS)}, got {preset!r}.")
@@ -153,7 +152,6 @@ class PseudoMaskWriter(CacheWriter):
         self.mask_size = mask_size
         self.seed = seed
         self.num_pictures = num_pictures
-        self.num_samples = num_samples
 
     def setup(self, runner: Runner) -> None:
         """Note the run, whose folder and logger the summary needs."""
@@ -210,7 +208,7 @@ class PseudoMaskWriter(CacheWriter):
             and the best ground-truth box: mean IoU ``iou_*`` and share with IoU of at least 0.5 ``hit_*``, of the
             attention above ``threshold``, of the certain foreground ``seed``, and of the ``mask``.
         """
-        chosen = _spread([i for i in range(len(cache.items)) if cache.path(i).is_file()], self.num_samples)
+        chosen = _spread([i for i in range(len(cache.items)) if cache.path(i).is_file()], STATISTICS_IMAGES)
         pictures = _spread(chosen, self.num_pictures)
         model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
         areas: list[float] = []
@@ -268,8 +266,8 @@ def _boxes(sample: Any) -> np.ndarray:
 
 def _box_iou(mask: np.ndarray, boxes: np.ndarray) -> float:
     """Compute the IoU of the box of a mask's largest region with the nearest ground-truth box; 0 if it is empty."""
-    found = mask_boxes(mask, "largest_contour")
-    return float(box_iou(found, boxes, plus_one=False).max()) if len(found) else 0.0
+    mask_box = mask_boxes(mask, "largest_contour")
+    return float(box_iou(mask_box, boxes, plus_one=False).max()) if len(mask_box) else 0.0
 
 
 def _row(

@@ -77,10 +77,7 @@ class SpatialQueryAttention(TapAttention):
             if tap == "cls":
                 weights = attention_weights(q[:, :, :1], k) * factor
             if self.apply_gate:
-                key_gate = gate[:, None, :, None].to(v.dtype)
-                # Inference needs no copy of the values; a compiler or exporter sees to that itself.
-                copy = torch.is_grad_enabled() or torch.compiler.is_compiling()
-                v = v * key_gate if copy else v.mul_(key_gate)
+                v = v * gate[:, None, :, None].to(v.dtype)
             out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
         return self.merge(out), weights, gate
 
@@ -132,8 +129,6 @@ class SATViT(TapViT):
             layer.attn = SpatialQueryAttention.like(
                 layer.attn, query=QUERIES[query], apply_gate=self.has_spatial_token, gate_reduce=gate_reduce
             )
-        if self.frozen_stages > 0:
-            self._freeze_stages()  # the new attention layers too
 
     def init_weights(self) -> None:
         """Initialise like DeiT; the spatial token and its embedding like the other tokens."""

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from mmwsol.methods.sat.backbone import GATE_REDUCE, SpatialQueryAttention
 from mmwsol.models.backbones.tap_conformer import TapConformer
-from mmwsol.models.features import Features
 from mmwsol.registry import MODELS
 
 
@@ -46,43 +45,12 @@ class SATConformer(TapConformer):
         for block in blocks[self.depths - num_sqa_blocks :]:
             block.attn = SpatialQueryAttention.like(block.attn, gate_reduce=gate_reduce)
 
-    def forward(self, x: Tensor) -> Features:
-        """Compute features of images (B, 3, H, W); H and W must be multiples of the patch size.
+    def embed(self, patches: Tensor) -> Tensor:
+        """Put the class token before the patch tokens (B, N, D), the spatial token behind them: (B, 1 + N + 1, D)."""
+        return torch.cat([super().embed(patches), self.loc_token.expand(len(patches), -1, -1)], dim=1)
 
-        Raises:
-            ValueError: If the patch size does not divide the image.
-        """
-        if x.shape[2] % self.patch_size or x.shape[3] % self.patch_size:
-            raise ValueError(
-                f"Image size {tuple(x.shape[2:])} is not a multiple of the patch size {self.patch_size}: "
-                "resize the images in the pipeline."
-            )
-        stem = self.maxpool(self.act1(self.bn1(self.conv1(x))))
-        conv_map = self.conv_1(stem, out_conv2=False)
-        patches = self.trans_patch_conv(stem)
-        grid = (patches.shape[2], patches.shape[3])
-        ends = [token.expand(len(x), -1, -1) for token in (self.cls_token, self.loc_token)]
-        x = torch.cat([ends[0], patches.flatten(2).transpose(1, 2), ends[1]], dim=1)
-
-        x, gate = _transform(self.trans_1, x)
-        gates = [gate]
-        for stage in self._stages():
-            conv_map, inner = stage.cnn_block(conv_map)
-            squeezed = torch.cat([stage.squeeze_block(inner, x), x[:, -1:]], dim=1)
-            x, gate = _transform(stage.trans_block, squeezed + x)
-            fusion = stage.expand_block(x[:, :-1], *grid)
-            conv_map = stage.fusion_block(conv_map, fusion_features=fusion, out_conv2=False)
-            gates.append(gate)
-        x = self.trans_norm(x)
-
-        patch_map = x[:, 1:-1].transpose(1, 2).unflatten(2, grid)
-        applied = [gate for gate in gates if gate is not None]
-        maps = torch.stack(applied, dim=1)[:, :, 1:-1].unflatten(-1, grid) if applied else None
-        return Features(patch_map, x[:, 0], gates=maps, conv_map=conv_map)
-
-
-def _transform(block: Any, x: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Run one transformer block on tokens (B, 1 + N + 1, D); give them and the gate (B, 1 + N + 1) if it has one."""
-    out, _, *gate = block.attn(block.ln1(x), "none")
-    x = x + out
-    return block.ffn(block.ln2(x), identity=x), gate[0] if gate else None
+    def attend(self, block: Any, x: Tensor, tap: str) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Run the attention of a block: output, tapped weights or None, gate (B, tokens) of the last blocks."""
+        if isinstance(block.attn, SpatialQueryAttention):
+            return block.attn(block.ln1(x), tap)
+        return super().attend(block, x, tap)

@@ -131,12 +131,12 @@ class TRTViT(TapViT):
             weights[name.replace(last, f"{prefix}last_block.")] = weights.pop(name)
         if any(name.startswith(f"{prefix}tpsm.") for name in weights):
             return
-        own = self.state_dict().keys()
+        names_here = self.state_dict().keys()
         for source, part in (("last_block.", "block."), ("ln1.", "norm.")):
             for name in [name for name in weights if name.startswith(prefix + source)]:
                 rest = name.removeprefix(prefix + source)
                 for branch in ("tpsm.", "cam."):
-                    if f"{branch}{part}{rest}" in own:
+                    if f"{branch}{part}{rest}" in names_here:
                         weights[f"{prefix}{branch}{part}{rest}"] = weights[name]
 
     def forward(self, x: Tensor) -> Features:
@@ -146,11 +146,11 @@ class TRTViT(TapViT):
         cls_token = attn_map = cam_map = None
         if feats.cls_attn is not None:
             patches = feats.patch_map.flatten(2).transpose(1, 2)  # (B, N, D) of z_{L-1}
-            found = self.tpsm(patches, feats.cls_attn)
-            fused = (found.weights[..., None] * patches).sum(dim=1).to(patches.dtype)
+            scored = self.tpsm(patches, feats.cls_attn)
+            fused = (scored.weights[..., None] * patches).sum(dim=1).to(patches.dtype)
             pair = run_block(self.last_block, torch.stack([feats.cls_token, fused], dim=1))
             cls_token = self.ln1(pair[:, 0])
-            attn_map = found.re_attention.unflatten(1, grid)[:, None]
+            attn_map = scored.re_attention.unflatten(1, grid)[:, None]
         if self.cam is not None and self.train_part != "tpsm":
             cam_map = self.cam(feats.tokens[0]).transpose(1, 2).unflatten(2, grid)
         return Features(cls_token=cls_token, attn_map=attn_map, cam_map=cam_map)

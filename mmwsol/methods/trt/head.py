@@ -76,11 +76,12 @@ class TRTHead(LocHead):
         """Freeze all but the part that is trained."""
         if self.train_part == "joint":
             return ()
-        children = [name for name, _ in backbone.named_children()]
+        modules = [name for name, _ in backbone.named_children()]
         if self.train_part == "tpsm":
-            return ["backbone.cam"] if "cam" in children else []
-        rest = [name for name in children if name != "cam"]
-        return [f"backbone.{name}" for name in ("cls_token", "pos_embed", *rest)] + ["head.fc"]
+            return ["backbone.cam"] if "cam" in modules else []
+        # The backbone as a whole stays in training mode, in which it skips what the CAM branch does not read.
+        tokens = [name for name, _ in backbone.named_parameters(recurse=False)]
+        return [f"backbone.{name}" for name in (*tokens, *modules) if name != "cam"] + ["head.fc"]
 
     def classify(self, encoded: Features) -> Tensor:
         """Compute the class logits (B, C) of ``cls_branch``."""

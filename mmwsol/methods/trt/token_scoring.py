@@ -117,16 +117,13 @@ class MaskedAttention(TapAttention):
 
     def forward(self, x: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """Attend from all tokens (B, N, D) to those in ``keep`` (B, N): output and weights (B, H, N, N)."""
-        batch, tokens, _ = x.shape
-        qkv = self.qkv(x).reshape(batch, tokens, 3, self.num_heads, self.head_dims)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        q, k, v = self.project(x)
         with torch.autocast(device_type=x.device.type, enabled=False):
             if q.dtype in (torch.float16, torch.bfloat16):
                 q, k = q.float(), k.float()
             scores = q @ k.transpose(-2, -1) * self.head_dims**-0.5
             weights = masked_softmax(scores, keep, self.mask_eps)
-        out = (weights.to(v.dtype) @ v).transpose(1, 2).reshape(batch, tokens, self.embed_dims)
-        return self.out_drop(self.gamma1(self.proj_drop(self.proj(out)))), weights
+        return self.merge(weights.to(v.dtype) @ v), weights
 
 
 class TokenScores(NamedTuple):
@@ -196,19 +193,10 @@ class TokenPriorityScoring(nn.Module):
         self.stable_softmax = stable_softmax
         self.renorm_lambda = renorm_lambda
         self.reattention = reattention
-        plain = block.attn
-        block.attn = MaskedAttention(
-            mask_eps,
-            embed_dims=plain.embed_dims,
-            num_heads=plain.num_heads,
-            attn_drop=plain.attn_drop,
-            proj_drop=plain.proj_drop.p,
-            qkv_bias=plain.qkv.bias is not None,
-        )
-        block.attn.out_drop, block.attn.gamma1 = plain.out_drop, plain.gamma1
+        block.attn = MaskedAttention.like(block.attn, mask_eps=mask_eps)
         self.block = block
         self.norm = norm
-        self.fc = nn.Linear(plain.embed_dims, 1)  # PyTorch's initialisation, as in the official code
+        self.fc = nn.Linear(block.attn.embed_dims, 1)  # PyTorch's initialization, as in the official code
 
     def forward(self, tokens: Tensor, cls_attn: Tensor) -> TokenScores:
         """Score patch tokens.

@@ -104,11 +104,11 @@ class CoupledMapHead(LocHead):
 
     def adapt_weights(self, weights: dict[str, Tensor], prefix: str) -> None:
         """Drop the linear classifier of a plain network; its bias may become that of the convolution."""
-        own = dict(self.named_children())
+        linear = [name for name, layer in self.named_children() if isinstance(layer, nn.Linear)]
         for name in ("conv", "fc"):
             layer = f"{prefix}head.{name}"
             weight = weights.get(f"{layer}.weight")
-            if weight is None or weight.ndim != 2 or isinstance(own.get(name), nn.Linear):
+            if weight is None or weight.ndim != 2 or name in linear:
                 continue
             del weights[f"{layer}.weight"]
             bias = weights.pop(f"{layer}.bias", None)

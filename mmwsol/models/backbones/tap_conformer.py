@@ -100,37 +100,50 @@ class TapConformer(Conformer):
         conv_map = self.conv_1(stem, out_conv2=False)
         patches = self.trans_patch_conv(stem)
         grid = (patches.shape[2], patches.shape[3])
-        x = torch.cat([self.cls_token.expand(len(x), -1, -1), patches.flatten(2).transpose(1, 2)], dim=1)
+        end = 1 + grid[0] * grid[1]  # tokens of a subclass stand behind the patches
 
         tap = self.tap if self.tap_in_train or not self.training else "none"
-        taps = [tap if i in self.tap_layers else "none" for i in range(self.depths)]
-        tokens = [x]
-        x, attn = _transform(self.trans_1, x, taps[0])
-        weights = [attn]
-        tokens.append(x)
-        for i, stage in enumerate(self._stages(), start=1):
-            conv_map, inner = stage.cnn_block(conv_map)
-            # The squeezed map brings the class token along: it enters the block doubled, as in the official code.
-            x, attn = _transform(stage.trans_block, stage.squeeze_block(inner, x) + x, taps[i])
-            fusion = stage.expand_block(x, *grid)
-            conv_map = stage.fusion_block(conv_map, fusion_features=fusion, out_conv2=False)
-            weights.append(attn)
+        x = self.embed(patches.flatten(2).transpose(1, 2))
+        tokens, weights, gates = [x], [], []
+        for i in range(self.depths):
+            if i == 0:
+                block = self.trans_1
+            else:
+                stage = self._stages()[i - 1]
+                conv_map, inner = stage.cnn_block(conv_map)
+                # The squeezed map brings the class token along, and those behind the patches come too: they enter the
+                # block doubled, as in the official code.
+                x = torch.cat([stage.squeeze_block(inner, x), x[:, end:]], dim=1) + x
+                block = stage.trans_block
+            out, attn, gate = self.attend(block, x, tap if i in self.tap_layers else "none")
+            x = x + out
+            x = block.ffn(block.ln2(x), identity=x)
+            if i > 0:
+                fusion = stage.expand_block(x[:, :end], *grid)
+                conv_map = stage.fusion_block(conv_map, fusion_features=fusion, out_conv2=False)
             tokens.append(x)
+            if attn is not None:
+                weights.append(attn)
+            if gate is not None:
+                gates.append(gate)
         x = self.trans_norm(x)
 
-        patch_map = x[:, 1:].transpose(1, 2).unflatten(2, grid)
-        cls_attn = full_attn = None
-        tapped = [attn for attn in weights if attn is not None]
-        if tapped:
-            stacked = torch.stack(tapped, dim=1)
-            cls_attn = stacked[:, :, :, 0, 1:].unflatten(-1, grid)
+        patch_map = x[:, 1:end].transpose(1, 2).unflatten(2, grid)
+        cls_attn = full_attn = gate_maps = None
+        if weights:
+            stacked = torch.stack(weights, dim=1)
+            cls_attn = stacked[:, :, :, 0, 1:end].unflatten(-1, grid)
             full_attn = stacked if tap == "full" else None
+        if gates:
+            gate_maps = torch.stack(gates, dim=1)[:, :, 1:end].unflatten(-1, grid)
         kept = tuple(tokens[depth] for depth in self.out_tokens)
-        return Features(patch_map, x[:, 0], cls_attn, full_attn, kept, conv_map=conv_map)
+        return Features(patch_map, x[:, 0], cls_attn, full_attn, kept, gate_maps, conv_map)
 
+    def embed(self, patches: Tensor) -> Tensor:
+        """Put the class token before the patch tokens (B, N, D): (B, 1 + N, D)."""
+        return torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1)
 
-def _transform(block: Any, x: Tensor, tap: str) -> tuple[Tensor, Tensor | None]:
-    """Run one transformer block on tokens (B, 1 + N, D); give them and the tapped attention."""
-    out, attn = block.attn(block.ln1(x), tap)
-    x = x + out
-    return block.ffn(block.ln2(x), identity=x), attn
+    def attend(self, block: Any, x: Tensor, tap: str) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Run the attention of a block: output, tapped weights or None, gate (B, tokens) of a method that has one."""
+        out, attn = block.attn(block.ln1(x), tap)
+        return out, attn, None

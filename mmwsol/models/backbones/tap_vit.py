@@ -38,10 +38,11 @@ class TapViT(VisionTransformer):
         stem_channels (Sequence[int], optional): Embed patches by :class:`ConvStem` with these channels, for models
             trained from scratch. Defaults to None: one convolution, as in ViT.
         **kwargs: Arguments of mmpretrain's class, among them ``img_size`` (224), ``patch_size`` (16),
-            ``drop_path_rate`` (0.0), ``patch_cfg``, ``frozen_stages``.
+            ``drop_path_rate`` (0.0) and ``patch_cfg``, but not ``frozen_stages``: parts are frozen by ``frozen`` of the
+            localizer.
 
     Raises:
-        ValueError: If ``tap``, a layer or a depth does not exist.
+        ValueError: If ``tap``, a layer or a depth does not exist, or ``frozen_stages`` is given.
     """
 
     patch_embed: PatchEmbed | ConvStem
@@ -56,6 +57,11 @@ class TapViT(VisionTransformer):
         stem_channels: Sequence[int] | None = None,
         **kwargs,
     ) -> None:
+        if kwargs.get("frozen_stages", -1) > 0:
+            raise ValueError(
+                f"frozen_stages={kwargs['frozen_stages']} is not supported: set frozen=['backbone'] (all of it, in "
+                "evaluation mode) or frozen=['backbone.layers.[0-2].*'] (parameters of three blocks) in the localizer."
+            )
         super().__init__(arch=arch, out_type="raw", **kwargs)
         if tap not in TAPS:
             raise ValueError(f"tap must be one of {TAPS}, got {tap!r}.")
@@ -75,8 +81,6 @@ class TapViT(VisionTransformer):
         self.out_tokens = layer_indices("out_tokens", out_tokens, depth + 1)
         for layer in self.layers:
             layer.attn = TapAttention.like(layer.attn)
-        if self.frozen_stages > 0:
-            self._freeze_stages()  # the new attention layers too
         float_drop_path(self)
 
     def init_weights(self) -> None:
@@ -92,10 +96,8 @@ class TapViT(VisionTransformer):
                     nn.init.zeros_(module.bias)
 
     def train(self, mode: bool = True) -> TapViT:
-        """Set the mode, but not of frozen stages, and return self (mmpretrain's method does neither)."""
+        """Set the mode and return self (mmpretrain's method returns None)."""
         super().train(mode)
-        if mode and self.frozen_stages > 0:
-            self._freeze_stages()
         return self
 
     def forward(self, x: Tensor) -> Features:

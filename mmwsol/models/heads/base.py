@@ -64,8 +64,8 @@ class LocPrediction(NamedTuple):
         """
         scores, maps, labels = self.scores.cpu(), self.maps.float().cpu(), self.labels.cpu()
         for image_scores, image_maps, image_labels in zip(scores, maps, labels, strict=True):
-            names = image_labels.tolist()
-            first = [k for k, label in enumerate(names) if label not in names[:k]]
+            classes = image_labels.tolist()
+            first = [k for k, label in enumerate(classes) if label not in classes[:k]]
             yield image_scores, image_maps[first], image_labels[first]
 
 
@@ -101,11 +101,13 @@ class LocHead(BaseModule, metaclass=ABCMeta):
         loss (dict, optional): Classification loss. Defaults to None: ``dict(type='mmpretrain.CrossEntropyLoss')``.
         topk (int): How many of the best classes get a map in :meth:`predict`. Defaults to 5.
         map_losses (dict, optional): Losses of maps by name, such as ``dict(loss_area=dict(type='mmwsol.BatchAreaLoss',
-            target=0.25))``, each a :class:`MapLoss`. One with ``loss_weight=0`` is left out. Defaults to None: none.
+            target=0.25))``, each a :class:`MapLoss`. One that is None or has ``loss_weight=0`` is left out. Defaults to
+            None: none.
         init_cfg (dict, optional): mmengine's initialisation config. Defaults to None: PyTorch's own.
 
     Raises:
-        ValueError: If ``num_classes`` is not positive, or the name of a map loss does not begin with 'loss_'.
+        ValueError: If ``num_classes`` is not positive, the name of a map loss does not begin with 'loss_', or it is no
+            :class:`MapLoss`.
 
     Attributes:
         class_agnostic (bool): Whether there is one map for all classes, which gets the label -1.
@@ -131,9 +133,13 @@ class LocHead(BaseModule, metaclass=ABCMeta):
         for name, cfg in (map_losses or {}).items():
             if not name.startswith("loss_"):
                 raise ValueError(f"names in map_losses must start with 'loss_' to count as losses, got {name!r}.")
-            if cfg and cfg.get("loss_weight", 1.0):  # a weight of zero costs nothing and leaves no zero in the log
-                self.map_losses[name] = MODELS.build(cfg)
-                self.map_losses[name].num_classes = num_classes
+            if cfg is None or cfg.get("loss_weight", 1.0) == 0:  # it costs nothing and leaves no zero in the log
+                continue
+            loss = MODELS.build(cfg)
+            if not isinstance(loss, MapLoss):
+                raise ValueError(f"map_losses.{name} must be a mmwsol.models.MapLoss, got {cfg['type']!r}.")
+            loss.num_classes = num_classes
+            self.map_losses[name] = loss
 
     # What a head must answer.
 
