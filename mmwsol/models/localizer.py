@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.structures import InstanceData
@@ -52,7 +53,7 @@ class ImageLocalizer(BaseClassifier):
     ) -> None:
         preprocessor = {"type": "mmwsol.LocDataPreprocessor", **(data_preprocessor or {})}
         super().__init__(init_cfg=init_cfg, data_preprocessor=MODELS.build(preprocessor))
-        head_type = MODELS.get(head["type"]) if isinstance(head["type"], str) else head["type"]
+        head_type: Any = MODELS.get(head["type"]) if isinstance(head["type"], str) else head["type"]
         if head_type is None or not issubclass(head_type, LocHead):
             raise ValueError(f"head.type must be a localization head (mmwsol.models.LocHead), got {head['type']!r}.")
         options = {name: value for name, value in head.items() if name != "type"}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmwsol.methods.ts_cam.head import CoupledMapHead
+from mmwsol.methods.ts_cam.head import CoupledMapHead, Encoded
 from mmwsol.models.features import Features
 from mmwsol.models.heads.base import Batch
 from mmwsol.models.layers.double_conv import double_conv
@@ -74,20 +73,6 @@ class ObjectAwakening(nn.Module):
     def forward(self, attention: Tensor) -> Tensor:
         """Compute the pseudo map (B, h, w), in (0, 1), of attention maps (B, L, H, h, w)."""
         return self.fuse(self.merge_heads(attention)).sigmoid()[:, 0]
-
-
-class Encoded(NamedTuple):
-    """Features of the backbone and the maps of B images on a grid (h, w).
-
-    Attributes:
-        feats (Features): Features of the backbone.
-        semantic (Tensor): (B, C, h, w) class maps of the patch tokens, TS-CAM's.
-        csm (Tensor | None): (B, C, h, w) class maps of the attention maps.
-    """
-
-    feats: Features
-    semantic: Tensor
-    csm: Tensor | None
 
 
 @MODELS.register_module()
@@ -159,16 +144,14 @@ class CATRHead(CoupledMapHead):
         terms = 1 + with_csm + 2 * with_ocm
         self.weighting = None if weighting is None else MODELS.build(dict(weighting, num_terms=terms))
 
-    def encode(self, feats: Features) -> Encoded:  # type: ignore[override]
-        """Compute both class maps."""
-        csm = None if self.csm is None else self.csm(self.attention_maps(feats).flatten(1, 2))
-        return Encoded(feats, self.conv(feats.need("patch_map")), csm)
+    def encode(self, feats: Features) -> Encoded:
+        """Compute the class maps of the patch tokens and those of CSM."""
+        encoded = super().encode(feats)
+        if self.csm is None:
+            return encoded
+        return encoded._replace(csm=self.csm(self.attention_maps(feats).flatten(1, 2)))
 
-    def class_maps(self, encoded: Encoded) -> Tensor:  # type: ignore[override]
-        """Add the class maps of CSM to those of the patch tokens: (B, C, h, w)."""
-        return encoded.semantic if encoded.csm is None else encoded.semantic + encoded.csm
-
-    def terms(self, encoded: Encoded, batch: Batch) -> dict[str, Tensor]:  # type: ignore[override]
+    def terms(self, encoded: Encoded, batch: Batch) -> dict[str, Tensor]:
         """Compute the weighted terms; with ``weighting``, their plain values and weights are logged too."""
         plain = self.plain_terms(encoded, batch.labels)
         if self.weighting is None:

@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from mmwsol.methods.catr.head import WEIGHTING, CATRHead, Encoded
+from mmwsol.methods.catr.head import WEIGHTING, CATRHead
+from mmwsol.methods.ts_cam.head import Encoded
 from mmwsol.registry import MODELS
 
 SKI_INPUTS = ("csm", "out")
@@ -112,7 +113,13 @@ class CDTRHead(CATRHead):
         return terms
 
     def integrate(self, encoded: Encoded) -> Tensor:
-        """Apply SKI: (B, C, h, w)."""
+        """Apply SKI: (B, C, h, w).
+
+        Raises:
+            ValueError: If the head has none.
+        """
+        if self.ski is None or encoded.csm is None:
+            raise ValueError("the head was built with with_ski=False, and has no SKI to apply.")
         features, other = encoded.csm, encoded.semantic
         if self.ski_input == "out":
             features, other = other, features

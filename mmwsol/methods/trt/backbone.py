@@ -142,13 +142,14 @@ class TRTViT(TapViT):
     def forward(self, x: Tensor) -> Features:
         """Compute features of images (B, 3, H, W); H and W must be multiples of the patch size."""
         feats = super().forward(x)
-        grid = feats.patch_map.shape[2:]
+        patch_map, cls = feats.need("patch_map"), feats.need("cls_token")  # of z_{L-1}
+        grid = patch_map.shape[2:]
         cls_token = attn_map = cam_map = None
         if feats.cls_attn is not None:
-            patches = feats.patch_map.flatten(2).transpose(1, 2)  # (B, N, D) of z_{L-1}
+            patches = patch_map.flatten(2).transpose(1, 2)  # (B, N, D)
             scored = self.tpsm(patches, feats.cls_attn)
             fused = (scored.weights[..., None] * patches).sum(dim=1).to(patches.dtype)
-            pair = run_block(self.last_block, torch.stack([feats.cls_token, fused], dim=1))
+            pair = run_block(self.last_block, torch.stack([cls, fused], dim=1))
             cls_token = self.ln1(pair[:, 0])
             attn_map = scored.re_attention.unflatten(1, grid)[:, None]
         if self.cam is not None and self.train_part != "tpsm":

@@ -22,10 +22,12 @@ class Encoded(NamedTuple):
     Attributes:
         feats (Features): Features of the backbone.
         semantic (Tensor): (B, C, h, w) class maps.
+        csm (Tensor | None): (B, C, h, w) class maps of the attention maps, which are added to localize (CATR).
     """
 
     feats: Features
     semantic: Tensor
+    csm: Tensor | None = None
 
 
 class CoupledMapHead(LocHead):
@@ -76,8 +78,8 @@ class CoupledMapHead(LocHead):
         """Compute the class-agnostic attention (B, 1, h, w)."""
 
     def class_maps(self, encoded: Encoded) -> Tensor:
-        """Return the class maps (B, C, h, w) that localize. Defaults to those that classify."""
-        return encoded.semantic
+        """Compute the class maps (B, C, h, w) that localize."""
+        return encoded.semantic if encoded.csm is None else encoded.semantic + encoded.csm
 
     def encode(self, feats: Features) -> Encoded:
         """Compute the class maps."""

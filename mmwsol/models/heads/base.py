@@ -129,7 +129,7 @@ class LocHead(BaseModule, metaclass=ABCMeta):
         self.num_classes = num_classes
         self.topk = min(topk, num_classes)
         self.loss_cls = MODELS.build(loss or dict(type="mmpretrain.CrossEntropyLoss"))
-        self.map_losses = nn.ModuleDict()
+        self.map_losses: Any = nn.ModuleDict()  # of MapLoss
         for name, cfg in (map_losses or {}).items():
             if not name.startswith("loss_"):
                 raise ValueError(f"names in map_losses must start with 'loss_' to count as losses, got {name!r}.")
