@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from mmwsol.methods.cam import LinearCAMHead
-from mmwsol.models import TapViT
+from mmwsol.models import Features, TapViT
+from mmwsol.models.features import as_features
 from mmwsol.structures import LocDataSample
 
 
@@ -18,7 +19,7 @@ def head(**kwargs):
 
 def features():
     torch.manual_seed(1)
-    return torch.randn(2, 12, 4, 6, dtype=torch.float64)
+    return Features(torch.randn(2, 12, 4, 6, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("map_bias", [False, True])
@@ -37,21 +38,21 @@ def test_map_is_the_classifier_row_times_the_features():
     gt = torch.tensor([6, 2])
     _, maps, labels = model.predict(feats, gt)
     assert labels.shape == (2, 6) and torch.equal(labels[:, 5], gt)
-    expected = (model.fc.weight[2][:, None, None] * feats[1]).sum(0)
+    expected = (model.fc.weight[2][:, None, None] * feats.patch_map[1]).sum(0)
     torch.testing.assert_close(maps[1, 5], expected)
 
 
 def test_backbones_of_mmpretrain_and_transformers():
     feats, model = features(), head()
-    assert torch.equal(model((torch.zeros(1), feats)), model(feats))  # a tuple of stages: the last
+    assert torch.equal(model(as_features((torch.zeros(1), feats.patch_map))), model(feats))  # of all stages the last
     arch = dict(embed_dims=12, num_layers=2, num_heads=2, feedforward_channels=24)
     vit = (
         TapViT(arch=arch, img_size=32, patch_size=8, out_tokens=[1]).double().eval()(torch.randn(2, 3, 32, 32).double())
     )
-    assert torch.equal(model(vit), model(vit.patch_map))
+    assert torch.equal(model(as_features(vit)), model(as_features(vit.patch_map)))
     assert model.predict(vit).maps.shape == (2, 5, 4, 4)
     with pytest.raises(ValueError, match=r"needs a map \(B, D, h, w\), but the backbone gives \(2, 12\)"):
-        model((torch.zeros(2, 12),))
+        model(as_features((torch.zeros(2, 12),)))
 
 
 def test_scores_from_elsewhere_choose_the_classes():
@@ -63,7 +64,7 @@ def test_loss_and_initialisation():
     feats, model = features(), head()
     samples = [LocDataSample().set_gt_label(c) for c in (4, 1)]
     expected = torch.nn.functional.cross_entropy(model(feats), torch.tensor([4, 1]))
-    torch.testing.assert_close(model.loss(feats, samples)["loss"], expected)
+    torch.testing.assert_close(model.loss(feats, samples)["loss_cls"], expected)
     large = LinearCAMHead(50, 400)
     large.init_weights()
     assert float(large.fc.weight.std()) == pytest.approx(0.01, rel=0.05) and (large.fc.bias == 0).all()

@@ -42,7 +42,7 @@ def test_class_maps_are_convolutions_with_mixed_kernels():
     rest = model.cdm.erase(feats.patch_map * (1 - attention)).flatten(2)
     logits = model.cdm.gate_mean(rest.mean(2)) + model.cdm.gate_max(rest.amax(2))
     torch.testing.assert_close(gates, logits.sigmoid())
-    maps = model.class_maps(feats)
+    maps = model.encode(feats).class_maps
     for b in range(2):
         kernel = sum(gate * weight for gate, weight in zip(gates[b], model.cdm.weight, strict=True))
         torch.testing.assert_close(maps[b], F.conv2d(feats.patch_map[b], kernel, model.cdm.bias, padding=1))
@@ -51,7 +51,7 @@ def test_class_maps_are_convolutions_with_mixed_kernels():
 def test_scores_and_maps():
     feats, model = features(), head()
     scores, maps, labels = model.predict(feats, torch.tensor([6, 0]))
-    class_maps = model.class_maps(feats)
+    class_maps = model.encode(feats).class_maps
     padded = F.pad(class_maps, (1, 1, 1, 1))
     windows = padded.unfold(2, 3, 1).unfold(3, 3, 1).mean((-1, -2))
     torch.testing.assert_close(scores, windows.mean((2, 3)).softmax(1))
@@ -69,7 +69,7 @@ def test_loss_is_cross_entropy():
 
 
 def test_attention_is_needed():
-    with pytest.raises(ValueError, match="set tap='full' and tap_in_train=True"):
+    with pytest.raises(ValueError, match="needs 'cls_attn' of the features, .* and tap_in_train=True if"):
         head()(features("none"))
-    with pytest.raises(ValueError, match="set tap='full' in the backbone"):
+    with pytest.raises(ValueError, match="needs 'full_attn' of the features, .* set tap='full' in the backbone"):
         head().predict(features("cls"))

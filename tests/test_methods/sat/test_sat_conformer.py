@@ -63,8 +63,10 @@ def test_training_reaches_every_parameter():
     head = SATHead(
         5,
         24,
-        loss_area=dict(type="mmwsol.BatchAreaLoss", target=0.25),
-        loss_norm=dict(type="mmwsol.MapNormalizationLoss"),
+        map_losses=dict(
+            loss_area=dict(type="mmwsol.BatchAreaLoss", target=0.25),
+            loss_norm=dict(type="mmwsol.MapNormalizationLoss"),
+        ),
         conv_channels=64,
     )
     feats = model(torch.randn(4, 3, 64, 64))

@@ -1,7 +1,5 @@
 """SATHead: scores, the class-agnostic map, the three losses and their switches."""
 
-from typing import NamedTuple
-
 import pytest
 import torch
 
@@ -38,15 +36,10 @@ def test_logits_are_the_mean_of_the_convolution(kernel_size, size):
 
 
 def test_logits_of_a_cnn_branch_are_added():
-    class Conformer(NamedTuple):
-        patch_map: torch.Tensor
-        conv_map: torch.Tensor
-        gates: torch.Tensor
-
     feats, model = features(), head(conv_channels=10)
     model.init_weights()
     conv_map = torch.randn(2, 10, 2, 3).double()
-    logits = model(Conformer(feats.patch_map, conv_map, feats.gates))
+    logits = model(feats._replace(conv_map=conv_map))
     cnn = conv_map.mean((2, 3)) @ model.fc.weight.T
     torch.testing.assert_close(logits, model.conv(feats.patch_map).mean((2, 3)) + cnn)
 
@@ -63,7 +56,7 @@ def test_scores_and_map():
 
 
 def test_losses():
-    feats, model = features(), head(loss_area=AREA, loss_norm=NORM)
+    feats, model = features(), head(map_losses=dict(loss_area=AREA, loss_norm=NORM))
     losses = model.loss(feats, SAMPLES)
     maps = feats.gates.mean(1)
     assert list(losses) == ["loss_cls", "loss_area", "loss_norm"]
@@ -77,8 +70,9 @@ def test_losses():
     ("kwargs", "names"),
     [
         (dict(), ["loss_cls"]),
-        (dict(loss_area=AREA), ["loss_cls", "loss_area"]),
-        (dict(loss_area=dict(AREA, loss_weight=0.0), loss_norm=NORM), ["loss_cls", "loss_norm"]),
+        (dict(map_losses=dict(loss_area=AREA)), ["loss_cls", "loss_area"]),
+        (dict(map_losses=dict(loss_area=dict(AREA, loss_weight=0.0), loss_norm=NORM)), ["loss_cls", "loss_norm"]),
+        (dict(map_losses=dict(loss_area=None, loss_norm=NORM)), ["loss_cls", "loss_norm"]),
     ],
 )
 def test_terms_can_be_switched_off(kwargs, names):
@@ -87,7 +81,7 @@ def test_terms_can_be_switched_off(kwargs, names):
 
 def test_every_loss_trains_the_spatial_token():
     torch.manual_seed(0)
-    model, losses = SATViT(arch=ARCH, img_size=32, patch_size=8), head(loss_area=AREA, loss_norm=NORM)
+    model, losses = SATViT(arch=ARCH, img_size=32, patch_size=8), head(map_losses=dict(loss_area=AREA, loss_norm=NORM))
     model.init_weights()
     for loss in losses.float().loss(model(torch.randn(2, 3, 32, 32)), SAMPLES).values():
         (grad,) = torch.autograd.grad(loss, model.loc_token, retain_graph=True)
@@ -102,7 +96,9 @@ def test_convolution_keeps_pytorch_initialisation():
 
 
 def test_errors_name_the_fix():
-    with pytest.raises(ValueError, match="set backbone.type='mmwsol.SATViT'"):
+    with pytest.raises(ValueError, match="needs 'gates' of the features, .* set backbone.type='mmwsol.SATViT'"):
         head().predict(features(TapViT))
+    with pytest.raises(ValueError, match="needs 'conv_map' of the features, .* take a Conformer"):
+        head(conv_channels=10)(features())
     with pytest.raises(ValueError, match="kernel_size must be odd .* got 2"):
         head(kernel_size=2)

@@ -82,6 +82,17 @@ def test_gated_values_equal_gated_attention(dtype, tolerance, apply_gate):
     torch.testing.assert_close(results["cls"][3], weights[:, :, :1], rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize("tap", ["none", "cls", "full"])
+def test_inference_equals_training_mode_to_the_bit(tap):
+    torch.manual_seed(0)
+    attn, x = SpatialQueryAttention(embed_dims=24, num_heads=3), torch.randn(2, 20, 24)
+    trained = attn(x, tap)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            out, _, gate = attn(x, tap)
+        assert torch.equal(out, trained[0]) and torch.equal(gate, trained[2])
+
+
 def test_tokens_and_maps():
     model = vit(tap="full", out_tokens=[0, -1])
     feats = model(images(32, 48))  # not square: position embeddings are resized, loc_embed is not
@@ -202,8 +213,10 @@ def test_official_forward_and_backward(dtype, tolerance):
         type="mmwsol.SATHead",
         num_classes=5,
         in_channels=12,
-        loss_area=dict(type="mmwsol.BatchAreaLoss", target=0.25),
-        loss_norm=dict(type="mmwsol.MapNormalizationLoss"),
+        map_losses=dict(
+            loss_area=dict(type="mmwsol.BatchAreaLoss", target=0.25),
+            loss_norm=dict(type="mmwsol.MapNormalizationLoss"),
+        ),
     )
     rule = dict(type="mmwsol.ComponentBox", preset="sat", threshold=0.4)
     model = MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head, map_to_box=rule))

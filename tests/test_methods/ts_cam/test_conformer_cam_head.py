@@ -42,11 +42,13 @@ def test_one_loss_or_one_for_each_branch():
     samples, target = [LocDataSample().set_gt_label(c) for c in (4, 1)], torch.tensor([4, 1])
     cross_entropy = torch.nn.functional.cross_entropy
     model = head()
-    torch.testing.assert_close(model.loss(feats, samples)["loss"], cross_entropy(model(feats), target))
+    torch.testing.assert_close(model.loss(feats, samples)["loss_cls"], cross_entropy(model(feats), target))
     losses = head(branch_losses=True).loss(feats, samples)
-    trans, conv = model.branch_logits(feats)
-    torch.testing.assert_close(losses["loss_trans"], cross_entropy(trans, target) / 2)
-    torch.testing.assert_close(losses["loss_conv"], cross_entropy(conv, target) / 2)
+    transformer = model.conv(feats.patch_map).mean((2, 3))
+    cnn = model.fc(feats.conv_map.mean((2, 3)))
+    expected = (cross_entropy(transformer, target) + cross_entropy(cnn, target)) / 2
+    assert list(losses) == ["loss_cls"]
+    torch.testing.assert_close(losses["loss_cls"], expected)
 
 
 def test_initialisation():

@@ -81,7 +81,7 @@ def test_loss_is_cross_entropy_of_the_labels():
     feats, model = features(), head()
     samples = [LocDataSample().set_gt_label(c) for c in (4, 1)]
     expected = torch.nn.functional.cross_entropy(model(feats), torch.tensor([4, 1]))
-    torch.testing.assert_close(model.loss(feats, samples)["loss"], expected)
+    torch.testing.assert_close(model.loss(feats, samples)["loss_cls"], expected)
 
 
 def test_convolution_keeps_pytorch_initialisation():
@@ -106,7 +106,7 @@ def test_bad_arguments(kwargs, message):
 
 
 def test_missing_attention_names_the_fix():
-    with pytest.raises(ValueError, match="set tap='cls'"):
+    with pytest.raises(ValueError, match="needs 'cls_attn' of the features, .* set tap='cls' in the backbone"):
         head().predict(features("none"))
-    with pytest.raises(ValueError, match="tap='full'"):
+    with pytest.raises(ValueError, match="needs 'full_attn' of the features, .* set tap='full' in the backbone"):
         head(attn_reduce="rollout").predict(features("cls"))

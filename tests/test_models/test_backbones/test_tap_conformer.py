@@ -5,7 +5,7 @@ import torch
 from mmpretrain.models.backbones import Conformer
 from torch import nn
 
-from mmwsol.models import ConformerFeatures, TapConformer
+from mmwsol.models import Features, TapConformer
 
 ARCH = dict(embed_dims=24, depths=3, num_heads=2, channel_ratio=1)
 
@@ -24,7 +24,7 @@ def test_equals_mmpretrain_with_its_parameter_names():
     images = torch.randn(2, 3, 64, 96)
     feats = ours(images)
     pooled, cls_token = theirs(images)[-1]
-    assert isinstance(feats, ConformerFeatures)
+    assert isinstance(feats, Features)
     torch.testing.assert_close(feats.cls_token, cls_token)
     torch.testing.assert_close(feats.conv_map.mean((2, 3)), pooled)
     assert feats.patch_map.shape == (2, 24, 4, 6)

@@ -94,12 +94,10 @@ def test_compiles_without_graph_break():
 
 
 @pytest.mark.parametrize("cls", [TapViT, SATViT])
-def test_frozen_stages_freeze_the_attention_too(cls):
-    model = vit(cls, frozen_stages=2)
-    trained = {name for name, p in model.named_parameters() if p.requires_grad}
-    frozen = ("layers.0.", "layers.1.", "patch_embed.", "pos_embed", "cls_token")
-    assert not [name for name in trained if name.startswith(frozen)]
-    assert "layers.2.attn.qkv.weight" in trained
+def test_frozen_stages_of_mmpretrain_are_refused(cls):
+    with pytest.raises(ValueError, match=r"frozen_stages=2 .*frozen=\['backbone'\].*'backbone.layers.\[0-2\].\*'"):
+        vit(cls, frozen_stages=2)
+    assert all(p.requires_grad for p in vit(cls, frozen_stages=-1).parameters())
 
 
 def test_train_returns_the_model():

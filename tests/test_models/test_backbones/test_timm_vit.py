@@ -9,6 +9,7 @@ from torch import nn
 from mmwsol.methods.cam import LinearCAMHead
 from mmwsol.methods.ts_cam import ConvCAMHead
 from mmwsol.models import ClsTokenHead, TimmViT
+from mmwsol.registry import MODELS
 from mmwsol.structures import LocDataSample
 
 WIDTH, HEADS, DEPTH = 48, 4, 2
@@ -145,7 +146,7 @@ def test_whole_attention_without_registers(family):
 def test_every_head_trains_and_predicts(family, head):
     model, head = build(family).train(), head(6, WIDTH)
     samples = [LocDataSample().set_gt_label(c) for c in (4, 1)]
-    head.loss(model(images(family)), samples)["loss"].backward()
+    head.loss(model(images(family)), samples)["loss_cls"].backward()
     if model.query != "pool" or isinstance(head, ClsTokenHead):  # no other loss reaches the pool
         without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
         assert not without
@@ -155,8 +156,16 @@ def test_every_head_trains_and_predicts(family, head):
 
 
 def test_frozen_pool():
-    pool = build("siglip", freeze_pool=True).model.attn_pool
-    assert not any(p.requires_grad for p in pool.parameters())
+    name, _, size, _, _ = FAMILIES["siglip"]
+    backbone = dict(type="mmwsol.TimmViT", model_name=name, img_size=size, **SMALL)
+    head = dict(type="mmwsol.ConvCAMHead", num_classes=6, in_channels=WIDTH)
+    frozen = ["backbone.model.attn_pool"]
+    model = MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head, frozen=frozen)).train()
+    untrained = {name for name, p in model.named_parameters() if not p.requires_grad}
+    assert untrained == {f"{frozen[0]}.{name}" for name, _ in model.backbone.model.attn_pool.named_parameters()}
+    losses = model(images("siglip"), [LocDataSample().set_gt_label(c) for c in (4, 1)], mode="loss")
+    losses["loss_cls"].backward()
+    assert not [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert build("siglip", query="mean").model.attn_pool is None
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmwsol.models import ClsTokenHead, TapViT, ViTFeatures
+from mmwsol.models import ClsTokenHead, Features, TapViT
 
 ARCH = dict(embed_dims=24, num_layers=3, num_heads=2, feedforward_channels=48)
 
@@ -19,6 +19,6 @@ def test_scores_and_map():
 
 
 def test_attention_is_needed_to_localize():
-    feats = ViTFeatures(torch.zeros(1, 24, 4, 4), torch.zeros(1, 24))
-    with pytest.raises(ValueError, match="set tap='cls'"):
+    feats = Features(torch.zeros(1, 24, 4, 4), torch.zeros(1, 24))
+    with pytest.raises(ValueError, match="needs 'cls_attn' of the features.*set tap='cls'"):
         ClsTokenHead(6, 24).predict(feats)
