@@ -31,8 +31,6 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> list[nn.Module]:
     Raises:
         ValueError: If an entry matches nothing, or together they freeze everything.
     """
-    if isinstance(patterns, str):
-        raise ValueError(f"frozen must be a list, got the string {patterns!r}: write [{patterns!r}].")
     parameters = dict(model.named_parameters())
     modules = {name: module for name, module in model.named_modules() if name}  # the model itself has no name
     whole = []

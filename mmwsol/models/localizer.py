@@ -51,6 +51,8 @@ class ImageLocalizer(BaseClassifier):
         init_cfg: dict | None = None,
         frozen: Sequence[str] = (),
     ) -> None:
+        if isinstance(frozen, str):
+            raise ValueError(f"frozen must be a list, got the string {frozen!r}: write [{frozen!r}].")
         preprocessor = {"type": "mmwsol.LocDataPreprocessor", **(data_preprocessor or {})}
         super().__init__(init_cfg=init_cfg, data_preprocessor=MODELS.build(preprocessor))
         head_type: Any = MODELS.get(head["type"]) if isinstance(head["type"], str) else head["type"]

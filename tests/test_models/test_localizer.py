@@ -8,7 +8,7 @@ from mmengine.structures import InstanceData
 
 from mmwsol.compat import finish_distributed
 from mmwsol.registry import MODELS
-from mmwsol.structures import LocDataSample
+from mmwsol.structures import Frame, LocDataSample
 
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
 
@@ -22,10 +22,11 @@ def localizer(**kwargs):
     return model.eval()
 
 
-def samples(labels=(3, 5), frame=((1.0, 0.0), (1.0, 0.0)), ori_shape=(32, 32)):
+def samples(labels=(3, 5), frame=None):
     out = []
+    frame = frame or Frame.identity((32, 32))
     for label in labels:
-        sample = LocDataSample(metainfo=dict(frame=frame, ori_shape=ori_shape, img_shape=(32, 32)))
+        sample = LocDataSample(metainfo=dict(frame=frame, ori_shape=frame.ori_shape, img_shape=(32, 32)))
         sample.set_gt_label(label)
         sample.gt_instances = InstanceData(bboxes=torch.tensor([[4.0, 4.0, 20.0, 20.0]]))
         out.append(sample)
@@ -35,7 +36,7 @@ def samples(labels=(3, 5), frame=((1.0, 0.0), (1.0, 0.0)), ori_shape=(32, 32)):
 def test_modes():
     model, images = localizer(), torch.randn(2, 3, 32, 32)
     assert model(images).shape == (2, 8)
-    assert model(images, samples(), mode="loss")["loss"].ndim == 0
+    assert model(images, samples(), mode="loss")["loss_cls"].ndim == 0
     with pytest.raises(ValueError, match="got 'train'"):
         model(images, mode="train")
 
@@ -66,18 +67,19 @@ def test_prediction_does_not_depend_on_the_rest_of_the_batch():
 
 
 def test_boxes_return_to_original_pixels():
-    frame, size = ((0.5, -4.0), (0.25, 0.0)), (128, 72)
+    frame = Frame.identity((128, 72)).resized((32, 36)).cropped(4, 0, (32, 32))
+    assert (frame.scale, frame.shift) == ((0.5, 0.25), (-4.0, 0.0))
     model = localizer()
     with torch.no_grad():
-        sample = model(torch.randn(1, 3, 32, 32), samples([1], frame, size), mode="predict")[0]
+        sample = model(torch.randn(1, 3, 32, 32), samples([1], frame), mode="predict")[0]
     x0, y0, x1, y1 = sample.pred_instances.frame_bboxes[0].tolist()
     expected = np.clip([(x0 + 4) / 0.5, y0 / 0.25, (x1 + 4) / 0.5, y1 / 0.25], 0, [72, 128, 72, 128])
     np.testing.assert_allclose(sample.pred_instances.bboxes[0], expected, rtol=1e-6)
 
 
 def test_flipped_frame_gives_ordered_boxes():
-    sample = samples([0], frame=((-1.0, 32.0), (1.0, 0.0)))[0]
-    np.testing.assert_array_equal(sample.to_original([[2, 3, 10, 12]]), [[22, 3, 30, 12]])
+    sample = samples([0], frame=Frame.identity((32, 32)).flipped())[0]
+    np.testing.assert_array_equal(sample.frame.inverse().boxes([[2, 3, 10, 12]]), [[22, 3, 30, 12]])
 
 
 def test_ten_crop_replaces_the_scores_only():
@@ -142,10 +144,10 @@ def test_frozen_model_under_distributed_training(tmp_path):
 @pytest.mark.parametrize(
     ("frozen", "message"),
     [
-        (["backbone.blocks.0.*"], "'backbone.blocks.0.\\*' matches no parameter.*such as backbone"),
+        (["backbone.blocks.0.*"], "'backbone.blocks.0.\\*' matches no parameter and no module.*such as backbone"),
         (["backbone.layers.0.mlp.*"], "matches no parameter.*such as backbone.layers.0"),
         ("backbone.*", r"write \['backbone.\*'\]"),
-        (["backbone.*", "head.*"], "freeze every parameter"),
+        (["backbone.*", "head.*"], "freezes every parameter: nothing is left to train"),
     ],
 )
 def test_frozen_patterns_that_cannot_be_meant(frozen, message):

@@ -10,7 +10,9 @@ LOSSES = torch.tensor([1.0, 2.0, 0.5, 0.1, 3.0], dtype=torch.float64)
 
 def test_value_and_gradient_at_one():
     loss = AutomaticWeightedLoss(5).double()
-    value = loss(list(LOSSES))
+    values = loss(list(LOSSES))
+    assert values.shape == (5,)
+    value = values.sum()
     assert value.item() == pytest.approx(6.765736, abs=1e-6)
     value.backward()
     torch.testing.assert_close(loss.lambdas.grad, 1 - LOSSES)
@@ -30,7 +32,7 @@ def test_fixed_weights_are_halves_by_default():
     loss = AutomaticWeightedLoss(5, learned=False).double()
     assert not loss.lambdas.requires_grad
     zero = loss([0 * value for value in LOSSES])
-    torch.testing.assert_close(loss(list(LOSSES)) - zero, LOSSES.sum() / 2)
+    torch.testing.assert_close(loss(list(LOSSES)) - zero, LOSSES / 2)
     with pytest.raises(ValueError, match="2 lambdas for 3 losses"):
         AutomaticWeightedLoss(3, init=(1, 2))
     with pytest.raises(ValueError, match="must not be zero"):

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from mmwsol.engine import NumClassesHook
 from mmwsol.methods.cdtr import SemanticBoostLoss
 from mmwsol.methods.cdtr.clip_encoders import CLIP_MEAN, CLIP_STD, save_text_embeddings
+from mmwsol.models import Batch
 from mmwsol.registry import MODELS
 from mmwsol.structures import LocDataSample
 
@@ -23,9 +24,17 @@ def loss(text=TEXT, **kwargs):
     return SemanticBoostLoss(**{"text_embeddings": text, "clip": STAND_IN, "loss_weight": 1.0, **kwargs})
 
 
-def batch():
+def inputs():
+    """Images (B, 3, H, W), maps (B, 1, h, w) and labels."""
     torch.manual_seed(0)
     return torch.randn(2, 3, 32, 32), torch.rand(2, 1, 4, 4), LABELS
+
+
+def value(boost, images=None, maps=None):
+    """The loss of maps (B, h, w) as a head computes it."""
+    if images is None:
+        images, maps, _ = inputs()
+    return boost(maps[:, 0], Batch(LABELS, [], images))
 
 
 def localizer(**head):
@@ -34,33 +43,33 @@ def localizer(**head):
     sba = dict(type="mmwsol.SemanticBoostLoss", text_embeddings=TEXT, clip=STAND_IN)
     sba.update(head.pop("sba", {}))
     small = dict(type="mmwsol.CDTRHead", num_classes=3, in_channels=24, attn_shape=(2, 2), ocm_blocks=2)
-    head = {**small, **head, "loss_sba": sba}
+    head = {**small, **head, "map_losses": dict(loss_sba=sba)}
     model = MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head))
     model.init_weights()
     return model
 
 
 @pytest.mark.parametrize(
-    ("cosines", "value"),
+    ("cosines", "expected"),
     [((0.3, 0.2), 0.510826), ((0.4, 0.4), 0.693147), ((-0.1, 0.2), 7.601402), ((0.3, -0.1), 0.000333)],
 )
-def test_values_by_hand(monkeypatch, cosines, value):
+def test_values_by_hand(monkeypatch, cosines, expected):
     foreground, background = (torch.tensor([c], dtype=torch.float64, requires_grad=True) for c in cosines)
     monkeypatch.setattr(SemanticBoostLoss, "similarities", lambda *args: (foreground, background))
-    result = loss()(*batch())
-    assert result.item() == pytest.approx(value, abs=1e-6)
+    result = value(loss())
+    assert result.item() == pytest.approx(expected, abs=1e-6)
     result.backward()
     assert (foreground.grad == 0) == (cosines[0] < 1e-4)  # clamped: no gradient
 
 
 def test_xi_of_the_paper(monkeypatch):
     monkeypatch.setattr(SemanticBoostLoss, "similarities", lambda *args: (torch.tensor([0.3]), torch.tensor([0.2])))
-    assert loss(eps=0.1)(*batch()).item() == pytest.approx(0.693147, abs=1e-6)
-    assert loss(eps=0.1, clamp=None, loss_weight=2.4)(*batch()).item() == pytest.approx(2.4 * 0.693147, abs=1e-5)
+    assert value(loss(eps=0.1)).item() == pytest.approx(0.693147, abs=1e-6)
+    assert value(loss(eps=0.1, clamp=None, loss_weight=2.4)).item() == pytest.approx(2.4 * 0.693147, abs=1e-5)
 
 
 def test_similarities_from_their_definition():
-    images, maps, labels = batch()
+    images, maps, labels = inputs()
     boost = loss()
     foreground, background = boost.similarities(images, maps, labels)
     mask = F.interpolate(maps, (32, 32), mode="bilinear", align_corners=True)
@@ -71,8 +80,8 @@ def test_similarities_from_their_definition():
 
 
 def test_prompts_by_label_or_by_position():
-    by_label, by_position = loss().similarities(*batch()), loss(prompt_index="position").similarities(*batch())
-    images, maps, _ = batch()
+    by_label, by_position = loss().similarities(*inputs()), loss(prompt_index="position").similarities(*inputs())
+    images, maps, _ = inputs()
     torch.testing.assert_close(by_position, loss().similarities(images, maps, torch.tensor([0, 1])))
     assert not torch.allclose(by_label[0], by_position[0])
     with pytest.raises(ValueError, match="at most 3 images a batch"):
@@ -111,8 +120,8 @@ def test_images_in_clip_normalisation():
 def test_other_image_sizes_are_resized_on_demand():
     images, maps = torch.randn(2, 3, 64, 64), torch.rand(2, 1, 4, 4)
     with pytest.raises(ValueError, match=r"64x64 \(W x H\), CLIP takes 32x32: set resize='bicubic'"):
-        loss()(images, maps, LABELS)
-    assert loss(resize="bicubic")(images, maps, LABELS).isfinite()
+        value(loss(), images, maps)
+    assert value(loss(resize="bicubic"), images, maps).isfinite()
 
 
 def test_gradient_goes_through_the_image_to_the_attention_only():
@@ -124,7 +133,7 @@ def test_gradient_goes_through_the_image_to_the_attention_only():
         query, key, _ = layer.attn.qkv.weight.grad.chunk(3)
         assert query.any() and key.any()
     assert all(parameter.grad is None for parameter in model.head.parameters())
-    encoder = model.head.loss_sba.encoder.encoder
+    encoder = model.head.map_losses["loss_sba"].encoder.encoder
     assert all(not p.requires_grad and p.grad is None for p in encoder.parameters())
 
 
@@ -133,7 +142,7 @@ def test_other_heads_mask_with_their_own_map_of_the_label(head, tap):
     torch.manual_seed(0)
     backbone = dict(type="mmwsol.TapViT", arch=ARCH, img_size=32, patch_size=8, tap=tap, tap_in_train=True)
     sba = dict(type="mmwsol.SemanticBoostLoss", text_embeddings=TEXT, clip=STAND_IN)
-    cfg = dict(type=f"mmwsol.{head}", num_classes=3, in_channels=24, loss_sba=sba)
+    cfg = dict(type=f"mmwsol.{head}", num_classes=3, in_channels=24, map_losses=dict(loss_sba=sba))
     model = MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=cfg))
     model.init_weights()
     images = torch.randn(2, 3, 32, 32)
@@ -142,10 +151,19 @@ def test_other_heads_mask_with_their_own_map_of_the_label(head, tap):
     feats = model.backbone(images)
     torch.testing.assert_close(losses["loss_cls"], F.cross_entropy(model.head(feats), LABELS))
     maps = model.head.predict(feats, LABELS).maps[:, -1:]
-    torch.testing.assert_close(losses["loss_sba"], model.head.loss_sba(images, maps, LABELS))
+    torch.testing.assert_close(losses["loss_sba"], value(model.head.map_losses["loss_sba"], images, maps))
     losses["loss_sba"].backward()
     assert all(parameter.grad is None for parameter in model.head.parameters())
     assert model.backbone.layers[0].attn.qkv.weight.grad.any()
+
+
+def test_attention_alone_may_mask_the_image():
+    model = localizer(sba=dict(source="foreground", map_norm="minmax")).train()
+    images = torch.randn(2, 3, 32, 32)
+    samples = [LocDataSample().set_gt_label(int(label)) for label in LABELS]
+    losses = model(images, samples, mode="loss")
+    maps = model.head.attention(model.backbone(images))
+    torch.testing.assert_close(losses["loss_sba"], value(model.head.map_losses["loss_sba"], images, maps))
 
 
 def test_mixed_precision_gives_float_losses():
@@ -164,14 +182,14 @@ def test_mixed_precision_gives_float_losses():
 
 def test_clip_is_outside_the_module_tree():
     model = localizer().train()
-    boost = model.head.loss_sba
+    boost = model.head.map_losses["loss_sba"]
     names = set(model.state_dict())
     boost.load()
     assert set(model.state_dict()) == names and not any("sba" in name for name in names)
     assert not list(boost.parameters())
     assert not boost.encoder.encoder.training
-    assert copy.deepcopy(model).head.loss_sba.encoder is boost.encoder  # as EMA does
-    boost.double()(*(x.double() if x.is_floating_point() else x for x in batch()))
+    assert copy.deepcopy(model).head.map_losses["loss_sba"].encoder is boost.encoder  # as EMA does
+    value(boost.double(), *(x.double() for x in inputs()[:2]))
     assert boost.encoder.weight.dtype == torch.float64  # it follows its input
 
 
@@ -186,8 +204,8 @@ def test_file_with_classes_is_compared_with_the_data_set(tmp_path):
     path = tmp_path / "text.pt"
     save_text_embeddings(path, TEXT, ["cat", "dog", "owl"], template="a photo of {}.")
     model = localizer(sba=dict(text_embeddings=str(path)))
-    expected = loss().similarities(*batch())
-    torch.testing.assert_close(model.head.loss_sba.similarities(*batch()), expected)
+    expected = loss().similarities(*inputs())
+    torch.testing.assert_close(model.head.map_losses["loss_sba"].similarities(*inputs()), expected)
 
     def start(*classes):
         dataset = SimpleNamespace(metainfo=dict(classes=classes))
@@ -207,16 +225,18 @@ def test_errors_say_what_to_do(tmp_path):
     with pytest.raises(ValueError, match="needs text_embeddings, a file that .*make_clip_text_embeddings.py"):
         loss(None)
     with pytest.raises(FileNotFoundError, match=r"make_clip_text_embeddings.py .*none.pt"):
-        loss(str(tmp_path / "none.pt"))(*batch())
+        value(loss(str(tmp_path / "none.pt")))
     (tmp_path / "bad.pt").write_text("no file of torch")
     with pytest.raises(ValueError, match="no file of text embeddings"):
-        loss(str(tmp_path / "bad.pt"))(*batch())
+        value(loss(str(tmp_path / "bad.pt")))
     with pytest.raises(ValueError, match="have 8 dimensions and mmwsol.StandInCLIP 4"):
-        loss(clip=dict(STAND_IN, embed_dim=4))(*batch())
+        value(loss(clip=dict(STAND_IN, embed_dim=4)))
     with pytest.raises(ValueError, match="a map of 4x8 cells has not the proportions of its image, 32x32"):
-        loss()(torch.zeros(2, 3, 32, 32), torch.zeros(2, 1, 8, 4), LABELS)
-    for option in ("map_norm", "prompt_index", "mask_space", "resize"):
+        value(loss(), torch.zeros(2, 3, 32, 32), torch.zeros(2, 1, 8, 4))
+    with pytest.raises(ValueError, match="masks the network's input: give the head inputs="):
+        loss()(torch.rand(2, 4, 4), Batch(LABELS, []))
+    for option in ("map_norm", "prompt_index", "mask_space", "resize", "source"):
         with pytest.raises(ValueError, match=f"{option} must be one of"):
             loss(**{option: "other"})
     with pytest.raises(ValueError, match="gives CLIP a black image"):
-        localizer(sba_map="attention")
+        localizer(sba=dict(source="foreground"))

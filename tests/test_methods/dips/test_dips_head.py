@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmwsol.methods.dips import DiPSDecoder, DiPSFeatures, DiPSHead
+from mmwsol.methods.dips import DiPSDecoder, DiPSHead
+from mmwsol.models import Batch, Features
 from mmwsol.registry import MODELS
 from mmwsol.structures import LocDataSample
 
@@ -21,13 +22,13 @@ def build(train_part="decoder", **head):
     backbone = dict(type="mmwsol.DiPSViT", arch=ARCH, img_size=32, patch_size=8, num_cls_tokens=2)
     options = dict(num_classes=3, in_channels=16, num_cls_tokens=2, channels=(8, 4), train_part=train_part)
     head = dict(type="mmwsol.DiPSHead", **{"loss_crf": CRF, **options, **head})
-    model = MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head, frozen=["backbone.*"]))
+    model = MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head))
     model.init_weights()
     return model
 
 
 def samples(size=32, **fields):
-    found = []
+    out = []
     for i in range(2):
         sample = LocDataSample().set_gt_label(i)
         mask = torch.zeros(size, size, dtype=torch.bool)
@@ -37,8 +38,12 @@ def samples(size=32, **fields):
         sample.set_field(torch.randint(0, 256, (3, size, size), dtype=torch.uint8), "raw_img")
         for name, value in fields.items():
             sample.set_field(value, name)
-        found.append(sample)
-    return found
+        out.append(sample)
+    return out
+
+
+def batch(data_samples):
+    return Batch(torch.cat([sample.gt_label for sample in data_samples]), data_samples)
 
 
 def test_published_size_and_cost():
@@ -79,13 +84,15 @@ def test_prediction_is_the_probability_of_foreground():
     torch.testing.assert_close(maps, model.head.decoder(feats.patch_map).softmax(1)[:, 1:])
     assert maps.shape == (2, 1, 32, 32) and (labels == -1).all()
     model.head.attention_map = 2
-    torch.testing.assert_close(model.head.predict(feats).maps[:, 0], feats.cls_attn[:, 1])
+    torch.testing.assert_close(model.head.predict(feats).maps[:, 0], feats.cls_attn[:, 0, 1])
     assert build("classifier").head.attention_map == 0
 
 
 @pytest.mark.parametrize("part", ["classifier", "decoder"])
 def test_only_one_part_is_trained(part):
     model = build(part).train()
+    other = dict(classifier="head.decoder", decoder="head.fc")[part]
+    assert not any(m.training for name, m in model.named_modules() if name.startswith(("backbone", other)))
     start = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
     losses = model(torch.randn(2, 3, 32, 32), samples(), mode="loss")
@@ -114,9 +121,9 @@ def test_labels_come_from_the_chosen_map_and_box():
     attention = torch.full((2, 4, 4, 4), 0.01)
     attention[0, :, 1, 1] = 0.5  # the mean of image 0
     attention[1, 0, 2, 1] = 0.5  # the first head of image 1
-    feats = DiPSFeatures(torch.zeros(2, 16, 4, 4), torch.zeros(2, 2, 16), attention)
+    feats = Features(torch.zeros(2, 16, 4, 4), cls_attn=attention[:, None], cls_tokens=torch.zeros(2, 2, 16))
     given = samples()
-    labels = model.head.pseudo_labels(feats, given)
+    labels = model.head.pseudo_labels(feats, batch(given))
     for label, sample, (row, column) in zip(labels, given, ((12, 12), (20, 12)), strict=True):
         drawn = (label == 1).nonzero().float()
         inside = sample.proposal_mask
@@ -127,7 +134,7 @@ def test_labels_come_from_the_chosen_map_and_box():
 def test_images_without_object_are_background():
     model = build(background_class=1, sampler=dict(num_fg=9, num_bg=9))
     feats = model.extract_feat(torch.randn(2, 3, 32, 32))
-    labels = model.head.pseudo_labels(feats, samples())
+    labels = model.head.pseudo_labels(feats, batch(samples()))
     assert (labels[1] == 0).all() and (labels[0] == 1).any()
 
 
@@ -136,7 +143,7 @@ def test_all_boxes_reach_the_sampler():
     feats = model.extract_feat(torch.randn(2, 3, 32, 32))
     union = torch.zeros(32, 32, dtype=torch.bool)
     union[:, :16] = True
-    labels = model.head.pseudo_labels(feats, samples(all_proposals_mask=union))
+    labels = model.head.pseudo_labels(feats, batch(samples(all_proposals_mask=union)))
     assert ((labels == 0) == ~union).all()
 
 

@@ -9,12 +9,13 @@ from PIL import Image
 from mmwsol.datasets.transforms import RandomCrop, RandomFlip, RandomResizedCrop, Resize
 from mmwsol.methods.dips import LoadProposals
 from mmwsol.methods.dips.proposals import Proposals, box_mask
+from mmwsol.structures import Frame
 
 
 def results(height=60, width=80, name="a/b.jpg"):
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    frame = ((1.0, 0.0), (1.0, 0.0))
-    return dict(img=image, img_id=name, ori_shape=(height, width), img_shape=(height, width), frame=frame, gt_label=1)
+    size = (height, width)
+    return dict(img=image, img_id=name, ori_shape=size, img_shape=size, frame=Frame.identity(size), gt_label=1)
 
 
 def cache(folder, boxes, maps, name="a/b.jpg"):

@@ -8,7 +8,7 @@ from torch import nn
 from mmwsol.methods.dips import ProposalWriter
 from mmwsol.methods.dips.offline import gaussian_matrix, size_density
 from mmwsol.registry import MODELS
-from mmwsol.structures import LocDataSample
+from mmwsol.structures import Frame, LocDataSample
 
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=4, feedforward_channels=32)
 SMALL = dict(blur_kernel=9, blur_sigma=8.0, sheet_size=0)
@@ -29,7 +29,7 @@ def build():
 
 
 def batch(labels=(0, 1), size=(64, 48)):
-    samples, frame = [], ((32 / size[0], 0.0), (32 / size[1], 0.0))
+    samples, frame = [], Frame.identity(size[::-1]).resized((32, 32))
     for label in labels:
         samples.append(LocDataSample(metainfo=dict(frame=frame, ori_shape=size[::-1])).set_gt_label(label))
     images = [torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8) for _ in labels]

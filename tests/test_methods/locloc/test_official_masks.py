@@ -11,6 +11,7 @@ import pytest
 
 from mmwsol.methods.locloc import LoadPseudoMask
 from mmwsol.methods.locloc.official_masks import read_official_masks, unpack_official_masks
+from mmwsol.structures import Frame
 
 MASKS = np.zeros((3, 1, 256, 256), np.uint8)
 MASKS[0, 0, :100] = 255
@@ -62,7 +63,8 @@ def test_masks_get_the_names_of_the_images(masks_file, tmp_path):
     np.testing.assert_array_equal(stored[0] > 0, MASKS[0, 0] > 0)
     np.testing.assert_array_equal(stored[1] > 0, MASKS[1, 0] > 100)
     assert stored[2].all()  # a constant mask has no range
-    results = dict(img_id="0.bird/0.jpg", img_shape=(256, 256), ori_shape=(9, 9), frame=((256 / 9, 0), (256 / 9, 0)))
+    frame = Frame.identity((9, 9)).resized((256, 256))
+    results = dict(img_id="0.bird/0.jpg", img_shape=(256, 256), ori_shape=(9, 9), frame=frame)
     np.testing.assert_array_equal(LoadPseudoMask(str(cache))(results)["pseudo_mask"], MASKS[0, 0] > 0)
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmwsol.methods.trt import TRTFeatures, TRTHead
-from mmwsol.models import TapViT
+from mmwsol.methods.trt import TRTHead
+from mmwsol.models import Features, TapViT
 from mmwsol.registry import MODELS
 from mmwsol.structures import LocDataSample
 from mmwsol.utils import convert_official
@@ -16,7 +16,7 @@ def features(train_part="joint"):
     torch.manual_seed(1)
     cls_token, cam_map = torch.randn(2, 24).double(), torch.randn(2, 24, 4, 5).double()
     attn_map = torch.rand(2, 1, 4, 5).double()
-    return TRTFeatures(cls_token, attn_map, None if train_part == "tpsm" else cam_map)
+    return Features(cls_token=cls_token, attn_map=attn_map, cam_map=None if train_part == "tpsm" else cam_map)
 
 
 def head(num_classes=7, **kwargs):
@@ -65,20 +65,29 @@ def test_losses_of_the_parts():
     target = torch.tensor([4, 1])
     model = head()
     both = model.loss(features(), samples)
-    torch.testing.assert_close(both["loss_tpsm"], F.cross_entropy(model(features()), target))
+    assert list(both) == ["loss_cls", "loss_cam"]
+    torch.testing.assert_close(both["loss_cls"], F.cross_entropy(model(features()), target))
     class_logits = model.class_maps(features()).mean((2, 3))
     torch.testing.assert_close(both["loss_cam"], F.cross_entropy(class_logits, target))
-    for part in ("tpsm", "cam"):
+    for part, name in (("tpsm", "loss_cls"), ("cam", "loss_cam")):
         losses = head(train_part=part).loss(features(part), samples)
-        assert losses.keys() == {f"loss_{part}"}
-        torch.testing.assert_close(losses[f"loss_{part}"], both[f"loss_{part}"])
+        assert list(losses) == ["loss_cls"]
+        torch.testing.assert_close(losses["loss_cls"], both[name])
 
 
 def test_trained_parameters():
+    arch = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
+    backbone = dict(type="mmwsol.TRTViT", arch=arch, img_size=32, patch_size=8)
     for part, names in [("tpsm", {"fc"}), ("cam", {"cam_conv"}), ("joint", {"fc", "cam_conv"})]:
-        found = {name.split(".")[0] for name, p in head(train_part=part).named_parameters() if p.requires_grad}
-        assert found == names
-    assert not hasattr(head(train_part="tpsm"), "cam_conv")
+        cfg = dict(type="mmwsol.TRTHead", num_classes=7, in_channels=24, train_part=part)
+        model = MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=cfg))
+        assert model.backbone.train_part == part  # said once, to the head
+        trained = {name.split(".")[0] for name, p in model.head.named_parameters() if p.requires_grad}
+        assert trained == names
+    assert "cam_conv" not in dict(head(train_part="tpsm").named_children())
+    with pytest.raises(ValueError, match="backbone.train_part='tpsm' contradicts the head's 'joint': remove it"):
+        backbone["train_part"] = "tpsm"
+        MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=dict(cfg, train_part="joint")))
 
 
 def test_initialisation():
@@ -105,12 +114,12 @@ def test_bad_arguments(kwargs, message):
 
 
 def test_backbone_of_another_part_is_named():
-    with pytest.raises(ValueError, match="backbone's train_part='tpsm' has no CAM branch"):
+    with pytest.raises(ValueError, match="needs 'cam_map' of the features.*train_part='tpsm' has none"):
         head().predict(features("tpsm"))
-    unscored = TRTFeatures(None, None, features().cam_map)
-    with pytest.raises(ValueError, match="backbone's train_part='cam' skips TPSM"):
+    unscored = Features(cam_map=features().cam_map)
+    with pytest.raises(ValueError, match="needs 'cls_token'.*TRTViT skips it while its train_part='cam' is trained"):
         head()(unscored)
-    with pytest.raises(ValueError, match=r"in evaluation mode: call eval\(\)"):
+    with pytest.raises(ValueError, match=r"needs 'attn_map'.*train_part='cam' is trained.*: call eval\(\)"):
         head(cls_branch="cam").predict(unscored)
 
 
@@ -181,8 +190,8 @@ def test_official_network():
         class_maps = model.head.class_maps(feats)
         logits = model.head(feats)
         inner = TapViT.forward(model.backbone, images)
-        found = model.backbone.tpsm(inner.patch_map.flatten(2).transpose(1, 2), inner.cls_attn)
-    keep = ["".join(str(int(k)) for k in row) for row in found.keep]
+        scored = model.backbone.tpsm(inner.patch_map.flatten(2).transpose(1, 2), inner.cls_attn)
+    keep = ["".join(str(int(k)) for k in row) for row in scored.keep]
     assert keep == ["0011010100100110", "0110001110110001"]
     fused = class_maps * feats.attn_map
     for ours, expected in [
@@ -190,7 +199,7 @@ def test_official_network():
         (logits[1], [3.061977, 0.984437, -1.854288, 1.196972, 0.183318]),
         (class_maps.mean((2, 3))[0], [-0.734372, 0.361791, -0.199233, -0.333709, -0.093740]),
         (class_maps.mean((2, 3))[1], [-0.036172, -0.251561, -0.426753, -0.231847, 0.202045]),
-        (found.attention[0], M),
+        (scored.attention[0], M),
         (feats.attn_map[0, 0].flatten(), M_PRIME),
         (class_maps[0, 2, 0], [0.428812, -0.701373, -0.125939, -0.887491]),
         (fused[0, 2, 0], [0.022593, -0.036026, -0.006261, -0.066205]),

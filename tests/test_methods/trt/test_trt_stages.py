@@ -67,15 +67,13 @@ def config(data_root) -> Config:
                 dict(
                     name="tpsm",
                     model=dict(
-                        backbone=dict(trt, train_part="tpsm", with_cam=True),
+                        backbone=dict(trt, with_cam=True),
                         head=dict(type="mmwsol.TRTHead", train_part="tpsm"),
                     ),
                 ),
                 dict(
                     name="cam",
-                    model=dict(
-                        backbone=dict(trt, train_part="cam"), head=dict(type="mmwsol.TRTHead", train_part="cam")
-                    ),
+                    model=dict(backbone=trt, head=dict(type="mmwsol.TRTHead", train_part="cam")),
                 ),
             ],
         )
@@ -146,7 +144,7 @@ def one_rank(tmp_path):
 def take_two_steps(part: str, thaw: str | None = None) -> None:
     """Train under DistributedDataParallel, which complains of unused parameters in the second step."""
     torch.manual_seed(0)
-    backbone = dict(type="mmwsol.TRTViT", arch=ARCH, img_size=32, patch_size=8, train_part=part, with_cam=True)
+    backbone = dict(type="mmwsol.TRTViT", arch=ARCH, img_size=32, patch_size=8, with_cam=True)
     head = dict(type="mmwsol.TRTHead", num_classes=10, in_channels=16, train_part=part)
     model = MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head))
     if thaw:

@@ -37,12 +37,12 @@ def test_features_are_made_of_the_tokens_of_the_plain_transformer():
     with torch.no_grad():
         feats, expected = ours(x), plain(x)
         tokens = expected.tokens  # z_0 to z_4
-        found = ours.tpsm(tokens[3][:, 1:], expected.cls_attn[:, :3])
-        fused = (found.weights[..., None] * tokens[3][:, 1:]).sum(1)
+        scored = ours.tpsm(tokens[3][:, 1:], expected.cls_attn[:, :3])
+        fused = (scored.weights[..., None] * tokens[3][:, 1:]).sum(1)
         pair = run_block(plain.layers[3], torch.stack([tokens[3][:, 0], fused], 1))
         cam = plain.ln1(run_block(plain.layers[3], tokens[2]))[:, 1:]
     torch.testing.assert_close(feats.cls_token, plain.ln1(pair)[:, 0])
-    torch.testing.assert_close(feats.attn_map.flatten(1), found.re_attention)
+    torch.testing.assert_close(feats.attn_map.flatten(1), scored.re_attention)
     assert feats.attn_map.shape == (2, 1, 4, 6) and feats.cam_map.shape == (2, 24, 4, 6)
     torch.testing.assert_close(feats.cam_map.flatten(2).transpose(1, 2), cam)
 
@@ -107,19 +107,29 @@ def test_weights_of_the_scoring_stage_leave_the_cam_branch_alone():
         assert torch.equal(value, before[name])
 
 
+def localizer(train_part="joint", **kwargs):
+    """TRT whole: the head says which part is trained, the localizer freezes the rest."""
+    torch.manual_seed(0)
+    backbone = dict(type="mmwsol.TRTViT", arch=ARCH, img_size=32, patch_size=8, **kwargs)
+    head = dict(type="mmwsol.TRTHead", num_classes=5, in_channels=24, train_part=train_part)
+    return MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head))
+
+
 def trainable(model) -> set[str]:
     return {name.split(".")[0] for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def test_parts_to_train():
     everything = {"cls_token", "pos_embed", "patch_embed", "layers", "last_block", "ln1", "tpsm"}
-    assert trainable(vit(train_part="tpsm")) == trainable(vit(train_part="tpsm", with_cam=True)) == everything
-    assert trainable(vit(train_part="cam")) == {"cam"}
-    assert trainable(vit()) == everything | {"cam"}
+    assert trainable(localizer("tpsm").backbone) == everything
+    assert trainable(localizer("tpsm", with_cam=True).backbone) == everything
+    assert trainable(localizer("cam").backbone) == {"cam"}
+    assert trainable(localizer().backbone) == everything | {"cam"}
 
 
 def test_frozen_parts_stay_in_evaluation_mode():
-    model = vit(train_part="cam", drop_path_rate=0.5, drop_rate=0.2).train()
+    model = localizer("cam", drop_path_rate=0.5, drop_rate=0.2).train().backbone
+    assert model.training  # it skips what the branch does not read
     modes = {name: {m.training for m in module.modules()} for name, module in model.named_children()}
     assert modes.pop("cam") == {True}
     assert all(mode == {False} for mode in modes.values())
@@ -128,6 +138,7 @@ def test_frozen_parts_stay_in_evaluation_mode():
     assert torch.equal(*tokens)  # what the branch reads is deterministic, its own drop path is not
     assert not torch.equal(model(x).cam_map, model(x).cam_map)
     assert not any(m.training for m in model.eval().modules())
+    assert all(m.training for m in localizer().train().modules())
 
 
 def test_parts_that_are_not_trained_are_not_run():
@@ -143,10 +154,7 @@ def test_parts_that_are_not_trained_are_not_run():
 
 @pytest.mark.parametrize("part", ["tpsm", "cam"])
 def test_one_step_changes_the_part_alone(part):
-    backbone = dict(type="mmwsol.TRTViT", arch=ARCH, img_size=32, patch_size=8, train_part=part, with_cam=True)
-    head = dict(type="mmwsol.TRTHead", num_classes=5, in_channels=24, train_part=part)
-    torch.manual_seed(0)
-    model = MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head)).train()
+    model = localizer(part, with_cam=True).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
     x = images(dtype=torch.float32)
@@ -195,13 +203,14 @@ def test_number_of_parameters():
         ("tpsm", plain + block + norm + 769),
         ("cam", plain + 2 * (block + norm) + 769),
     ]:
+        head = dict(type="mmwsol.TRTHead", num_classes=200, in_channels=768, train_part=part)
+        config = dict(type="mmwsol.ImageLocalizer", backbone=dict(type="mmwsol.TRTViT"), head=head)
         with torch.device("meta"):
-            model = TRTViT("deit-base", train_part=part)
-            head = MODELS.build(dict(type="mmwsol.TRTHead", num_classes=200, in_channels=768, train_part=part))
-        assert sum(p.numel() for p in model.parameters()) == expected
+            model = MODELS.build(config)
+        assert sum(p.numel() for p in model.backbone.parameters()) == expected
         conv = 200 * (9 * 768 + 1) if part == "cam" else 0
-        assert sum(p.numel() for p in head.parameters()) == 200 * 769 + conv
-        trained = sum(p.numel() for m in (model, head) for p in m.parameters() if p.requires_grad)
+        assert sum(p.numel() for p in model.head.parameters()) == 200 * 769 + conv
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         assert trained == (expected + 200 * 769 if part == "tpsm" else block + norm + conv)
 
 
