@@ -27,7 +27,8 @@ masks_stage = dict(
         init_cfg=dict(
             checkpoint='https://dl.fbaipublicfiles.com/dino/dino_deitsmall16_pretrain/dino_deitsmall16_pretrain.pth')),
     train_dataloader=dict(
-        batch_size=64, drop_last=False, dataset=dict(pipeline={{_base_.masks_pipeline}}),
+        drop_last=False,
+        dataset=dict(pipeline={{_base_.masks_pipeline}}),
         sampler=dict(_delete_=True, type='DefaultSampler', shuffle=False)),
     train_cfg=dict(
         _delete_=True,
