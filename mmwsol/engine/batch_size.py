@@ -49,5 +49,5 @@ def rank_config(cfg: Config, ranks: int) -> Config:
         return cfg
     cfg = copy.deepcopy(cfg)
     cfg.train_dataloader.batch_size = total // ranks
-    del cfg["total_batch_size"]
+    cfg.pop("total_batch_size")
     return cfg

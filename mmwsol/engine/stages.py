@@ -24,7 +24,7 @@ from mmengine.runner import Runner
 from mmwsol import compat
 from mmwsol.engine.batch_size import rank_config
 from mmwsol.engine.stage_paths import STAGE_PATH, resolve_stage_paths, stage_paths
-from mmwsol.utils.config import has_key, set_options
+from mmwsol.utils.config import has_key, read_key, set_options
 
 MARKER = "stage_complete.json"
 INIT_FROM = ("last", "best", "none")
@@ -163,26 +163,28 @@ def _stages_with(key: str, stages: list[Stage], options: dict[str, Any]) -> list
     if not having and parent:
         grandparent = parent.rpartition(".")[0]
         part = grandparent if f"{parent}.type" in options and grandparent else parent
-        having = [stage for stage in stages if has_key(stage.cfg, part)]
+        having = [stage for stage in stages if isinstance(read_key(stage.cfg, part), dict)]
     top = key.split(".")[0]
     if not having and top in _SETTINGS | _OTHER_SETTINGS and not any(top in stage.cfg for stage in stages):
         having = stages
     if having:
         return having
-    raise ValueError(f"--cfg-options {key}: no stage has this key. {'; '.join(_nearest(key, s) for s in stages)}.")
+    nearest: dict[str, list[str]] = {}
+    for stage in stages:
+        nearest.setdefault(_nearest(key, stage.cfg), []).append(stage.name)
+    hints = "; ".join(f"in {', '.join(names)}, {what}" for what, names in nearest.items())
+    raise ValueError(f"--cfg-options {key}: no stage has this key. There is: {hints}.")
 
 
-def _nearest(key: str, stage: Stage) -> str:
-    """Say how far a stage has a dotted key, and what it has there."""
+def _nearest(key: str, cfg: Config) -> str:
+    """Say how far a config has a dotted key, and what it has there."""
     names = key.split(".")
-    known = max((n for n in range(len(names)) if n == 0 or has_key(stage.cfg, ".".join(names[:n]))), default=0)
-    part: Any = stage.cfg
-    for name in names[:known]:
-        part = part[int(name)] if isinstance(part, (list, tuple)) else part[name]
-    what = ".".join(names[:known]) or "the config"
+    depth = next(n for n in range(len(names)) if not has_key(cfg, ".".join(names[: n + 1])))
+    what = ".".join(names[:depth]) or "the config"
+    part = read_key(cfg, what) if depth else cfg
     if isinstance(part, (dict, Config)):
-        return f"In stage '{stage.name}', {what} has {', '.join(sorted(map(str, part)))}"
-    return f"In stage '{stage.name}', {what} is {type(part).__name__}"
+        return f"{what} has {', '.join(sorted(map(str, part)))}"
+    return f"{what} is {part!r}"
 
 
 def select_stage(stages: list[Stage], name: str | None) -> Stage:

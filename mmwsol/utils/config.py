@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+MISSING = object()
+
 
 def config_root() -> Path:
     """Return the folder of the configs: the checkout's if there is one, else the wheel's.
@@ -62,6 +64,11 @@ def find_config(name_or_path: str | Path) -> Path:
 
 def has_key(cfg: Any, key: str) -> bool:
     """Tell whether a config has a dotted key (``'model.head.num_classes'``, ``'custom_hooks.0.priority'``)."""
+    return read_key(cfg, key, MISSING) is not MISSING
+
+
+def read_key(cfg: Any, key: str, default: Any = None) -> Any:
+    """Return the value of a dotted key, or ``default`` where the config does not have it."""
     from mmengine.config import Config
 
     for name in key.split("."):
@@ -70,8 +77,8 @@ def has_key(cfg: Any, key: str) -> bool:
         elif isinstance(cfg, (dict, Config)) and name in cfg:
             cfg = cfg[name]
         else:
-            return False
-    return True
+            return default
+    return cfg
 
 
 def set_options(cfg: Config, options: dict[str, Any]) -> None:
