@@ -275,6 +275,26 @@ def init_cpu_distributed(cfg: Config) -> None:
             init_dist(launcher, **dist_cfg)
 
 
+def init_distributed(cfg: Config) -> None:
+    """Start the process group of a distributed run before its Runner does, which then finds it running.
+
+    The share of a rank in the batch depends on the number of ranks, and a Runner needs it from the start.
+    Does nothing if ``cfg.launcher`` is 'none'.
+
+    Args:
+        cfg (Config): Config of the run; :func:`init_cpu_distributed` says what is written in it without a GPU.
+    """
+    from mmengine.dist import init_dist, is_distributed
+    from mmengine.utils.dl_utils import set_multi_processing
+
+    init_cpu_distributed(cfg)
+    launcher = cfg.get("launcher", "none")
+    if launcher != "none" and not is_distributed():
+        env_cfg = cfg.get("env_cfg") or {}
+        set_multi_processing(**env_cfg.get("mp_cfg", {}), distributed=True)
+        init_dist(launcher, **env_cfg.get("dist_cfg", {}))
+
+
 def finish_distributed() -> None:
     """Leave the process group, if there is one; call it last, when no Runner is in use any more.
 

@@ -31,7 +31,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--auto-scale-lr",
         action="store_true",
-        help="scale the learning rate by the real batch size / auto_scale_lr.base_batch_size",
+        help="scale the learning rate by total_batch_size / auto_scale_lr.base_batch_size",
     )
     parser.add_argument("--no-validate", action="store_true", help="do not evaluate on val")
     parser.add_argument(
@@ -44,7 +44,7 @@ def parse_args() -> argparse.Namespace:
         nargs="+",
         action=DictAction,
         metavar="KEY=VALUE",
-        help="change settings: model.head.num_classes=20 custom_hooks.0.priority=LOW",
+        help="change settings, in the stages that have them: total_batch_size=64 custom_hooks.0.priority=LOW",
     )
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
     # torch.distributed.launch passes the second spelling
@@ -96,7 +96,10 @@ def check_no_validate(stages: list[Any], only: str | None) -> None:
 
 def load_stages(args: argparse.Namespace) -> tuple[Any, list[Any]]:
     """Return the config and its stages with the command line in them."""
+    from mmengine.dist import get_world_size
+
     from mmwsol import compat
+    from mmwsol.engine.batch_size import rank_config
     from mmwsol.engine.stages import select_stage, stage_configs
     from mmwsol.utils.config import load_config
 
@@ -108,7 +111,8 @@ def load_stages(args: argparse.Namespace) -> tuple[Any, list[Any]]:
         check_no_validate(stages, args.stage)
     for stage in stages:
         apply_flags(stage.cfg, args)
-        compat.init_cpu_distributed(stage.cfg)
+        compat.init_distributed(stage.cfg)
+        rank_config(stage.cfg, get_world_size())
     return cfg, stages
 
 
@@ -133,7 +137,7 @@ def main() -> None:
                 if is_main_process():
                     print("\n".join([f"Dry run of {title} passed:", *lines]), flush=True)
     else:
-        work_dir = args.work_dir or cfg.get("work_dir")
+        work_dir = args.work_dir or stages[0].cfg.get("work_dir")
         work_dir = work_dir or Path("work_dirs", Path(cfg.filename).stem)
         run_stages(stages, work_dir, args.resume, args.stage)
     compat.finish_distributed()

@@ -1,26 +1,5 @@
 # CATR (Chen et al., ICCV 2023), DeiT-S/16 at 224 on CUB-200-2011.
-_base_ = [
-    '../_base_/datasets/cub_224_deit-aug.py',
-    '../_base_/schedules/cdtr_cub.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['./_base_/deit-s.py', './_base_/cub.py']
 model = dict(
-    type='mmwsol.ImageLocalizer',
-    backbone=dict(type='mmwsol.TapViT', arch='deit-small', drop_path_rate=0.1, tap_in_train=True),
-    head=dict(
-        type='mmwsol.CATRHead',
-        num_classes=200,
-        in_channels=384,
-        attn_shape=(12, 6),
-        c_base=8,
-        ocm_blocks=9,
-        # The official code adds the images of a GPU's batch, 128: the same weight for any batch.
-        loss_ocm_s=dict(type='mmwsol.NoiseSuppressionLoss', ratio=0.25, reduce='mean', loss_weight=128),
-        loss_ocm_a=dict(type='mmwsol.ObjectAwakeningLoss', pairs='same')),  # official code: all pairs of images
-    map_to_box=dict(type='mmwsol.ContourBox', preset='catr', threshold=0.1),
-    init_cfg=dict(
-        type='Pretrained',
-        checkpoint='https://dl.fbaipublicfiles.com/deit/deit_small_patch16_224-cd65a155.pth'))
-# CATR's schedule is CDTR's with 80 epochs.
-param_scheduler = dict(end=80)
-train_cfg = dict(max_epochs=80)
+    head=dict(num_classes=200, c_base=8, ocm_blocks=9, loss_ocm_s=dict(ratio=0.25)),
+    map_to_box=dict(threshold=0.1))

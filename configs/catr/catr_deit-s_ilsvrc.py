@@ -1,27 +1,5 @@
 # CATR (Chen et al., ICCV 2023), DeiT-S/16 at 224 on ILSVRC2012.
-_base_ = [
-    '../_base_/datasets/ilsvrc_224_deit-aug.py',
-    '../_base_/schedules/cdtr_ilsvrc.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['./_base_/deit-s.py', './_base_/ilsvrc.py']
 model = dict(
-    type='mmwsol.ImageLocalizer',
-    backbone=dict(type='mmwsol.TapViT', arch='deit-small', drop_path_rate=0.1, tap_in_train=True),
-    head=dict(
-        type='mmwsol.CATRHead',
-        num_classes=1000,
-        in_channels=384,
-        attn_shape=(12, 6),
-        c_base=256,
-        ocm_blocks=10,
-        # The official code adds the images of a GPU's batch, 128: the same weight for any batch.
-        loss_ocm_s=dict(type='mmwsol.NoiseSuppressionLoss', ratio=0.1, reduce='mean', loss_weight=128),
-        loss_ocm_a=dict(type='mmwsol.ObjectAwakeningLoss', pairs='same')),  # official code: all pairs of images
-    map_to_box=dict(type='mmwsol.ContourBox', preset='catr', threshold=0.15),
-    init_cfg=dict(
-        type='Pretrained',
-        checkpoint='https://dl.fbaipublicfiles.com/deit/deit_small_patch16_224-cd65a155.pth'))
-# CATR's schedule is CDTR's at twice the batch.
-train_dataloader = dict(batch_size=512)
-optim_wrapper = dict(optimizer=dict(lr=5e-4))
-auto_scale_lr = dict(base_batch_size=512)
+    head=dict(num_classes=1000, c_base=256, ocm_blocks=10, loss_ocm_s=dict(ratio=0.1)),
+    map_to_box=dict(threshold=0.15))

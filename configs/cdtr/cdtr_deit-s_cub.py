@@ -1,29 +1,13 @@
 # CDTR (Chen et al., TPAMI 2025), DeiT-S/16 at 224 on CUB-200-2011.
-_base_ = [
-    '../_base_/datasets/cub_224_deit-aug.py',
-    '../_base_/schedules/cdtr_cub.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['./_base_/deit-s.py', '../catr/_base_/cub.py']
 model = dict(
-    type='mmwsol.ImageLocalizer',
-    backbone=dict(type='mmwsol.TapViT', arch='deit-small', drop_path_rate=0.1, tap_in_train=True),
     head=dict(
-        type='mmwsol.CDTRHead',
         num_classes=200,
-        in_channels=384,
-        attn_shape=(12, 6),
         c_base=8,
         ocm_blocks=9,
-        # The official code adds the images of a GPU's batch, 128: the same weight for any batch.
-        loss_ocm_s=dict(type='mmwsol.NoiseSuppressionLoss', ratio=0.25, reduce='mean', loss_weight=128),
-        loss_ocm_a=dict(type='mmwsol.ObjectAwakeningLoss', pairs='same'),  # official code: all pairs of images
+        loss_ocm_s=dict(ratio=0.25, loss_weight=128),
         map_losses=dict(loss_sba=dict(
-            type='mmwsol.SemanticBoostLoss',
-            text_embeddings='data/clip/cub_vit-b-32.pt',
-            map_norm='none',
-            prompt_index='label',  # official code: the image's position in the batch
-            loss_weight=2.4))),
-    map_to_box=dict(type='mmwsol.ContourBox', preset='cdtr', threshold=0.2),
-    init_cfg=dict(
-        type='Pretrained',
-        checkpoint='https://dl.fbaipublicfiles.com/deit/deit_small_patch16_224-cd65a155.pth'))
+            text_embeddings='data/clip/cub_vit-b-32.pt', map_norm='none', loss_weight=2.4))),
+    map_to_box=dict(threshold=0.2))
+param_scheduler = dict(end=110)
+train_cfg = dict(max_epochs=110)

@@ -1,32 +1,24 @@
 # CDTR, DeiT-S/16 at 224 on OpenImages30k (Table IV: PxAP). The authors give no settings for it: those of CUB, with the
 # pipeline that the paper states and the whole image at test, as masks need it.
 _base_ = [
-    '../_base_/datasets/openimages_224.py',
-    '../_base_/schedules/cdtr_cub.py',
-    '../_base_/default_runtime.py',
+    './_base_/deit-s.py',
+    '../catr/_base_/recipe.py',
+    '../_base_/datasets/openimages.py',
+    '../_base_/pipelines/squash_224.py',
 ]
 model = dict(
-    type='mmwsol.ImageLocalizer',
-    backbone=dict(type='mmwsol.TapViT', arch='deit-small', drop_path_rate=0.1, tap_in_train=True),
     head=dict(
-        type='mmwsol.CDTRHead',
         num_classes=100,
-        in_channels=384,
-        attn_shape=(12, 6),
         c_base=8,
         ocm_blocks=9,
-        loss_ocm_s=dict(type='mmwsol.NoiseSuppressionLoss', ratio=0.25, reduce='mean', loss_weight=128),
-        loss_ocm_a=dict(type='mmwsol.ObjectAwakeningLoss', pairs='same'),
+        loss_ocm_s=dict(ratio=0.25, loss_weight=128),
         map_losses=dict(loss_sba=dict(
-            type='mmwsol.SemanticBoostLoss',
-            text_embeddings='data/clip/openimages_vit-b-32.pt',
-            map_norm='none',
-            prompt_index='label',
-            loss_weight=2.4))),
-    map_to_box=dict(type='mmwsol.ContourBox', preset='cdtr', threshold=0.2),
-    init_cfg=dict(
-        type='Pretrained',
-        checkpoint='https://dl.fbaipublicfiles.com/deit/deit_small_patch16_224-cd65a155.pth'))
-train_dataloader = dict(batch_size=512, drop_last=True)
+            text_embeddings='data/clip/openimages_vit-b-32.pt', map_norm='none', loss_weight=2.4))),
+    map_to_box=dict(threshold=0.2))
+train_dataloader = dict(
+    batch_size={{_base_.total_batch_size}}, drop_last=True, dataset=dict(pipeline={{_base_.train_pipeline}}))
+val_dataloader = test_dataloader = dict(dataset=dict(pipeline={{_base_.test_pipeline}}))
 # The epoch is chosen on val; tools/test.py reports on test.
 default_hooks = dict(checkpoint=dict(save_best='seg/pxap', rule='greater'))
+param_scheduler = dict(end=110)
+train_cfg = dict(max_epochs=110)

@@ -1,13 +1,6 @@
 # CDTR without CLIP (CSM, OCM and SKI, no SBA) on tiny-imagenet-20, a small vision transformer from scratch: stages,
 # epochs and learning rates of ts-cam_small-vit_tiny-imagenet-20.py.
-_base_ = [
-    '../_base_/models/small-vit_64.py',
-    '../_base_/datasets/tiny-imagenet-20_64.py',
-    '../_base_/schedules/small-vit.py',
-]
-model = dict(
-    head=dict(type='mmwsol.ClsTokenHead', num_classes=20, in_channels=128),
-    map_to_box=dict(type='mmwsol.ContourBox', preset='tscam', threshold=0.1))
+_base_ = ['../_base_/small-vit/tiny-imagenet-20.py']
 stages = [
     dict(name='pretrain', train_cfg=dict(max_epochs=14)),
     dict(

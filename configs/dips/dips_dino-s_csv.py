@@ -8,19 +8,11 @@ val_dataloader = dict(dataset=dict(dataset, split='val', test_mode=True, pipelin
 test_dataloader = dict(dataset=dict(dataset, split='test', test_mode=True, pipeline={{_base_.test_pipeline}}))
 model = dict(head=dict(num_classes=2, topk=2, background_class=None))
 stages = [
-    dict(
-        name='classifier',
-        train_dataloader=dict(dataset=dict(pipeline={{_base_.classifier_pipeline}})),
-        optim_wrapper=dict(optimizer=dict(lr=1.25e-4, nesterov=False)),
-        param_scheduler=dict(_delete_=True, type='CosineAnnealingLR', by_epoch=True),
-        train_cfg=dict(max_epochs=100, val_interval=10)),
+    {{_base_.classifier_stage}},
     dict(
         name='proposals',
         train_dataloader=dict(dataset=dict(pipeline={{_base_.test_pipeline}})),
         train_cfg=dict(_delete_=True, type='mmwsol.OfflineLoop', writer=dict(
             type='mmwsol.ProposalWriter', min_area=0.04, background_class=None))),  # small objects: 0, .04, .06
-    dict(
-        name='decoder',
-        model=dict(head=dict(train_part='decoder')),
-        train_dataloader=dict(dataset=dict(pipeline={{_base_.decoder_pipeline}}))),
+    {{_base_.decoder_stage}},
 ]

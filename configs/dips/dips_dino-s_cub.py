@@ -1,10 +1,11 @@
-# DiPS (Murtaza et al., IVC 2023), DINO ViT-S/16 at 224 on CUB-200-2011. Epoch and threshold are chosen on CUBv2. No setting
-# is published for this data set but the area limit: fractions, numbers and learning rate are starting values of the grids
-# that were searched.
+# DiPS (Murtaza et al., IVC 2023), DINO ViT-S/16 at 224 on CUB-200-2011. Epoch and threshold are chosen on CUBv2. No
+# setting is published for this data set but the area limit: fractions, numbers and learning rate are starting values of
+# the grids that were searched.
 _base_ = [
-    '../_base_/models/dips_dino-s.py',
-    '../_base_/datasets/cubv2_224.py',
-    '../_base_/schedules/dips.py',
+    './_base_/dino-s.py',
+    './_base_/schedule.py',
+    '../_base_/datasets/cubv2.py',
+    '../_base_/pipelines/squash_224.py',
 ]
 model = dict(
     head=dict(num_classes=200, sampler=dict(num_fg=1000, num_bg=1000, fg_fraction=0.2, bg_fraction=0.2)))
@@ -22,37 +23,22 @@ decoder_pipeline = [
     dict(type='mmwsol.LoadProposals', cache_dir='stage://proposals/cache', top_k=5),
     dict(type='mmwsol.PackLocInputs', algorithm_keys=['proposal_mask', 'proposal_map', 'raw_img']),
 ]
-train_dataloader = dict(batch_size=32)
-test_dataloader = dict(
-    dataset=dict(_delete_=True, type='mmwsol.CUB', data_root='data/CUB_200_2011', split='test', test_mode=True,
-                 pipeline={{_base_.test_pipeline}}))
-val_evaluator = [
-    dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
-    dict(type='mmwsol.LocAccuracy', protocol='wsol', map_to_box=dict(type='mmwsol.ContourBox', preset='dips'),
-         threshold=dict(grid=0.001, select_by='gt_known', select_on='val')),
-    dict(type='mmwsol.MaxBoxAcc', map_to_box=dict(type='mmwsol.ContourBox', preset='dips')),
-]
-test_evaluator = val_evaluator
-default_hooks = dict(checkpoint=dict(save_best='loc/max_box_acc', rule='greater'))
-custom_hooks = [
-    dict(type='mmwsol.EpochSeedHook'),
-    dict(type='mmwsol.NumClassesHook'),
-    dict(type='mmwsol.ThresholdCalibrationHook'),
-]
-stages = [
-    dict(  # DINO's linear evaluation: learning rate 0.001 for 256 images
-        name='classifier',
-        train_dataloader=dict(dataset=dict(pipeline=classifier_pipeline)),
-        optim_wrapper=dict(optimizer=dict(lr=1.25e-4, nesterov=False)),
-        param_scheduler=dict(_delete_=True, type='CosineAnnealingLR', by_epoch=True),
-        train_cfg=dict(max_epochs=100, val_interval=10)),
-    dict(
-        name='proposals',
-        train_dataloader=dict(dataset=dict(pipeline={{_base_.test_pipeline}})),
-        train_cfg=dict(_delete_=True, type='mmwsol.OfflineLoop', writer=dict(
-            type='mmwsol.ProposalWriter', min_area=0.5, blur_kernel=115, blur_sigma=100.5))),
-    dict(
-        name='decoder',
-        model=dict(head=dict(train_part='decoder')),
-        train_dataloader=dict(dataset=dict(pipeline=decoder_pipeline))),
-]
+train_dataloader = dict(batch_size={{_base_.total_batch_size}}, dataset=dict(pipeline={{_base_.train_pipeline}}))
+val_dataloader = test_dataloader = dict(dataset=dict(pipeline={{_base_.test_pipeline}}))
+val_evaluator = test_evaluator = {{_base_.evaluator}}
+classifier_stage = dict(  # DINO's linear evaluation: learning rate 0.001 for 256 images
+    name='classifier',
+    train_dataloader=dict(dataset=dict(pipeline=classifier_pipeline)),
+    optim_wrapper=dict(optimizer=dict(lr=1.25e-4, nesterov=False)),
+    param_scheduler=dict(_delete_=True, type='CosineAnnealingLR', by_epoch=True),
+    train_cfg=dict(max_epochs=100, val_interval=10))
+proposals_stage = dict(
+    name='proposals',
+    train_dataloader=dict(dataset=dict(pipeline={{_base_.test_pipeline}})),
+    train_cfg=dict(_delete_=True, type='mmwsol.OfflineLoop', writer=dict(
+        type='mmwsol.ProposalWriter', min_area=0.5, blur_kernel=115, blur_sigma=100.5)))
+decoder_stage = dict(
+    name='decoder',
+    model=dict(head=dict(train_part='decoder')),
+    train_dataloader=dict(dataset=dict(pipeline=decoder_pipeline)))
+stages = [classifier_stage, proposals_stage, decoder_stage]

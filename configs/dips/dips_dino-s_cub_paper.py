@@ -12,12 +12,7 @@ decoder_pipeline = [
 ]
 model = dict(head=dict(sampler=dict(kernel_size=1, exclude_boxes='all')))
 stages = [
-    dict(
-        name='classifier',
-        train_dataloader=dict(dataset=dict(pipeline={{_base_.classifier_pipeline}})),
-        optim_wrapper=dict(optimizer=dict(lr=1.25e-4, nesterov=False)),
-        param_scheduler=dict(_delete_=True, type='CosineAnnealingLR', by_epoch=True),
-        train_cfg=dict(max_epochs=100, val_interval=10)),
+    {{_base_.classifier_stage}},
     dict(
         name='proposals',
         train_dataloader=dict(dataset=dict(pipeline={{_base_.test_pipeline}})),

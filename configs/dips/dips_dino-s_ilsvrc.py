@@ -2,9 +2,10 @@
 # classifier is DINO's own; another one, torchvision's first ResNet-50, ranks the proposals. Learning rate and sampler are
 # the only published setting, found for the conference model (a U-Net) on a tenth of the images.
 _base_ = [
-    '../_base_/models/dips_dino-s.py',
-    '../_base_/datasets/imagenetv2_224.py',
-    '../_base_/schedules/dips.py',
+    './_base_/dino-s.py',
+    './_base_/schedule.py',
+    '../_base_/datasets/imagenetv2.py',
+    '../_base_/pipelines/squash_224.py',
 ]
 dino = 'https://dl.fbaipublicfiles.com/dino/dino_deitsmall16_pretrain/dino_deitsmall16_'
 model = dict(
@@ -21,23 +22,9 @@ decoder_pipeline = [
     dict(type='mmwsol.LoadProposals', cache_dir='stage://proposals/cache', top_k=2),
     dict(type='mmwsol.PackLocInputs', algorithm_keys=['proposal_mask', 'proposal_map', 'raw_img']),
 ]
-train_dataloader = dict(batch_size=32)
-test_dataloader = dict(
-    dataset=dict(_delete_=True, type='mmwsol.ILSVRC', data_root='data/ILSVRC2012', split='val', test_mode=True,
-                 pipeline={{_base_.test_pipeline}}))
-val_evaluator = [
-    dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
-    dict(type='mmwsol.LocAccuracy', protocol='wsol', map_to_box=dict(type='mmwsol.ContourBox', preset='dips'),
-         threshold=dict(grid=0.001, select_by='gt_known', select_on='val')),
-    dict(type='mmwsol.MaxBoxAcc', map_to_box=dict(type='mmwsol.ContourBox', preset='dips')),
-]
-test_evaluator = val_evaluator
-default_hooks = dict(checkpoint=dict(save_best='loc/max_box_acc', rule='greater'))
-custom_hooks = [
-    dict(type='mmwsol.EpochSeedHook'),
-    dict(type='mmwsol.NumClassesHook'),
-    dict(type='mmwsol.ThresholdCalibrationHook'),
-]
+train_dataloader = dict(batch_size={{_base_.total_batch_size}}, dataset=dict(pipeline={{_base_.train_pipeline}}))
+val_dataloader = test_dataloader = dict(dataset=dict(pipeline={{_base_.test_pipeline}}))
+val_evaluator = test_evaluator = {{_base_.evaluator}}
 optim_wrapper = dict(optimizer=dict(lr=0.0465413))
 stages = [
     dict(

@@ -16,12 +16,7 @@ test_evaluator = val_evaluator
 default_hooks = dict(checkpoint=dict(save_best='seg/pxap'))
 custom_hooks = [dict(type='mmwsol.EpochSeedHook'), dict(type='mmwsol.NumClassesHook')]
 stages = [
-    dict(
-        name='classifier',
-        train_dataloader=dict(dataset=dict(pipeline={{_base_.classifier_pipeline}})),
-        optim_wrapper=dict(optimizer=dict(lr=1.25e-4, nesterov=False)),
-        param_scheduler=dict(_delete_=True, type='CosineAnnealingLR', by_epoch=True),
-        train_cfg=dict(max_epochs=100, val_interval=10)),
+    {{_base_.classifier_stage}},
     dict(
         name='proposals',
         train_dataloader=dict(dataset=dict(pipeline={{_base_.test_pipeline}})),

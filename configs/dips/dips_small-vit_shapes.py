@@ -1,12 +1,5 @@
 # DiPS on Shapes, a small vision transformer from scratch; stages and settings of dips_small-vit_tiny-imagenet-20.py.
-_base_ = [
-    '../_base_/models/small-vit_64.py',
-    '../_base_/datasets/shapes_64.py',
-    '../_base_/schedules/small-vit.py',
-]
-model = dict(
-    head=dict(type='mmwsol.ClsTokenHead', num_classes=10, in_channels=128),
-    map_to_box=dict(type='mmwsol.ContourBox', preset='tscam', threshold=0.1))
+_base_ = ['../_base_/small-vit/shapes.py']
 decoder_pipeline = [
     dict(type='mmwsol.LoadImage'),
     dict(type='mmwsol.RandomFlip', prob=0.5),

@@ -1,14 +1,7 @@
 # DiPS on tiny-imagenet-20 (20 classes, 64x64), a small vision transformer from scratch. The first stage is that of
 # ts-cam_small-vit_tiny-imagenet-20.py, whose classifier stands in for DINO. Numbers of pixels, and the strength of the CRF,
 # which grows with their square, are those of 224x224 images brought to 64x64.
-_base_ = [
-    '../_base_/models/small-vit_64.py',
-    '../_base_/datasets/tiny-imagenet-20_64.py',
-    '../_base_/schedules/small-vit.py',
-]
-model = dict(
-    head=dict(type='mmwsol.ClsTokenHead', num_classes=20, in_channels=128),
-    map_to_box=dict(type='mmwsol.ContourBox', preset='tscam', threshold=0.1))
+_base_ = ['../_base_/small-vit/tiny-imagenet-20.py']
 decoder_pipeline = [
     dict(type='mmwsol.LoadImage'),
     dict(type='mmwsol.RandomCrop', crop_size=64, padding=8, padding_mode='reflect'),

@@ -1,13 +1,6 @@
 # LocLoc on Shapes, a small vision transformer from scratch. The first stage is that of
 # ts-cam_small-vit_shapes.py; its network gives the attention, as DINO does officially, and is the frozen backbone.
-_base_ = [
-    '../_base_/models/small-vit_64.py',
-    '../_base_/datasets/shapes_64.py',
-    '../_base_/schedules/small-vit.py',
-]
-model = dict(
-    head=dict(type='mmwsol.ClsTokenHead', num_classes=10, in_channels=128),
-    map_to_box=dict(type='mmwsol.ContourBox', preset='tscam', threshold=0.1))
+_base_ = ['../_base_/small-vit/shapes.py']
 generator_pipeline = [
     dict(type='mmwsol.LoadImage'),
     dict(type='mmwsol.RandomFlip', prob=0.5),

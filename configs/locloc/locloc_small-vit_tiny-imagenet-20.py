@@ -1,13 +1,6 @@
 # LocLoc on tiny-imagenet-20 (20 classes, 64x64), a small vision transformer from scratch: the first stage is that of
 # ts-cam_small-vit_tiny-imagenet-20.py; its network gives the attention, as DINO does officially, and is the frozen backbone.
-_base_ = [
-    '../_base_/models/small-vit_64.py',
-    '../_base_/datasets/tiny-imagenet-20_64.py',
-    '../_base_/schedules/small-vit.py',
-]
-model = dict(
-    head=dict(type='mmwsol.ClsTokenHead', num_classes=20, in_channels=128),
-    map_to_box=dict(type='mmwsol.ContourBox', preset='tscam', threshold=0.1))
+_base_ = ['../_base_/small-vit/tiny-imagenet-20.py']
 generator_pipeline = [
     dict(type='mmwsol.LoadImage'),
     dict(type='mmwsol.RandomCrop', crop_size=64, padding=8, padding_mode='reflect'),

@@ -1,16 +1,17 @@
 # TRT (Su et al., BMVC 2022), DeiT-B/16 at 384 on CUB-200-2011.
 _base_ = [
-    '../_base_/datasets/cub_384.py',
-    '../_base_/schedules/trt_cub.py',
+    './_base_/deit-b.py',
+    './_base_/schedule_cub.py',
+    '../_base_/datasets/cub.py',
+    '../_base_/pipelines/squash_384.py',
 ]
 model = dict(
-    type='mmwsol.ImageLocalizer',
-    backbone=dict(type='mmwsol.TRTViT', arch='deit-base', img_size=384, drop_path_rate=0.1, tpsm=dict(u=0.65)),
-    head=dict(type='mmwsol.TRTHead', num_classes=200, in_channels=768),
-    map_to_box=dict(type='mmwsol.ContourBox', preset='trt', threshold=0.1),
-    init_cfg=dict(
-        type='Pretrained',
-        checkpoint='https://dl.fbaipublicfiles.com/deit/deit_base_patch16_384-8de9b5d1.pth'))
+    backbone=dict(img_size=384, tpsm=dict(u=0.65)),
+    head=dict(num_classes=200),
+    map_to_box=dict(threshold=0.1),
+    init_cfg=dict(checkpoint='https://dl.fbaipublicfiles.com/deit/deit_base_patch16_384-8de9b5d1.pth'))
+train_dataloader = dict(batch_size={{_base_.total_batch_size}}, dataset=dict(pipeline={{_base_.train_pipeline}}))
+val_dataloader = test_dataloader = dict(batch_size=32, dataset=dict(pipeline={{_base_.test_pipeline}}))
 stages = [
     dict(
         name='tpsm',

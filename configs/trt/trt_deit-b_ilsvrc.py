@@ -1,13 +1,10 @@
 # TRT (Su et al., BMVC 2022), DeiT-B/16 at 224 on ILSVRC2012.
 _base_ = [
-    '../_base_/datasets/ilsvrc_224_timm-aug.py',
-    '../_base_/schedules/trt_ilsvrc.py',
+    './_base_/deit-b.py',
+    './_base_/schedule_ilsvrc.py',
+    '../_base_/datasets/ilsvrc.py',
+    '../_base_/pipelines/timm-aug_224.py',
 ]
-model = dict(
-    type='mmwsol.ImageLocalizer',
-    backbone=dict(type='mmwsol.TRTViT', arch='deit-base', drop_path_rate=0.1, tpsm=dict(u=0.95)),
-    head=dict(type='mmwsol.TRTHead', num_classes=1000, in_channels=768),
-    map_to_box=dict(type='mmwsol.ContourBox', preset='trt', threshold=0.12),
-    init_cfg=dict(
-        type='Pretrained',
-        checkpoint='https://dl.fbaipublicfiles.com/deit/deit_base_patch16_224-b5f2ef4d.pth'))
+model = dict(backbone=dict(tpsm=dict(u=0.95)), head=dict(num_classes=1000), map_to_box=dict(threshold=0.12))
+train_dataloader = dict(batch_size={{_base_.total_batch_size}}, dataset=dict(pipeline={{_base_.train_pipeline}}))
+val_dataloader = test_dataloader = dict(dataset=dict(pipeline={{_base_.test_pipeline}}))

@@ -1,13 +1,6 @@
 # TRT on tiny-imagenet-20 (20 classes, 64x64), a small vision transformer from scratch. The first stage is that of
 # ts-cam_small-vit_tiny-imagenet-20.py and stands in for the ImageNet weights that TRT starts from.
-_base_ = [
-    '../_base_/models/small-vit_64.py',
-    '../_base_/datasets/tiny-imagenet-20_64.py',
-    '../_base_/schedules/small-vit.py',
-]
-model = dict(
-    head=dict(type='mmwsol.ClsTokenHead', num_classes=20, in_channels=128),
-    map_to_box=dict(type='mmwsol.ContourBox', preset='tscam', threshold=0.1))  # TRT's rule is TS-CAM's
+_base_ = ['../_base_/small-vit/tiny-imagenet-20.py']
 # u = 0.3: the released 0.6 localizes worse on Shapes (README).
 # The CAM branch reads the tokens before the last block, as in the paper, and so starts as the whole pretrained network.
 # The official input, one block earlier, would leave it 2 of the 3 blocks.

@@ -1,16 +1,10 @@
 # TS-CAM (Gao et al., ICCV 2021), DeiT-S/16 at 224 on ILSVRC2012.
 _base_ = [
-    '../_base_/datasets/ilsvrc_224.py',
-    '../_base_/schedules/ts-cam_ilsvrc.py',
-    '../_base_/default_runtime.py',
+    './_base_/deit-s.py',
+    './_base_/schedule_ilsvrc.py',
+    '../_base_/datasets/ilsvrc.py',
+    '../_base_/pipelines/squash_224.py',
 ]
-model = dict(
-    type='mmwsol.ImageLocalizer',
-    backbone=dict(type='mmwsol.TapViT', arch='deit-small', drop_path_rate=0.1),
-    head=dict(type='mmwsol.ConvCAMHead', num_classes=1000, in_channels=384),
-    map_to_box=dict(type='mmwsol.ContourBox', preset='tscam', threshold=0.12),
-    init_cfg=dict(
-        type='Pretrained',
-        checkpoint='https://dl.fbaipublicfiles.com/deit/deit_small_patch16_224-cd65a155.pth'))
-# The published protocol keeps the best epoch of the evaluated split itself.
-default_hooks = dict(checkpoint=dict(save_best='loc/gt_known', rule='greater'))
+model = dict(head=dict(num_classes=1000), map_to_box=dict(threshold=0.12))
+train_dataloader = dict(batch_size={{_base_.total_batch_size}}, dataset=dict(pipeline={{_base_.train_pipeline}}))
+val_dataloader = test_dataloader = dict(dataset=dict(pipeline={{_base_.test_pipeline}}))

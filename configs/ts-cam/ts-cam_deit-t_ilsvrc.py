@@ -1,18 +1,9 @@
 # TS-CAM (Gao et al., ICCV 2021), DeiT-T/16 at 224 on ILSVRC2012.
-_base_ = [
-    '../_base_/datasets/ilsvrc_224.py',
-    '../_base_/schedules/ts-cam_ilsvrc.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['./ts-cam_deit-s_ilsvrc.py']
+total_batch_size = 128  # the official DeiT-T runs use half the batch of DeiT-S and -B
 model = dict(
-    type='mmwsol.ImageLocalizer',
-    backbone=dict(type='mmwsol.TapViT', arch='deit-tiny', drop_path_rate=0.1),
-    head=dict(type='mmwsol.ConvCAMHead', num_classes=1000, in_channels=192),
-    map_to_box=dict(type='mmwsol.ContourBox', preset='tscam', threshold=0.12),
-    init_cfg=dict(
-        type='Pretrained',
-        checkpoint='https://dl.fbaipublicfiles.com/deit/deit_tiny_patch16_224-a1311bcf.pth'))
-train_dataloader = dict(batch_size=128)  # the official DeiT-T runs use half the batch of DeiT-S and -B
-auto_scale_lr = dict(base_batch_size=128)
-# The published protocol keeps the best epoch of the evaluated split itself.
-default_hooks = dict(checkpoint=dict(save_best='loc/gt_known', rule='greater'))
+    backbone=dict(arch='deit-tiny'),
+    head=dict(in_channels=192),
+    init_cfg=dict(checkpoint='https://dl.fbaipublicfiles.com/deit/deit_tiny_patch16_224-a1311bcf.pth'))
+train_dataloader = dict(batch_size=total_batch_size)
+auto_scale_lr = dict(base_batch_size=total_batch_size)

@@ -2,18 +2,12 @@
 # TS-CAM reads the attention of the class token, which its own loss trains only through patches that attend to it, and not
 # at all in the last block: the official models start from ImageNet weights, whose class token was trained to classify. The
 # first stage does that here.
-_base_ = [
-    '../_base_/models/small-vit_64.py',
-    '../_base_/datasets/tiny-imagenet-20_64.py',
-    '../_base_/schedules/small-vit.py',
-]
-model = dict(
-    head=dict(type='mmwsol.ConvCAMHead', num_classes=20, in_channels=128),
-    map_to_box=dict(type='mmwsol.ContourBox', preset='tscam', threshold=0.1))
+_base_ = ['../_base_/small-vit/tiny-imagenet-20.py']
+model = dict(head=dict(type='mmwsol.ConvCAMHead'))
 stages = [
     dict(
         name='pretrain',
-        model=dict(head=dict(_delete_=True, type='mmwsol.ClsTokenHead', num_classes=20, in_channels=128)),
+        model=dict(head=dict(type='mmwsol.ClsTokenHead')),
         train_cfg=dict(max_epochs=14)),
     dict(
         name='ts-cam',

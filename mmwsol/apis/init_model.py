@@ -19,7 +19,7 @@ from mmwsol.compat import registered_types_only
 from mmwsol.engine.stages import select_stage, stage_configs
 from mmwsol.models.weights import find_checkpoint, guess_source, unwrap
 from mmwsol.registry import DATASETS, MODELS
-from mmwsol.utils.config import load_config
+from mmwsol.utils.config import load_config, merge_options
 from mmwsol.utils.config_text import read_config_text
 
 
@@ -97,7 +97,7 @@ def find_model_config(
     else:
         whole = Config(config) if isinstance(config, dict) else copy.deepcopy(config)
     if cfg_options and not isinstance(config, (str, Path)):
-        whole.merge_from_dict(cfg_options)
+        merge_options(whole, cfg_options)
     cfg = select_stage(stage_configs(whole, cfg_options), stage).cfg
     if cfg.get("model") is None:
         raise ValueError(f"the config '{config or source}' has no model.")

@@ -7,9 +7,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from mmengine.dist import get_world_size
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
+from mmwsol.engine.batch_size import rank_config
 from mmwsol.engine.stages import Stage, build_runner
 
 
@@ -27,7 +29,7 @@ def dry_run(stage: Stage) -> list[str]:
     Returns:
         list[str]: What was checked, one line each.
     """
-    cfg = copy.deepcopy(stage.cfg)
+    cfg = copy.deepcopy(rank_config(stage.cfg, get_world_size()))
     cfg.resume = False
     cfg.setdefault("default_hooks", {})["checkpoint"] = None
     (cfg.get("visualizer") or {}).pop("name", None)  # the Runner then takes experiment_name

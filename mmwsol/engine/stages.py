@@ -15,13 +15,16 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import barrier, get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmwsol import compat
+from mmwsol.engine.batch_size import rank_config
 from mmwsol.engine.stage_paths import STAGE_PATH, resolve_stage_paths, stage_paths
+from mmwsol.utils.config import has_key, read_key, set_options
 
 MARKER = "stage_complete.json"
 INIT_FROM = ("last", "best", "none")
@@ -49,6 +52,8 @@ _IRRELEVANT = (
     "train_dataloader.num_workers",
     "val_dataloader.num_workers",
 )
+# Further names that are read at the top of a config.
+_OTHER_SETTINGS = frozenset({"find_unused_parameters", "sync_bn", "total_batch_size", "tta_model", "tta_pipeline"})
 # What a Runner reads; other names at the top of a config only helped to write it (train_pipeline, data_root).
 _SETTINGS = frozenset(inspect.signature(Runner.__init__).parameters) | {"runner_type"}
 
@@ -80,16 +85,17 @@ def stage_configs(cfg: Config, options: dict[str, Any] | None = None) -> list[St
 
     Args:
         cfg (Config): The config, not changed.
-        options (dict, optional): What ``--cfg-options`` gave. They are merged into every stage too,
-            so that the command line wins over the overrides, except those that begin with
-            ``stages.``. Defaults to None.
+        options (dict, optional): What ``--cfg-options`` gave. They are merged into the stages that
+            have the key, so that the command line wins over the overrides, except those that begin
+            with ``stages.``. Defaults to None.
 
     Returns:
         list[Stage]: The stages in order; a single nameless one if the config has no ``stages``.
 
     Raises:
-        ValueError: If an entry has no name, a name twice or an unknown ``init_from``, or a path
-            ``stage://NAME/rest`` names no earlier stage.
+        ValueError: If an entry has no name, a name twice, an unknown ``init_from`` or two batch
+            sizes, if a path ``stage://NAME/rest`` names no earlier stage, or an option reaches no
+            stage.
     """
     base = copy.deepcopy(cfg)
     entries = base.pop("stages", None)
@@ -110,8 +116,8 @@ def stage_configs(cfg: Config, options: dict[str, Any] | None = None) -> list[St
         own_weights = overrides.get("load_from") is not None
         stage_cfg = copy.deepcopy(base)
         stage_cfg.merge_from_dict(overrides, allow_list_keys=False)
-        if options:
-            stage_cfg.merge_from_dict(copy.deepcopy(options))
+        if "total_batch_size" in overrides:
+            _set_batch_size(name, stage_cfg, overrides)
         for path in stage_paths(overrides):
             known = [s.name for s in stages]
             if path.split("/")[0] not in known:
@@ -124,7 +130,61 @@ def stage_configs(cfg: Config, options: dict[str, Any] | None = None) -> list[St
         else:
             stage_cfg.load_from = None
         stages.append(Stage(name, stage_cfg, init_from))
+    for key, value in options.items():
+        for stage in _stages_with(key, stages, options):
+            set_options(stage.cfg, {key: value})
     return stages
+
+
+def _set_batch_size(name: str, cfg: Config, overrides: dict[str, Any]) -> None:
+    """Make a stage's own ``total_batch_size`` the batch size of its training."""
+    total = overrides["total_batch_size"]
+    batch_size = (overrides.get("train_dataloader") or {}).get("batch_size", total)
+    if batch_size != total:
+        raise ValueError(
+            f"stage '{name}' has total_batch_size={total} and train_dataloader.batch_size={batch_size}; leave the "
+            "second out."
+        )
+    if cfg.get("train_dataloader") is not None:
+        cfg.train_dataloader.batch_size = total
+
+
+def _stages_with(key: str, stages: list[Stage], options: dict[str, Any]) -> list[Stage]:
+    """Return the stages that an option is meant for: those that have its key.
+
+    A key that no stage has is a new setting of an existing part (``model.head.X``, for the stages that
+    have ``model.head``), a new part, whose ``type`` is an option, too, or a setting of the Runner.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    having = [stage for stage in stages if has_key(stage.cfg, key)]
+    parent, _, name = key.rpartition(".")
+    if not having and parent:
+        grandparent = parent.rpartition(".")[0]
+        part = grandparent if f"{parent}.type" in options and grandparent else parent
+        having = [stage for stage in stages if isinstance(read_key(stage.cfg, part), dict)]
+    top = key.split(".")[0]
+    if not having and top in _SETTINGS | _OTHER_SETTINGS and not any(top in stage.cfg for stage in stages):
+        having = stages
+    if having:
+        return having
+    nearest: dict[str, list[str]] = {}
+    for stage in stages:
+        nearest.setdefault(_nearest(key, stage.cfg), []).append(stage.name)
+    hints = "; ".join(f"in {', '.join(names)}, {what}" for what, names in nearest.items())
+    raise ValueError(f"--cfg-options {key}: no stage has this key. There is: {hints}.")
+
+
+def _nearest(key: str, cfg: Config) -> str:
+    """Say how far a config has a dotted key, and what it has there."""
+    names = key.split(".")
+    depth = next(n for n in range(len(names)) if not has_key(cfg, ".".join(names[: n + 1])))
+    what = ".".join(names[:depth]) or "the config"
+    part = read_key(cfg, what) if depth else cfg
+    if isinstance(part, (dict, Config)):
+        return f"{what} has {', '.join(sorted(map(str, part)))}"
+    return f"{what} is {part!r}"
 
 
 def select_stage(stages: list[Stage], name: str | None) -> Stage:
@@ -154,7 +214,8 @@ def run_stages(
     A finished stage leaves a marker and is skipped from then on. Any loop can be a stage (the Runner
     asks it for ``epoch``, ``max_epochs``, ``iter``, ``max_iters``): one that saves no checkpoint
     hands on the one that it started from. Under a distributed launcher every
-    rank calls this function, and ``work_dir`` must be a shared folder.
+    rank calls this function, ``work_dir`` must be a shared folder, and each rank gets its share of
+    ``total_batch_size``.
 
     Args:
         stages (list[Stage]): From :func:`stage_configs`.
@@ -168,12 +229,15 @@ def run_stages(
         dict: Final checkpoint (or None) of every stage looked at, by name.
 
     Raises:
-        ValueError: If a finished stage does not fit the config any more, or the stage that ``only``
-            starts from is not finished.
+        ValueError: If a finished stage does not fit the config any more, the stage that ``only``
+            starts from is not finished, or the ranks cannot share ``total_batch_size`` evenly.
         FileNotFoundError: If ``resume`` is a path that does not exist.
     """
     if only is not None:
         select_stage(stages, only)
+    for stage in stages:  # before the first of them has trained for days
+        compat.init_distributed(stage.cfg)
+        rank_config(stage.cfg, get_world_size())
     if resume is not None and resume != "auto" and not Path(resume).is_file():
         raise FileNotFoundError(f"--resume {resume}: there is no such checkpoint.")
     work_dir = Path(work_dir)
@@ -279,7 +343,7 @@ def _run_stage(stage: Stage, folder: Path, previous: dict[str, Any] | None, resu
 
 def _train(cfg: Config, folder: Path, start: str | None, resume: str | None) -> dict[str, str | None]:
     """Run one Runner to its end and return its last and best checkpoint."""
-    cfg = copy.deepcopy(cfg)
+    cfg = copy.deepcopy(rank_config(cfg, get_world_size()))
     cfg.work_dir = str(folder)
     checkpoint = latest_checkpoint(folder) if resume == "auto" else resume
     cfg.resume = checkpoint is not None

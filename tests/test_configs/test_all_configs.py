@@ -1,5 +1,6 @@
 """Every config parses, builds (shrunk), trains one step, predicts, and builds its data pipeline and runtime."""
 
+import re
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS, MODELS, PARAM_SCHEDULERS, init_default_scope
 
+from mmwsol.engine.batch_size import rank_config
 from mmwsol.engine.stages import stage_configs
 from mmwsol.utils.config import list_configs
 
@@ -119,7 +121,28 @@ def test_parse(path):
     assert Config.fromstring(cfg.pretty_text, ".py").to_dict() == cfg.to_dict()
     lines = path.read_text().splitlines()
     assert len(lines) <= 60, "a config states differences only"
-    assert sum("../_base_/" in line for line in lines) <= 3
+
+
+def chain(path: Path) -> int:
+    """Number of leaf configs that one inherits from, itself included."""
+    [listed] = re.findall(r"^_base_ = \[(.*?)\]", path.read_text(), re.DOTALL | re.MULTILINE)
+    bases = re.findall(r"'(.+?)'", listed)
+    leaves = [(path.parent / base).resolve() for base in bases if "_base_" not in Path(base).parts]
+    return 1 + max(map(chain, leaves), default=0)
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=lambda path: path.stem)
+def test_bases(path):
+    assert chain(path) <= 2 or {"few-shot", "ablation"} & set(path.parts)
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=lambda path: path.stem)
+def test_batch_size(path):
+    """A plain Runner in one process has the batch of the paper; every stage with its own learning rate is for it."""
+    for cfg in [Config.fromfile(path), *[stage.cfg for stage in stage_configs(Config.fromfile(path))]]:
+        assert cfg.total_batch_size == cfg.train_dataloader.batch_size > 0
+        assert rank_config(cfg, 1) is cfg
+    assert Config.fromfile(path).auto_scale_lr.base_batch_size > 0
 
 
 def test_there_are_configs():

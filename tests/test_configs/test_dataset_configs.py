@@ -1,4 +1,4 @@
-"""Every data set config builds its data sets, pipelines and evaluators, whether a leaf config uses it or not."""
+"""Every base builds: data sets and evaluators, pipelines, and both together, whether a leaf config uses them or not."""
 
 import re
 from pathlib import Path
@@ -16,6 +16,7 @@ from mmwsol.utils.config import list_configs
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 BASES = sorted((CONFIGS / "_base_" / "datasets").glob("*.py"))
+PIPELINES = sorted((CONFIGS / "_base_" / "pipelines").glob("*.py"))
 LEAVES = sorted(list_configs().values())
 
 
@@ -30,23 +31,51 @@ def picture(tmp_path):
 
 
 @pytest.mark.parametrize("path", BASES, ids=lambda path: path.stem)
-def test_dataset_config(path, picture):
+def test_dataset_config(path):
     cfg = Config.fromfile(path)
     init_default_scope("mmpretrain")
-    size = int(re.search(r"_(\d+)", path.stem)[1])
     for split in ("train", "val", "test"):
         dataset = cfg[f"{split}_dataloader"].dataset
-        built = DATASETS.build(dict(dataset, lazy_init=True))
+        assert "pipeline" not in dataset
+        built = DATASETS.build(dict(dataset, pipeline=[], lazy_init=True))
         assert built.test_mode == (split != "train")
-        packed = Compose(dataset.pipeline)(dict(picture))
-        assert packed["inputs"].shape == (3, size, size)
-        assert packed["data_samples"].gt_instances.bboxes.shape == (1, 4)
         if split != "train":
             prefixes = {metric.prefix for metric in Evaluator(cfg[f"{split}_evaluator"]).metrics}
             assert "cls" in prefixes and prefixes & {"loc", "seg"}
+    # the batch belongs to the method
+    assert "batch_size" not in cfg.train_dataloader and "total_batch_size" not in cfg
+
+
+@pytest.mark.parametrize("path", PIPELINES, ids=lambda path: path.stem)
+def test_pipelines(path, picture):
+    cfg = Config.fromfile(path)
+    init_default_scope("mmpretrain")
+    size = int(re.search(r"_(\d+)", path.stem)[1])
+    for name in ("train_pipeline", "test_pipeline"):
+        packed = Compose(cfg[name])(dict(picture))
+        assert packed["inputs"].shape == (3, size, size)
+        assert packed["data_samples"].gt_instances.bboxes.shape == (1, 4)
     if "tta_pipeline" in cfg:
         packed = Compose(cfg.tta_pipeline)(dict(picture))
         assert packed["crops"].shape == (10, 3, size, size) and packed["inputs"].shape == (3, size, size)
+
+
+@pytest.mark.parametrize("dataset", BASES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("pipelines", PIPELINES, ids=lambda path: path.stem)
+def test_every_data_set_with_all_pipelines(dataset, pipelines, tmp_path):
+    """Two bases of one config must not set the same key; a config wires them as ours do."""
+    leaf = tmp_path / "leaf.py"
+    leaf.write_text(
+        f"_base_ = [{str(dataset)!r}, {str(pipelines)!r}]\n"
+        "total_batch_size = 8\n"
+        "train_dataloader = dict(batch_size=total_batch_size, dataset=dict(pipeline={{_base_.train_pipeline}}))\n"
+        "val_dataloader = test_dataloader = dict(dataset=dict(pipeline={{_base_.test_pipeline}}))\n"
+    )
+    cfg = Config.fromfile(leaf)
+    for split, expected in (("train", cfg.train_pipeline), ("val", cfg.test_pipeline), ("test", cfg.test_pipeline)):
+        dataset_cfg = cfg[f"{split}_dataloader"].dataset
+        assert dataset_cfg.pipeline == expected
+        DATASETS.build(dict(dataset_cfg, lazy_init=True))
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=lambda path: path.stem)
@@ -64,4 +93,4 @@ def test_head_has_the_classes_of_the_data(path):
 
 
 def test_there_are_configs():
-    assert len(BASES) >= 13
+    assert len(BASES) >= 12 and len(PIPELINES) >= 9

@@ -20,6 +20,7 @@ from mmwsol.engine.stages import (
     select_stage,
     stage_configs,
 )
+from mmwsol.utils.config import merge_options
 
 TWO = [
     dict(name="first"),
@@ -63,6 +64,75 @@ def test_merge_follows_the_rules_of_configs():
     one, two, three = stage_configs(cfg, options)
     assert [s.cfg.model.head.x for s in (one, two, three)] == [9, 9, 9]
     assert [s.cfg.hooks for s in (one, two, three)] == [[1, 2], [4], [1, 2]]
+
+
+STAGED = dict(
+    total_batch_size=8,
+    train_dataloader=dict(batch_size=8),
+    model=dict(type="A", head=dict(type="H", x=1)),
+    train_cfg=dict(by_epoch=True, max_epochs=3),
+    stages=[
+        dict(name="masks", total_batch_size=4, train_cfg=dict(_delete_=True, type="Offline")),
+        dict(name="train", model=dict(head=dict(decoder=dict(width=2)))),
+    ],
+)
+
+
+def with_options(**options):
+    """The stages of STAGED as the tools make them; ``__`` stands for a dot."""
+    options = {key.replace("__", "."): value for key, value in options.items()}
+    cfg = Config(copy.deepcopy(STAGED))
+    merge_options(cfg, options)
+    return [stage.cfg for stage in stage_configs(cfg, options)]
+
+
+def test_options_reach_the_stages_that_have_the_key():
+    masks, train = with_options(train_cfg__max_epochs=1)
+    assert masks.train_cfg == dict(type="Offline")
+    assert train.train_cfg == dict(by_epoch=True, max_epochs=1)
+    masks, train = with_options(model__head__decoder__width=5)
+    assert "decoder" not in masks.model.head and train.model.head.decoder.width == 5
+    # a new setting of a part goes to the stages that have the part, in any place if it is the Runner's own
+    masks, train = with_options(model__head__decoder__bias=True)
+    assert "decoder" not in masks.model.head and train.model.head.decoder == dict(width=2, bias=True)
+    masks, train = with_options(auto_scale_lr__base_batch_size=2, resume=True)
+    assert masks.auto_scale_lr == train.auto_scale_lr == dict(base_batch_size=2)
+    assert masks.resume is train.resume is True
+    # a new part has a type
+    for cfg in with_options(model__init_cfg__checkpoint="a.pth", model__init_cfg__type="Pretrained"):
+        assert cfg.model.init_cfg == dict(type="Pretrained", checkpoint="a.pth")
+
+
+@pytest.mark.parametrize(
+    ("key", "parts"),
+    [
+        (
+            "model__head__decodr__width",
+            ["in masks, model.head has type, x;", "in train, model.head has decoder,"],
+        ),
+        ("model__head__x__y", ["in masks, train, model.head.x is 1"]),
+        ("total_batch_sise", ["in masks, the config has model, total_batch_size, train_cfg, train_dataloader"]),
+        ("optm_wrapper__optimizer__lr", ["the config has model,"]),
+    ],
+)
+def test_options_that_reach_no_stage(key, parts):
+    with pytest.raises(ValueError, match="--cfg-options .*: no stage has this key") as error:
+        with_options(**{key: 1})
+    for part in parts:
+        assert part in str(error.value)
+
+
+def test_batch_size_of_stages():
+    assert [c.train_dataloader.batch_size for c in with_options()] == [4, 8]
+    assert [c.train_dataloader.batch_size for c in with_options(total_batch_size=6)] == [6, 6]
+    assert [c.train_dataloader.batch_size for c in with_options(stages__0__total_batch_size=2)] == [2, 8]
+    with pytest.raises(ValueError, match="train_dataloader.batch_size=2 contradicts total_batch_size=8"):
+        with_options(train_dataloader__batch_size=2)
+    with pytest.raises(ValueError, match="batch_size=2 contradicts total_batch_size=6"):
+        with_options(train_dataloader__batch_size=2, total_batch_size=6)
+    both = dict(name="a", total_batch_size=4, train_dataloader=dict(batch_size=2))
+    with pytest.raises(ValueError, match="stage 'a' has total_batch_size=4 and train_dataloader.batch_size=2"):
+        stage_configs(Config(dict(STAGED, stages=[both])))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
-# A small vision transformer for 64x64 images, trained from scratch: every method is compared on it. The convolutional stem
-# makes it learn from few images.
+# A small vision transformer for 64x64 images, trained from scratch: every method is compared on it. The convolutional
+# stem makes it learn from few images.
 model = dict(
     type='mmwsol.ImageLocalizer',
     backbone=dict(

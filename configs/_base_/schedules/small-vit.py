@@ -1,5 +1,6 @@
 # From scratch on small images: AdamW, one epoch of warm-up, cosine to zero. Stages set max_epochs and lr.
 _base_ = ['../default_runtime.py']
+total_batch_size = 64
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
     paramwise_cfg=dict(
@@ -14,4 +15,4 @@ param_scheduler = [
 train_cfg = dict(by_epoch=True, max_epochs=10, val_interval=4)
 val_cfg = dict()
 test_cfg = dict()
-auto_scale_lr = dict(base_batch_size=64, enable=False)
+auto_scale_lr = dict(base_batch_size=total_batch_size, enable=False)

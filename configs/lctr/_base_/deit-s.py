@@ -1,0 +1,8 @@
+model = dict(
+    type='mmwsol.ImageLocalizer',
+    backbone=dict(type='mmwsol.TapViT', arch='deit-small', drop_path_rate=0.1, tap='full', tap_in_train=True),
+    head=dict(type='mmwsol.LCTRHead', in_channels=384),
+    map_to_box=dict(type='mmwsol.ContourBox', preset='tscam', default_box='frame'),
+    init_cfg=dict(
+        type='Pretrained',
+        checkpoint='https://dl.fbaipublicfiles.com/deit/deit_small_patch16_224-cd65a155.pth'))
