@@ -103,17 +103,18 @@ class CoupledMapHead(LocHead):
         return self.foreground(encoded) * select_maps(self.class_maps(encoded), labels[:, None])[:, 0].detach()
 
     def adapt_weights(self, weights: dict[str, Tensor], prefix: str) -> None:
-        """Drop the linear classifier of a plain network; its bias may become that of the convolution."""
-        own = dict(self.named_children())
-        for name in ("conv", "fc"):
+        """Drop the linear classifiers of a plain network; the bias of that of the tokens may become the convolution's."""
+        layers = dict(self.named_children())
+        inherited = None
+        for name in ("fc", "conv"):  # Conformer has both: fc is that of its CNN, conv that of its tokens
             layer = f"{prefix}head.{name}"
             weight = weights.get(f"{layer}.weight")
-            if weight is None or weight.ndim != 2 or isinstance(own.get(name), nn.Linear):
+            if weight is None or weight.ndim != 2 or isinstance(layers.get(name), nn.Linear):
                 continue
             del weights[f"{layer}.weight"]
-            bias = weights.pop(f"{layer}.bias", None)
-            if bias is not None and self.inherit_bias:
-                weights[f"{prefix}head.conv.bias"] = bias
+            inherited = weights.pop(f"{layer}.bias", None)
+        if inherited is not None and self.inherit_bias:
+            weights[f"{prefix}head.conv.bias"] = inherited
 
 
 @MODELS.register_module()
