@@ -13,7 +13,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmwsol.compat import load_checkpoint_file
-from mmwsol.evaluation import LocAccuracy
+from mmwsol.evaluation.metrics import LocAccuracy
 from mmwsol.registry import HOOKS
 
 KEY = "map_to_box.threshold"

@@ -103,7 +103,7 @@ class CoupledMapHead(LocHead):
         return self.foreground(encoded) * select_maps(self.class_maps(encoded), labels[:, None])[:, 0].detach()
 
     def adapt_weights(self, weights: dict[str, Tensor], prefix: str) -> None:
-        """Drop the linear classifiers of a plain network; the bias of that of the tokens may become the convolution's."""
+        """Drop the linear classifiers of a plain network; the bias of one may become that of the convolution."""
         layers = dict(self.named_children())
         inherited = None
         for name in ("fc", "conv"):  # Conformer has both: fc is that of its CNN, conv that of its tokens
