@@ -7,6 +7,8 @@ module when it meets the prefix, and ``locations`` imports the package that regi
 from __future__ import annotations
 
 import difflib
+import importlib
+from collections.abc import Sequence
 
 from mmengine import registry as root
 
@@ -14,23 +16,43 @@ from mmwsol import compat
 
 
 class _Registry(root.Registry):
-    """A child registry whose failed look-up names the nearest registered types."""
+    """A child registry with places to look last, whose failed look-up names the nearest registered types.
+
+    Args:
+        last (Sequence[str]): Packages that are imported when a type is in none of the ``locations``, which mmengine
+            imports all together.
+        **kwargs: Arguments of mmengine's ``Registry``.
+    """
+
+    def __init__(self, *args, last: Sequence[str] = (), **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self._last = last
 
     def get(self, key: str) -> type | None:
         """Look ``key`` up; raise ``KeyError`` with the closest names if mmwsol has no such type."""
-        found = super().get(key)
+        registered = super().get(key)
         scope, name = self.split_scope_key(key)
-        if found is None and scope in (None, self.scope):
+        if registered is None and scope in (None, self.scope):
+            for package in self._last:
+                importlib.import_module(package)
+            if name in self.module_dict:
+                return self.module_dict[name]
             names = sorted(self.module_dict)
             near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
             hint = " or ".join(f"'mmwsol.{n}'" for n in near)
             hint = f"did you mean {hint}?" if near else f"registered: {', '.join(names) or 'none'}."
             raise KeyError(f"'mmwsol.{name}' is not in the mmwsol {self.name} registry: {hint}")
-        return found
+        return registered
 
 
-def _child(parent: root.Registry, *locations: str) -> _Registry:
-    return _Registry(parent.name, parent=parent, scope="mmwsol", locations=[f"mmwsol.{m}" for m in locations])
+def _child(parent: root.Registry, *locations: str, last: Sequence[str] = ()) -> _Registry:
+    return _Registry(
+        parent.name,
+        parent=parent,
+        scope="mmwsol",
+        locations=[f"mmwsol.{package}" for package in locations],
+        last=[f"mmwsol.{package}" for package in last],
+    )
 
 
 RUNNERS = _child(root.RUNNERS)
@@ -41,14 +63,14 @@ STRATEGIES = _child(root.STRATEGIES)
 DATASETS = _child(root.DATASETS, "datasets")
 DATA_SAMPLERS = _child(root.DATA_SAMPLERS, "datasets")
 TRANSFORMS = _child(root.TRANSFORMS, "datasets.transforms", "methods")
-MODELS = _child(root.MODELS, "models", "methods", "integrations")  # integrations: what mmdet uses
+MODELS = _child(root.MODELS, "models", "methods", last=["integrations"])  # which imports apis, engine and pictures
 MODEL_WRAPPERS = _child(root.MODEL_WRAPPERS, "engine")
 WEIGHT_INITIALIZERS = _child(root.WEIGHT_INITIALIZERS)
 OPTIMIZERS = _child(root.OPTIMIZERS)
 OPTIM_WRAPPERS = _child(root.OPTIM_WRAPPERS)
 OPTIM_WRAPPER_CONSTRUCTORS = _child(root.OPTIM_WRAPPER_CONSTRUCTORS)
 PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS, "engine")
-METRICS = _child(root.METRICS, "evaluation")
+METRICS = _child(root.METRICS, "evaluation.metrics")
 EVALUATOR = _child(root.EVALUATOR)
 TASK_UTILS = _child(root.TASK_UTILS, "models", "methods")  # map_to_box and other parts without learning
 VISUALIZERS = _child(root.VISUALIZERS, "visualization")

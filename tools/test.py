@@ -86,13 +86,12 @@ def load_test_config(args: argparse.Namespace) -> Any:
 
 def use_tta(cfg: Any) -> None:
     """Test with ``tta_pipeline`` and, where the config has one, the model wrapper ``tta_model``."""
+    from mmwsol.datasets.wrappers import inner_config
+
     pipeline = cfg.get("tta_pipeline")
     if pipeline is None:
         raise ValueError("--tta: the config has no tta_pipeline; add one or leave --tta out.")
-    dataset = cfg.test_dataloader.dataset
-    while "pipeline" not in dataset and "dataset" in dataset:  # wrapped data sets
-        dataset = dataset.dataset
-    dataset.pipeline = pipeline
+    inner_config(cfg.test_dataloader.dataset).pipeline = pipeline
     if cfg.get("tta_model") is not None:
         cfg.model = dict(**cfg.tta_model, module=cfg.model)
 

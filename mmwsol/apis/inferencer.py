@@ -26,6 +26,7 @@ from mmwsol.apis.model_index import find_weights
 from mmwsol.compat import registered_types_only
 from mmwsol.datasets.readers import list_images
 from mmwsol.datasets.transforms.loading import UnreadableImageError, to_rgb
+from mmwsol.datasets.wrappers import inner_config
 from mmwsol.registry import INFERENCERS
 from mmwsol.structures import Frame, LocDataSample
 from mmwsol.utils.config import list_configs
@@ -247,10 +248,8 @@ class WSOLInferencer(BaseInferencer):
 
     def _init_pipeline(self, cfg: Any) -> Callable:
         """Build the test pipeline: its loader, which arrays go around, and the rest."""
-        dataset = (cfg.get("test_dataloader") or cfg.get("val_dataloader") or {}).get("dataset") or {}
-        while "pipeline" not in dataset and "dataset" in dataset:
-            dataset = dataset["dataset"]
-        pipeline = list(dataset.get("pipeline") or ())
+        loader = cfg.get("test_dataloader") or cfg.get("val_dataloader") or {}
+        pipeline = list(inner_config(loader.get("dataset") or {}).get("pipeline") or ())
         if not pipeline or "Load" not in str(pipeline[0].get("type")):
             raise ValueError(
                 "inference needs test_dataloader.dataset.pipeline, and its first transform to load images."

@@ -16,6 +16,7 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mmwsol.compat import registered_types_only
+from mmwsol.datasets.wrappers import inner_config
 from mmwsol.engine.stages import select_stage, stage_configs
 from mmwsol.models.weights import find_checkpoint, guess_source, unwrap
 from mmwsol.registry import DATASETS, MODELS
@@ -173,9 +174,7 @@ def _dataset_meta(cfg: Config, loaded: dict[str, Any] | None) -> dict[str, Any]:
     if stored and stored.get("classes"):
         return dict(classes=tuple(stored["classes"]))
     for loader in ("test_dataloader", "val_dataloader", "train_dataloader"):
-        dataset = (cfg.get(loader) or {}).get("dataset") or {}
-        while "dataset" in dataset:
-            dataset = dataset["dataset"]
+        dataset = inner_config((cfg.get(loader) or {}).get("dataset") or {})
         classes = (dataset.get("metainfo") or {}).get("classes")
         if classes is None and "type" in dataset:
             kind = dataset["type"]  # a class in configs of pure Python

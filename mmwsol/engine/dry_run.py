@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dist import get_world_size
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from mmwsol.engine.batch_size import rank_config
+from mmwsol.engine.offline import OfflineLoop
 from mmwsol.engine.stages import Stage, build_runner
 
 
@@ -20,8 +20,8 @@ def dry_run(stage: Stage) -> list[str]:
 
     Builds model (with its pretrained weights), data sets, optimizer, schedules, hooks and
     evaluators. Logs go to a temporary folder; no checkpoint is written, and the checkpoint of the
-    previous stage is not needed. A training loop of another type than mmengine's two is run through
-    its ``dry_run()`` method, where it has one.
+    previous stage is not needed. An offline stage makes its first file without writing it; a training loop of
+    any other type than mmengine's two is built only.
 
     Args:
         stage (Stage): The stage.
@@ -62,9 +62,6 @@ def _try_train(runner: Runner) -> list[str]:
     runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
     if runner.param_schedulers is not None:
         runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
-    val_loop = runner.val_loop
-    if val_loop is not None and not hasattr(_model(runner), "val_step"):
-        raise ValueError(f"{runner.model_name} has no val_step.")
     runner.call_hook("before_run")
     runner._init_model_weights()
     runner.load_or_resume()
@@ -74,7 +71,7 @@ def _try_train(runner: Runner) -> list[str]:
         f"hooks: {', '.join(type(h).__name__ for h in runner.hooks)}",
     ]
     if not isinstance(loop, (EpochBasedTrainLoop, IterBasedTrainLoop)):
-        if hasattr(loop, "dry_run"):
+        if isinstance(loop, OfflineLoop):
             loop.dry_run()
         else:
             lines.append(f"{type(loop).__name__}: built, not run")
@@ -108,7 +105,3 @@ def _try_val(runner: Runner) -> list[str]:
         f"val: {len(loop.dataloader.dataset)} images",
         f"one validation iteration: {', '.join(metrics)}",
     ]
-
-
-def _model(runner: Runner) -> Any:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from mmwsol.datasets.offline_cache import MANIFEST, CacheWriter, OfflineCache, cache_file, read_manifest
+from mmwsol.datasets.wrappers import inner_config, inner_dataset
 from mmwsol.registry import DATASETS, LOOPS, TASK_UTILS
 
 __all__ = ["CacheWriter", "OfflineCache", "OfflineLoop", "cache_file", "read_manifest"]
@@ -51,11 +52,10 @@ class OfflineItems(Dataset):
             seen.setdefault(str(info.get("img_id", info.get("img_path"))), index)
         self.names = list(seen)
         self.indices = list(seen.values())
-        while not hasattr(dataset, "pipeline") and hasattr(dataset, "dataset"):
-            dataset = dataset.dataset
-        if not hasattr(dataset, "pipeline"):
-            raise ValueError(f"OfflineLoop needs a data set with one pipeline, got {type(dataset).__name__}.")
-        self.pipeline = dataset.pipeline
+        inner = inner_dataset(dataset)
+        if not hasattr(inner, "pipeline"):
+            raise ValueError(f"OfflineLoop needs a data set with one pipeline, got {type(inner).__name__}.")
+        self.pipeline = inner.pipeline
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -108,8 +108,9 @@ class OfflineLoop(BaseLoop):
             dataset.full_init()
         self.batch_size = dataloader["batch_size"]
         self.num_workers = dataloader.get("num_workers", 0)
-        self.pipeline = _pipeline_config(dataloader["dataset"])
         items = OfflineItems(dataset)
+        config = dataloader["dataset"]
+        self.pipeline = inner_config(config).get("pipeline") if isinstance(config, Mapping) else repr(items.pipeline)
         super().__init__(runner, self._dataloader(items))
         self.writer: CacheWriter = TASK_UTILS.build(writer)
         root = Path(cache_dir or Path(runner.work_dir, "cache"))
@@ -283,12 +284,6 @@ def _check_places(cache: OfflineCache) -> None:
         other = places.setdefault(cache.path(i), name)
         if other != name:
             raise ValueError(f"images '{other}' and '{name}' have the same place in the cache: rename one of them.")
-
-
-def _pipeline_config(dataset: Any) -> Any:
-    while isinstance(dataset, Mapping) and "pipeline" not in dataset and "dataset" in dataset:
-        dataset = dataset["dataset"]
-    return dataset.get("pipeline") if isinstance(dataset, Mapping) else repr(getattr(dataset, "pipeline", None))
 
 
 def _json(value: Any) -> bytes:

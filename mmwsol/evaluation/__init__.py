@@ -1,6 +1,4 @@
-"""Evaluation: functions in numpy (``functional``) and metrics for mmengine's evaluator."""
+"""Evaluation: functions in numpy (``functional``), published protocols, and metrics for mmengine's evaluator.
 
-from .metrics import BaseLocMetric, LocAccuracy, LocBaselines, MaxBoxAcc, PxAP
-from .protocols import protocol_metrics
-
-__all__ = ["BaseLocMetric", "LocAccuracy", "LocBaselines", "MaxBoxAcc", "PxAP", "protocol_metrics"]
+Nothing is imported here: models take functions from ``functional`` without the metrics, which read data sets.
+"""

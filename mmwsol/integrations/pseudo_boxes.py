@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 from mmwsol.apis.init_model import load_weights, load_weights_file
 from mmwsol.datasets.base import read_size
 from mmwsol.datasets.transforms.loading import UnreadableImageError
+from mmwsol.datasets.wrappers import inner_config, inner_dataset
 from mmwsol.integrations.masks import instance_masks
 from mmwsol.registry import DATASETS, MODELS
 from mmwsol.structures import LocDataSample
@@ -207,10 +208,10 @@ def build_split(cfg: Config, split: str, test_pipeline: bool = False) -> Any:
             raise ValueError(f"the config has no {key}.")
     init_default_scope(cfg.get("default_scope", "mmpretrain"))
     whole = copy.deepcopy(cfg[f"{split}_dataloader"].dataset)
-    inner = _unwrap(whole)
+    inner = inner_config(whole)
     inner.test_mode = True  # an unreadable image is then never replaced by another
     if test_pipeline:
-        inner.pipeline = copy.deepcopy(_unwrap(cfg.test_dataloader.dataset).pipeline)
+        inner.pipeline = copy.deepcopy(inner_config(cfg.test_dataloader.dataset).pipeline)
     dataset = DATASETS.build(whole)
     dataset.full_init()
     return dataset
@@ -236,13 +237,6 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {choices}, got {value!r}.")
 
 
-def _unwrap(dataset: Any) -> Any:
-    """Take the config of a data set out of wrappers such as ``mmwsol.KShot``."""
-    while "dataset" in dataset:
-        dataset = dataset.dataset
-    return dataset
-
-
 def _load_model(cfg: Config, checkpoint: str) -> Any:
     model = MODELS.build(cfg.model)
     load_weights(model, load_weights_file(checkpoint), checkpoint)
@@ -257,10 +251,7 @@ def _new_export(dataset: Any, class_agnostic: bool, info: dict, num_classes: int
         classes = tuple(str(label) for label in range(num_classes))
     elif classes is None:
         raise ValueError("the data set does not know its classes: set metainfo=dict(classes=[...]).")
-    inner = dataset
-    while hasattr(inner, "dataset"):
-        inner = inner.dataset
-    return BoxExport(getattr(inner, "data_root", "") or "", tuple(classes), info)
+    return BoxExport(getattr(inner_dataset(dataset), "data_root", "") or "", tuple(classes), info)
 
 
 class _ReadableItems(Dataset):

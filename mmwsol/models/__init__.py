@@ -1,5 +1,6 @@
 """What methods share: localizer, head contract, backbones, box rules, official weights."""
 
+from . import official_networks
 from .backbones import VGG16CAM, TapConformer, TapViT, TimmViT
 from .box_rules import ComponentBox, ContourBox
 from .data_preprocessor import LocDataPreprocessor
@@ -22,4 +23,5 @@ __all__ = [
     "TapViT",
     "TimmViT",
     "VGG16CAM",
+    "official_networks",
 ]

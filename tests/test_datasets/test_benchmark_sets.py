@@ -21,7 +21,7 @@ from mmwsol.datasets import (
     StanfordCars,
     StanfordDogs,
 )
-from mmwsol.evaluation import PxAP
+from mmwsol.evaluation.metrics import PxAP
 
 MASKS = [dict(type="mmwsol.LoadImage"), dict(type="mmwsol.LoadMasks"), dict(type="mmwsol.PackLocInputs")]
 

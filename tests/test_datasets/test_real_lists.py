@@ -9,7 +9,6 @@ import pytest
 from data_dir import DATA_DIR, requires_data
 
 from mmwsol.datasets import CUB, ILSVRC, CUBv2, ImageNetV2, LocListDataset, OpenImages30k, TinyImageNet
-from mmwsol.evaluation import MaxBoxAcc
 from mmwsol.evaluation.functional import (
     baseline_accuracy,
     baseline_boxes,
@@ -21,6 +20,7 @@ from mmwsol.evaluation.functional import (
     threshold_levels,
     to_uint8,
 )
+from mmwsol.evaluation.metrics import MaxBoxAcc
 
 WSOL = "wsol-metadata/metadata"
 # folder, images, boxes, images with several boxes, most boxes in one image, masks, classes (evaluation.md c.1)

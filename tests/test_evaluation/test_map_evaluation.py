@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from map_case import FRAME, IDS, make_set
 
-from mmwsol.evaluation import LocAccuracy, MaxBoxAcc
 from mmwsol.evaluation.functional import box_iou, threshold_grid
 from mmwsol.evaluation.map_evaluation import build_runs, evaluate_files, threshold_boxes
 from mmwsol.evaluation.map_files import read_ground_truth, read_scores
+from mmwsol.evaluation.metrics import LocAccuracy, MaxBoxAcc
 from mmwsol.evaluation.results_file import original_to_frame
 from mmwsol.models.box_rules import ComponentBox, ContourBox
 

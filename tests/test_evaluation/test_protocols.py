@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from mmengine.evaluator import Evaluator
 
-from mmwsol.evaluation import LocAccuracy, MaxBoxAcc, protocol_metrics
-from mmwsol.evaluation.protocols import PROTOCOLS, THRESHOLDS
+from mmwsol.evaluation.metrics import LocAccuracy, MaxBoxAcc
+from mmwsol.evaluation.protocols import PROTOCOLS, THRESHOLDS, protocol_metrics
 
 sys.path.insert(0, str(Path(__file__).parent / "test_metrics"))
 from loc_samples import make_sample, run  # noqa: E402

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmwsol.evaluation import LocAccuracy
 from mmwsol.evaluation.functional import gt_to_frame
+from mmwsol.evaluation.metrics import LocAccuracy
 from mmwsol.evaluation.results_file import (
     choose_protocol,
     frame_to_original,

@@ -7,8 +7,8 @@ import torch
 from golden_case import Case
 
 from mmwsol.datasets.transforms import Resize
-from mmwsol.evaluation import LocAccuracy, MaxBoxAcc
 from mmwsol.evaluation.functional import box_iou, gt_to_frame
+from mmwsol.evaluation.metrics import LocAccuracy, MaxBoxAcc
 from mmwsol.models.box_rules import ContourBox
 
 IOU_BARS = (30, 50, 70)

@@ -8,8 +8,8 @@ from loc_case import run, samples_of
 from mmengine.optim import build_optim_wrapper
 from test_tscam import OFFICIAL_OPTIMIZER
 
-from mmwsol.evaluation import LocAccuracy
 from mmwsol.evaluation.functional import box_iou, gt_to_frame
+from mmwsol.evaluation.metrics import LocAccuracy
 from mmwsol.models.box_rules import ContourBox
 from mmwsol.registry import MODELS
 from mmwsol.structures import LocDataSample

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from golden_case import Case, case_paths, recipe
 
-from mmwsol.evaluation import MaxBoxAcc, protocol_metrics
 from mmwsol.evaluation.functional import (
     ERROR_TYPES,
     box_iou,
@@ -16,6 +15,8 @@ from mmwsol.evaluation.functional import (
     pxap,
     threshold_grid,
 )
+from mmwsol.evaluation.metrics import MaxBoxAcc
+from mmwsol.evaluation.protocols import protocol_metrics
 from mmwsol.methods.dips import DenseCRFLoss, PartialCrossEntropyLoss, ProposalWriter, SeedSampler
 from mmwsol.methods.dips.attention_maps import (
     MAP_SETS,

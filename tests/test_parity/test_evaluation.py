@@ -5,8 +5,8 @@ import pytest
 import torch
 from golden_case import Case, case_paths
 
-from mmwsol.evaluation import MaxBoxAcc
 from mmwsol.evaluation.functional import gt_to_frame, pixel_histograms, pxap, to_uint8
+from mmwsol.evaluation.metrics import MaxBoxAcc
 from mmwsol.models.box_rules import ContourBox
 
 PATHS = case_paths("evaluation")

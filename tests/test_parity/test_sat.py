@@ -8,8 +8,8 @@ from loc_case import run, samples_of
 from mmengine.optim import build_optim_wrapper
 
 from mmwsol.datasets.transforms import TenCrop
-from mmwsol.evaluation import LocAccuracy
 from mmwsol.evaluation.functional import box_iou, gt_to_frame, normalize_map
+from mmwsol.evaluation.metrics import LocAccuracy
 from mmwsol.methods.sat.backbone import query_gate
 from mmwsol.models.box_rules import ComponentBox
 from mmwsol.registry import MODELS

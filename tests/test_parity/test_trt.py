@@ -8,7 +8,7 @@ from loc_case import check_evaluation, check_max_box_acc, samples_of
 from mmengine.optim import build_optim_wrapper
 from test_tscam import OFFICIAL_OPTIMIZER, check_boxes
 
-from mmwsol.evaluation import protocol_metrics
+from mmwsol.evaluation.protocols import protocol_metrics
 from mmwsol.models import TapViT
 from mmwsol.models.box_rules import ContourBox
 from mmwsol.registry import METRICS, MODELS

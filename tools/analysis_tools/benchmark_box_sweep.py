@@ -100,9 +100,9 @@ def timed(function: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
 
 def main() -> None:
     args = parse_args()
-    from mmwsol.evaluation import MaxBoxAcc
     from mmwsol.evaluation.functional import threshold_grid, to_uint8
     from mmwsol.evaluation.functional.contours import compiled_sweep
+    from mmwsol.evaluation.metrics import MaxBoxAcc
 
     cv2.setNumThreads(1)
     try:

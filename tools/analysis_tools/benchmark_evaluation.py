@@ -78,8 +78,8 @@ def main() -> None:
     args = parse_args()
     from mmengine.utils import track_iter_progress
 
-    from mmwsol.evaluation import MaxBoxAcc
     from mmwsol.evaluation.functional.contours import compiled_sweep
+    from mmwsol.evaluation.metrics import MaxBoxAcc
 
     random = np.random.RandomState(args.seed)
     maps = np.stack([smooth_map(random) for _ in range(DISTINCT)])

@@ -7,9 +7,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("src", help="file of the release")
     parser.add_argument("dst", help="checkpoint to write (.pth)")
-    parser.add_argument(
-        "--source", required=True, help="release: deit, conformer, tscam, ... (all: mmwsol.utils.convert_official)"
-    )
+    parser.add_argument("--source", required=True, help="release: deit, conformer, tscam, ...; a wrong name lists all")
     parser.add_argument(
         "--onto", metavar="PTH", help="mmwsol checkpoint whose other weights are written too, for releases in parts"
     )

@@ -47,12 +47,15 @@ def build_dataset(args: argparse.Namespace) -> Any:
 
 def draw_original(dataset: Any, index: int) -> Any:
     """Draw a sample as it lies on disk."""
+    from mmengine.dataset import ConcatDataset
+
     from mmwsol.datasets.transforms import LoadMasks
+    from mmwsol.datasets.wrappers import inner_dataset
     from mmwsol.visualization import draw_boxes, draw_masks
 
-    inner = dataset
-    while not hasattr(inner, "pipeline"):  # wrapped data sets
-        inner = inner.dataset if hasattr(inner, "dataset") else inner.datasets[0]
+    inner = inner_dataset(dataset)
+    if isinstance(inner, ConcatDataset):
+        inner = inner_dataset(inner.datasets[0])
     results = inner.pipeline.transforms[0](dataset.get_data_info(index))
     results = LoadMasks()(results)
     image = draw_masks(results["img"], results.get("gt_masks"), results.get("ignore_mask"))

@@ -58,12 +58,11 @@ def known_items(cfg: Any) -> dict[str, dict]:
     """
     from mmengine.registry import init_default_scope
 
+    from mmwsol.datasets.wrappers import inner_config
     from mmwsol.registry import DATASETS
 
     init_default_scope(cfg.get("default_scope", "mmpretrain"))
-    settings = (cfg.get("test_dataloader") or cfg.val_dataloader).dataset
-    while "dataset" in settings:  # wrapped data sets
-        settings = settings.dataset
+    settings = inner_config((cfg.get("test_dataloader") or cfg.val_dataloader).dataset)
     try:
         dataset = DATASETS.build(dict(settings, lazy_init=True))
         folder = getattr(dataset, "folder", None)

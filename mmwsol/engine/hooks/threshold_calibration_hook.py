@@ -13,7 +13,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmwsol.compat import load_checkpoint_file
-from mmwsol.evaluation import LocAccuracy
+from mmwsol.evaluation.metrics import LocAccuracy
+from mmwsol.models import ImageLocalizer
 from mmwsol.registry import HOOKS
 
 KEY = "map_to_box.threshold"
@@ -135,7 +136,6 @@ class ThresholdCalibrationHook(Hook):
 def _box_rule(runner: Runner) -> Any:
     """Return the model's box rule."""
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    rule = getattr(model, "map_to_box", None)
-    if rule is None:
+    if not isinstance(model, ImageLocalizer):
         raise ValueError(f"ThresholdCalibrationHook: {type(model).__name__} has no map_to_box")
-    return rule
+    return model.map_to_box

@@ -6,8 +6,10 @@ image with the text of its class (SBA).
     head.py                 CATR's head with SKI
     semantic_boost_loss.py  SBA, for any head that makes a map with gradient
     clip_encoders.py        CLIP's image tower and text embeddings
+    weights.py              names of the official release
 """
 
+from . import weights
 from .clip_encoders import OpenCLIP, StandInCLIP, TimmCLIP
 from .head import CDTRHead
 from .semantic_boost_loss import SemanticBoostLoss
@@ -18,4 +20,5 @@ __all__ = [
     "SemanticBoostLoss",
     "StandInCLIP",
     "TimmCLIP",
+    "weights",
 ]

@@ -12,8 +12,10 @@ pixels are sampled as labels of foreground and background that train a decoder.
     head.py            classifier and decoder
     losses.py          partial cross-entropy, dense CRF
     permutohedral.py   the lattice that the latter filters on
+    weights.py         names of the official releases
 """
 
+from . import weights
 from .backbone import DiPSViT
 from .head import DiPSDecoder, DiPSHead
 from .losses import DenseCRFLoss, PartialCrossEntropyLoss
@@ -32,4 +34,5 @@ __all__ = [
     "PermutohedralLattice",
     "ProposalWriter",
     "SeedSampler",
+    "weights",
 ]

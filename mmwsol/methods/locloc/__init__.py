@@ -8,8 +8,10 @@ classifies.
     networks.py        generators and classifier
     head.py            which of them is trained, losses and maps
     official_masks.py  mask files of the official code
+    weights.py         names of the official releases
 """
 
+from . import weights
 from .head import LocLocHead
 from .offline import PseudoMaskWriter
 from .transforms import LoadPseudoMask, RevealRandomBox
@@ -19,4 +21,5 @@ __all__ = [
     "LocLocHead",
     "PseudoMaskWriter",
     "RevealRandomBox",
+    "weights",
 ]

@@ -7,8 +7,10 @@ of the area of a batch and of values near 0 or 1, make them a foreground probabi
     conformer.py  the same on Conformer
     head.py       classifier and map
     losses.py     area and normalization
+    weights.py    names of the official release
 """
 
+from . import weights
 from .backbone import SATViT
 from .conformer import SATConformer
 from .head import SATHead
@@ -20,4 +22,5 @@ __all__ = [
     "SATConformer",
     "SATHead",
     "SATViT",
+    "weights",
 ]

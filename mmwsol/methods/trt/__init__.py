@@ -6,8 +6,10 @@ re-attention times the class map of a second branch that is trained after it.
     backbone.py       the transformer with both branches
     token_scoring.py  token priority scoring (TPSM)
     head.py           the two classifiers and their product
+    weights.py        names of the official release
 """
 
+from . import weights
 from .backbone import TRTViT
 from .head import TRTHead
 from .token_scoring import TokenPriorityScoring
@@ -16,4 +18,5 @@ __all__ = [
     "TRTHead",
     "TRTViT",
     "TokenPriorityScoring",
+    "weights",
 ]

@@ -105,17 +105,18 @@ class CoupledMapHead(LocHead):
         return self.foreground(encoded) * select_maps(self.class_maps(encoded), labels[:, None])[:, 0].detach()
 
     def adapt_weights(self, weights: dict[str, Tensor], prefix: str) -> None:
-        """Drop the linear classifier of a plain network; its bias may become that of the convolution."""
-        linear = [name for name, layer in self.named_children() if isinstance(layer, nn.Linear)]
-        for name in ("conv", "fc"):
+        """Drop the linear classifiers of a plain network; the bias of one may become that of the convolution."""
+        layers = dict(self.named_children())
+        inherited = None
+        for name in ("fc", "conv"):  # Conformer has both: fc is that of its CNN, conv that of its tokens
             layer = f"{prefix}head.{name}"
             weight = weights.get(f"{layer}.weight")
-            if weight is None or weight.ndim != 2 or name in linear:
+            if weight is None or weight.ndim != 2 or isinstance(layers.get(name), nn.Linear):
                 continue
             del weights[f"{layer}.weight"]
-            bias = weights.pop(f"{layer}.bias", None)
-            if bias is not None and self.inherit_bias:
-                weights[f"{prefix}head.conv.bias"] = bias
+            inherited = weights.pop(f"{layer}.bias", None)
+        if inherited is not None and self.inherit_bias:
+            weights[f"{prefix}head.conv.bias"] = inherited
 
 
 @MODELS.register_module()

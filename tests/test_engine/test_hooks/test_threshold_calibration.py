@@ -14,7 +14,7 @@ from ranks import run_ranks
 
 from mmwsol.compat import load_checkpoint_file
 from mmwsol.datasets import Shapes
-from mmwsol.evaluation import LocAccuracy
+from mmwsol.evaluation.metrics import LocAccuracy
 
 KEY = "map_to_box.threshold"
 RULE = dict(type="mmwsol.ContourBox", preset="tscam")

@@ -10,7 +10,7 @@ from loc_samples import random_samples
 from mmengine.dataset import DefaultSampler
 from ranks import run_ranks
 
-from mmwsol.evaluation import LocAccuracy, LocBaselines, MaxBoxAcc, PxAP
+from mmwsol.evaluation.metrics import LocAccuracy, LocBaselines, MaxBoxAcc, PxAP
 
 RULE = dict(type="mmwsol.ContourBox", preset="tscam")
 SEARCH = dict(grid=[0.2, 0.4, 0.6], select_by="gt_known+top1", select_on="test")

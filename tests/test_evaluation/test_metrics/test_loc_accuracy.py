@@ -6,8 +6,8 @@ from loc_samples import make_sample, random_samples, run
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData
 
-from mmwsol.evaluation import LocAccuracy
 from mmwsol.evaluation.functional import box_iou, gt_to_frame
+from mmwsol.evaluation.metrics import LocAccuracy
 from mmwsol.models.box_rules import ContourBox
 from mmwsol.registry import METRICS
 from mmwsol.structures import LocDataSample

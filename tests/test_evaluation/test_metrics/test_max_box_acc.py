@@ -8,8 +8,8 @@ import pytest
 from data_dir import DATA_DIR, requires_data
 from loc_samples import make_sample, random_samples, run
 
-from mmwsol.evaluation import LocAccuracy, LocBaselines, MaxBoxAcc
 from mmwsol.evaluation.functional import box_iou, gt_to_frame, normalize_map
+from mmwsol.evaluation.metrics import LocAccuracy, LocBaselines, MaxBoxAcc
 from mmwsol.models.box_rules import ComponentBox, ContourBox
 
 SIZE = (32, 32)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from loc_samples import make_sample, run
 
-from mmwsol.evaluation import PxAP
 from mmwsol.evaluation.functional import evaluation_map, piou, pixel_histograms, pxap
+from mmwsol.evaluation.metrics import PxAP
 from mmwsol.registry import METRICS
 
 SIZE = (32, 48)

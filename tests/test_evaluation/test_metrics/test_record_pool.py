@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from loc_samples import make_sample, random_samples, run
 
-from mmwsol.evaluation import MaxBoxAcc
+from mmwsol.evaluation.metrics import MaxBoxAcc
 from mmwsol.evaluation.metrics.record_pool import RecordPool
 
 
