@@ -26,8 +26,8 @@ class LocHits(NamedTuple):
 
     img_id: str
     rank: int | None  # classes before the ground-truth class; None if no value asks for it
-    iou: np.ndarray | None  # (T,)
-    errors: np.ndarray | None  # codes of ERROR_TYPES: (T,), or (1,) where only one counts
+    iou: Any  # array (T,)
+    errors: Any  # array of codes of ERROR_TYPES: (T,), or (1,) where only one counts
     track: Track | None = None  # if records are kept
 
 
@@ -109,7 +109,7 @@ class LocAccuracy(BaseLocMetric):
             raise ValueError("error_box='oracle' needs several thresholds: threshold=dict(grid=...)")
         self._describe()
 
-    def _policy(self, threshold: Any) -> float | Search | None:
+    def _policy(self, threshold: Any) -> Any:
         """Return the threshold, or its search; None for the model's own boxes."""
         if self.map_to_box is None:
             if threshold is not None:
@@ -275,7 +275,7 @@ class LocAccuracy(BaseLocMetric):
             index = {name: int(row.argmax()) for name, row in values.items()}
             self.description["threshold"] = {name: float(self.thresholds[i]) for name, i in index.items()}
             return {name: float(row[index[name]]) for name, row in values.items()}, index["gt_known"]
-        best = int(sum(values[name] for name in select_by.split("+")).argmax())
+        best = int(np.sum([values[name] for name in select_by.split("+")], axis=0).argmax())
         threshold = float(self.thresholds[best])
         self.description["threshold"] = threshold
         return {**{name: float(row[best]) for name, row in values.items()}, "threshold": threshold}, best

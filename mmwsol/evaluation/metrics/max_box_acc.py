@@ -21,8 +21,8 @@ class BoxHits(NamedTuple):
     """One image: at which thresholds it is localized. ``single`` is None without ground-truth boxes."""
 
     img_id: str
-    single: bytes | None  # packed bits (D, T) of the largest contour, for D IoU thresholds
-    multi: bytes | None  # of all contours; None if they do not count
+    single: Any  # packed bits (D, T) of the largest contour as bytes, for D IoU thresholds
+    multi: Any  # of all contours; None if they do not count
     track: Track | None = None  # if records are kept
 
 
