@@ -1,28 +1,50 @@
-"""Results files of ``tools/test.py --out`` and of ``eval_maps.py``: reading, and what became of every image."""
+"""Results files of ``tools/test.py --out`` and of ``eval_maps.py``, in one format.
+
+A file, .json or .pkl, holds a dict:
+
+- ``version``: 2,
+- ``metrics``: values by key,
+- ``protocol``: what the numbers of a metric mean (frame, box rule, threshold and how it was chosen, ``prefix`` of its
+  keys, ``name`` of its protocol), by the title of the metric,
+- ``curves``: arrays over thresholds, by the title of the metric,
+- ``class_scores``: 'given', or 'none: ...' where kinds of errors take the class for right,
+- ``predictions``: a list with one dict an image, in the order of the data set:
+  - ``img_id``, ``img_path``, ``ori_shape`` [H, W], ``img_shape`` [H, W] of the network frame, ``frame`` with ``scale``
+    and ``shift`` (x, y) from original to network pixels, ``gt_label``, ``gt_bboxes`` in original pixels,
+  - where there are class scores, ``pred_label`` and ``pred_score``: the five best classes as ``labels`` and ``scores``,
+  - where a model made boxes, ``bboxes`` in original pixels, ``frame_bboxes`` as its box rule gave them in the network
+    frame, ``bbox_labels`` (-1: class-agnostic) and ``bbox_scores``,
+  - ``evaluated``: by the title of the metric, the :class:`mmwsol.evaluation.record.Record` that it counted: ``bbox`` in
+    original pixels, ``frame_bbox``, ``iou``, ``rank`` and ``error``; None for an image without ground-truth boxes.
+
+The title of a metric is its type, with the prefix or a number behind it where there are several of a type; eval_maps
+takes the names of the protocols.
+"""
 
 from __future__ import annotations
 
 import io
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmwsol.datasets.transforms.loading import read_original
+from mmwsol.structures import Frame
 
-from .functional import box_iou, localization_error
-from .functional.frames import resize_side, short_side_geometry
-from .metrics import LocAccuracy
-from .metrics.base import choose_map
+from .metrics import BaseLocMetric
 
-KEYS = ("metrics", "protocol", "predictions")
+VERSION = 2
+KEYS = ("metrics", "protocol", "curves", "predictions")
+SUFFIXES = (".json", ".pkl")
+NO_SCORES = "none: kinds of errors take the class for right"
 
 
 class Outcome(NamedTuple):
-    """What became of one image under a protocol."""
+    """What became of one image under a protocol, as a results file tells it."""
 
     img_id: str
     img_path: str | None
@@ -46,12 +68,105 @@ class _PlainUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it holds {module}.{name}")
 
 
+# ---- writing --------------------------------------------------------------------------------------
+
+
+def metric_titles(metrics: Sequence[Any]) -> dict[str, BaseLocMetric]:
+    """Return the localization metrics of an evaluator by their titles."""
+    titles: dict[str, BaseLocMetric] = {}
+    for metric in metrics:
+        if not isinstance(metric, BaseLocMetric):
+            continue
+        title = type(metric).__name__
+        if title in titles:
+            with_prefix = f"{title}_{metric.prefix}"
+            title = f"{title}_{len(titles)}" if with_prefix in titles else with_prefix
+        titles[title] = metric
+    return titles
+
+
+def image_entry(
+    sample: Mapping[str, Any], frame: Frame, scores: np.ndarray | None, evaluated: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the entry of an image, without the boxes of a model.
+
+    Args:
+        sample: Ground truth: ``img_id``, ``img_path``, ``gt_label``, ``gt_bboxes_ori``.
+        frame: The way from original to network pixels.
+        scores: (C,) class scores, where there are any.
+        evaluated: Its record by title, see :func:`records_of`.
+    """
+    entry: dict[str, Any] = {
+        "img_id": sample["img_id"],
+        "img_path": sample.get("img_path"),
+        "ori_shape": list(frame.ori_shape),
+        "img_shape": list(frame.shape),
+        "frame": {"scale": list(map(float, frame.scale)), "shift": list(map(float, frame.shift))},
+        "gt_label": int(sample["gt_label"]),
+        "gt_bboxes": np.asarray(sample.get("gt_bboxes_ori", ()), np.float64).reshape(-1, 4).tolist(),
+    }
+    if scores is not None:
+        best = np.argsort(-scores, kind="stable")[:5]
+        entry["pred_label"] = int(best[0])
+        entry["pred_score"] = {"labels": best.tolist(), "scores": scores[best].tolist()}
+    entry["evaluated"] = dict(evaluated)
+    return entry
+
+
+def records_of(metrics: Mapping[str, BaseLocMetric], img_id: str) -> dict[str, Any]:
+    """Return the record of an image by the title of the metric, of those that keep records."""
+    records = {title: metric.records[img_id] for title, metric in metrics.items() if img_id in metric.records}
+    return {title: None if record is None else record.to_dict() for title, record in records.items()}
+
+
+def assemble(
+    values: Mapping[str, Any],
+    metrics: Mapping[str, BaseLocMetric],
+    predictions: Sequence[Mapping[str, Any]],
+    class_scores: bool = True,
+) -> dict[str, Any]:
+    """Return the content of a results file.
+
+    Args:
+        values: Values of the metrics by key.
+        metrics: The localization metrics by title, evaluated.
+        predictions: The entries of the images.
+        class_scores: Whether there were class scores.
+    """
+    return {
+        "version": VERSION,
+        "metrics": dict(values),
+        "protocol": {title: metric.description for title, metric in metrics.items()},
+        "curves": {title: metric.curve for title, metric in metrics.items() if metric.curve},
+        "class_scores": "given" if class_scores else NO_SCORES,
+        "predictions": list(predictions),
+    }
+
+
+def save_results(results: Mapping[str, Any], path: str | Path) -> None:
+    """Write results as .json or .pkl, with plain values in place of numpy's."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".pkl":
+        path.write_bytes(pickle.dumps(dict(results)))
+    else:
+        path.write_text(json.dumps(results, indent=1, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy's values into what JSON knows."""
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)
+
+
+# ---- reading --------------------------------------------------------------------------------------
+
+
 def load_results(path: str | Path) -> dict[str, Any]:
     """Read a results file, .json or .pkl.
 
     Raises:
         FileNotFoundError: If it does not exist.
-        ValueError: If it is no results file.
+        ValueError: If it is no results file, or of an older version.
     """
     path = Path(path)
     if not path.is_file():
@@ -66,115 +181,65 @@ def load_results(path: str | Path) -> dict[str, Any]:
     missing = [key for key in KEYS if not isinstance(results, dict) or key not in results]
     if missing:
         raise ValueError(f"'{path}' is no results file of tools/test.py --out or eval_maps.py: no {missing}")
+    if results.get("version") != VERSION:
+        raise ValueError(
+            f"'{path}' is a results file of version {results.get('version', 1)}, version {VERSION} is needed: run the "
+            "test (tools/test.py --out) or eval_maps.py again"
+        )
     return results
 
 
-def save_results(results: Mapping[str, Any], path: str | Path) -> None:
-    """Write results as JSON; numpy values become plain ones."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=1, default=lambda v: v.tolist() if hasattr(v, "tolist") else str(v)))
-
-
 def choose_protocol(results: Mapping[str, Any], name: str | None = None) -> str:
-    """Return the key of the protocol to analyse: ``name``, or the first that has per-image boxes.
+    """Return the title of the metric to analyse.
+
+    Args:
+        results: Content of a results file.
+        name: A title, or the name of a protocol. Defaults to None: the first that has a box per image.
 
     Raises:
         ValueError: If there is none.
     """
-    records = results["predictions"]
-    if any("evaluated" in record for record in records):
-        known = list(records[0]["evaluated"])
-    else:
-        known = [key for key in results["protocol"] if key.startswith("LocAccuracy")]
-    if name is None and known:
-        return known[0]
-    if name is None or name not in known:
-        raise ValueError(f"the results have no per-image boxes of protocol {name!r}; they have those of {known}")
-    return name
+    titles = list(results["predictions"][0]["evaluated"]) if results["predictions"] else []
+    matches = [title for title in titles if name in (None, title)]
+    matches = matches or [title for title in titles if results["protocol"][title]["name"] == name]
+    if not matches:
+        raise ValueError(f"the results have no per-image boxes of protocol {name!r}; they have those of {titles}")
+    return matches[0]
 
 
-def outcomes(results: Mapping[str, Any], protocol: str, frame: tuple[int, int] = (224, 224)) -> list[Outcome]:
+def outcomes(results: Mapping[str, Any], title: str) -> list[Outcome]:
     """Return what became of every image that has ground-truth boxes.
 
     Args:
         results: Content of a results file.
-        protocol: Key, see :func:`choose_protocol`.
-        frame: (H, W) of the network frame, for files of ``tools/test.py`` whose records do not tell it by
-            ``img_shape``. Default (224, 224).
+        title: Metric, see :func:`choose_protocol`.
 
     Raises:
-        ValueError: If the records do not hold what is needed.
+        ValueError: If no image has ground-truth boxes, or an entry lacks something.
     """
-    found = []
-    rule = results["protocol"][protocol]
-    metric: LocAccuracy | None = None
-    for record in results["predictions"]:
-        if not len(record.get("gt_bboxes") or ()):
-            continue
+    listed = []
+    for entry in results["predictions"]:
         try:
-            if "evaluated" in record:
-                own = record["evaluated"][protocol]
-            else:
-                metric = metric or _metric(rule)
-                own = _evaluate(record, rule, metric, frame)
-            found.append(
-                Outcome(
-                    record["img_id"],
-                    record.get("img_path"),
-                    int(record["gt_label"]),
-                    record.get("pred_label"),
-                    np.array(record["gt_bboxes"], np.float64).reshape(-1, 4),
-                    np.array(own["bbox"], np.float64),
-                    float(own["iou"]),
-                    own["error"],
-                    tuple(record["ori_shape"]),
-                )
+            record = entry["evaluated"][title]
+            if record is None:
+                continue
+            outcome = Outcome(
+                entry["img_id"],
+                entry["img_path"],
+                entry["gt_label"],
+                entry.get("pred_label"),
+                np.array(entry["gt_bboxes"], np.float64).reshape(-1, 4),
+                np.array(record["bbox"], np.float64),
+                record["iou"],
+                record["error"],
+                tuple(entry["ori_shape"]),
             )
         except KeyError as error:
-            raise ValueError(f"results of image {record.get('img_id')!r}: no {error}") from error
-    if not found:
+            raise ValueError(f"results of image {entry.get('img_id')!r}: no {error}") from error
+        listed.append(outcome)
+    if not listed:
         raise ValueError("no image of the results has ground-truth boxes: there is no localization to analyse")
-    return found
-
-
-def _metric(rule: Mapping[str, Any]) -> LocAccuracy:
-    """Return the metric that wrote this protocol."""
-    return LocAccuracy(
-        rule["name"],
-        frame_rule=rule["frame_rule"],
-        resize_size=rule.get("resize_size"),
-        gt_mode=rule["gt_mode"],
-        iou=rule["iou"],
-    )
-
-
-def _evaluate(
-    record: Mapping[str, Any], rule: Mapping[str, Any], metric: LocAccuracy, frame: tuple[int, int]
-) -> dict[str, Any]:
-    """Score the model's own box of a record of ``PredictionDumpHook`` as ``LocAccuracy`` did."""
-    network = isinstance(rule["frame_size"], str)
-    height, width = record.get("img_shape", frame) if network else rule["frame_size"]
-    size = (int(height), int(width))
-    sample = {
-        "img_id": record["img_id"],
-        "ori_shape": tuple(record["ori_shape"]),
-        "img_shape": size,
-        "gt_label": record["gt_label"],
-        "gt_bboxes_ori": np.array(record["gt_bboxes"], np.float32),
-    }
-    if rule["map_class"] == "pred":
-        sample["pred_score"] = np.eye(record["pred_label"] + 1)[-1]
-    gt = metric.gt_boxes(sample)
-    bbox = np.array(record["bboxes"][choose_map(sample, np.array(record["bbox_labels"]), rule["map_class"])])
-    box = original_to_frame(bbox[None], sample["ori_shape"], size, metric.frame_rule, metric.resize_size)
-    # Box rules give whole pixels; the way to the original image and back leaves errors near 1e-4.
-    whole = box.round()
-    box = np.where(np.abs(box - whole) < 0.01, whole, box)
-    iou = box_iou(box, gt, metric.plus_one)[0].max()
-    correct = record["pred_label"] == record["gt_label"]
-    error = localization_error(box[0], gt, correct, metric.plus_one, rule["iou_thr"], rule["strict_topk"])
-    return {"bbox": bbox, "iou": float(iou), "error": error}
+    return listed
 
 
 def read_picture(outcome: Outcome, image_root: str | None = None) -> np.ndarray:
@@ -192,36 +257,3 @@ def read_picture(outcome: Outcome, image_root: str | None = None) -> np.ndarray:
             f"image '{outcome.img_id}': no file '{path if path.name else ''}'; give the image folder (--image-root)"
         )
     return read_original(str(path), outcome.ori_shape)
-
-
-def frame_affine(
-    ori_shape: tuple[int, ...], size: tuple[int, int], rule: str, resize_size: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return scale and shift (x, y) of x_frame = scale * x_original + shift under a frame rule."""
-    height, width = ori_shape[:2]
-    if rule in ("wsol", "tscam"):
-        return np.array([size[1] / width, size[0] / height]), np.zeros(2)
-    side = size[0]
-    resize = resize_size or resize_side(side)
-    if rule == "sat":
-        return np.array([resize / width, resize / height]), np.full(2, -float((resize - side) // 2))
-    scale, offset = short_side_geometry(width, height, side, resize)
-    return scale, -offset
-
-
-def original_to_frame(
-    bboxes: np.ndarray, ori_shape: tuple[int, ...], size: tuple[int, int], rule: str, resize_size: int | None = None
-) -> np.ndarray:
-    """Move boxes (N, 4) from original pixels to the evaluation frame, neither clipped nor rounded."""
-    scale, shift = frame_affine(ori_shape, size, rule, resize_size)
-    return np.asarray(bboxes, np.float64) * np.tile(scale, 2) + np.tile(shift, 2)
-
-
-def frame_to_original(
-    bboxes: np.ndarray, ori_shape: tuple[int, ...], size: tuple[int, int], rule: str, resize_size: int | None = None
-) -> np.ndarray:
-    """Move boxes (N, 4) from the evaluation frame to original pixels, clipped to the image."""
-    scale, shift = frame_affine(ori_shape, size, rule, resize_size)
-    boxes = (np.asarray(bboxes, np.float64) - np.tile(shift, 2)) / np.tile(scale, 2)
-    height, width = ori_shape[:2]
-    return boxes.clip(0, [width, height, width, height])

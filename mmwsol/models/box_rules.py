@@ -8,7 +8,7 @@ map and takes connected components.
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from mmwsol.evaluation.functional import (
+    LevelSweep,
     boxes_per_level,
     default_bbox,
     end_boxes,
     evaluation_map,
+    largest_and_all_boxes,
     mask_boxes,
     threshold_levels,
     to_uint8,
@@ -38,7 +40,7 @@ _OPTIONS: dict[str, tuple] = {
     "box_end": BOX_ENDS,
     "default_box": DEFAULT_BOXES,
 }
-_MAP_OPTIONS = ("interpolation", "norm", "norm_order", "dtype", "nan")
+_MAP_OPTIONS = ("interpolation", "norm", "norm_order", "dtype", "nan", "percentile")
 
 _TSCAM: dict[str, Any] = {
     "interpolation": "bilinear",
@@ -83,6 +85,7 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
     """Common part of the rules; see the subclasses."""
 
     default_preset = ""
+    region = ""  # 'contour' or 'component'
 
     def __init__(
         self,
@@ -135,6 +138,14 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
             raise ValueError(f"{type(self).__name__} has no threshold: give threshold=, or calibrate it on val")
         return value
 
+    def map_options(self) -> tuple[tuple[str, Any], ...]:
+        """Return the options that decide on :meth:`scoremap`; rules with equal ones share evaluated maps."""
+        return tuple((name, self.rule[name]) for name in _MAP_OPTIONS if name in self.rule)
+
+    def sweep_options(self) -> tuple[Any, ...]:
+        """Return what decides on :meth:`sweep`, besides the map and the thresholds."""
+        return (self.region, self.rule["box_end"], *self.map_options())
+
     def scoremap(self, maps: Tensor | np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Resize and normalise localization maps by the rule.
 
@@ -153,9 +164,7 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
             maps = maps.detach().to("cpu", torch.float64).numpy()
         if maps.ndim != 3:
             raise ValueError(f"maps must have shape (K, h, w), got {tuple(maps.shape)}")
-        options = {name: self.rule[name] for name in _MAP_OPTIONS}
-        if "percentile" in self.rule:
-            options["percentile"] = self.rule["percentile"]
+        options = dict(self.map_options())
         out = np.zeros((len(maps), *size), dtype=self.rule["dtype"])
         for k, scoremap in enumerate(maps):
             out[k] = evaluation_map(scoremap, size, **options)
@@ -175,46 +184,51 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
         threshold = self.get_threshold() if threshold is None else threshold
         return self._finish(self._mask(scoremap, threshold), self.rule["contour"])
 
-    def boxes_at(self, scoremap: np.ndarray, thresholds: np.ndarray) -> list[np.ndarray]:
+    def sweep(
+        self, scoremap: np.ndarray, thresholds: np.ndarray, contours: Sequence[str] = ("largest",)
+    ) -> dict[str, list[LevelSweep]]:
         """Find the boxes of one evaluated map at many thresholds, in one sweep over its levels.
 
         Args:
             scoremap: (H, W), one of :meth:`scoremap`.
-            thresholds: (T,) in any order.
+            thresholds: (T,) rising thresholds.
+            contours: Any of 'largest' and 'all'. Defaults to ('largest',).
 
         Returns:
-            T arrays (n, 4), equal to those of :meth:`boxes`. Thresholds with the same mask share one
-            array.
+            By contour, the thresholds in one or several pieces; boxes have the ends of the rule.
         """
         size = (scoremap.shape[0], scoremap.shape[1])
-        order = np.argsort(thresholds, kind="stable")
-        found: list[np.ndarray] = []
-        for u8_map, levels in self.level_maps(scoremap, np.asarray(thresholds)[order]):
-            regions = boxes_per_level(u8_map, self.mode(self.rule["contour"]))
-            regions = regions._replace(boxes=end_boxes(regions.boxes, size, self.rule["box_end"]))
-            at = {level: regions.at(level) for level in set(levels.tolist())}
-            default = default_bbox(self.rule["default_box"], size)
-            found += [at[level] if len(at[level]) else default for level in levels.tolist()]
-        return [found[i] for i in np.argsort(order)]
+        sweeps: dict[str, list[LevelSweep]] = {contour: [] for contour in contours}
+        for u8_map, levels in self.level_maps(scoremap, np.asarray(thresholds)):
+            if len(contours) == 2:
+                both = largest_and_all_boxes(u8_map, self.region)
+                pieces = dict(zip(("largest", "all"), both, strict=True))
+            else:
+                pieces = {contour: boxes_per_level(u8_map, self._mode(contour)) for contour in contours}
+            for contour, boxes in pieces.items():
+                ended = end_boxes(boxes.boxes, size, self.rule["box_end"])
+                sweeps[contour].append(LevelSweep(boxes._replace(boxes=ended), levels))
+        return sweeps
 
-    def forward(self, maps: Tensor | np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    def default_box(self, size: tuple[int, int]) -> np.ndarray:
+        """Return the box (1, 4) of an empty mask in a frame of ``size`` (H, W)."""
+        return default_bbox(self.rule["default_box"], size)
+
+    def forward(self, maps: Tensor | np.ndarray, size: tuple[int, int], threshold: float | None = None) -> np.ndarray:
         """Return the single box (K, 4) of every map (K, h, w) in a frame of ``size`` (H, W).
 
-        With ``contour='all'`` too, this is the largest region's box.
+        With ``contour='all'`` too, this is the largest region's box. A ``threshold`` in place of the buffer saves
+        reading it from the device for every image.
         """
-        threshold = self.get_threshold()
+        threshold = self.get_threshold() if threshold is None else threshold
         boxes = [self._finish(self._mask(scoremap, threshold), "largest") for scoremap in self.scoremap(maps, size)]
         return np.concatenate(boxes) if boxes else np.zeros((0, 4))
 
     def masks(self, maps: Tensor | np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Return the masks (K, H, W) bool of maps (K, h, w) in which :meth:`forward` finds the boxes."""
         threshold = self.get_threshold()
-        found = [self._mask(scoremap, threshold) for scoremap in self.scoremap(maps, size)]
-        return np.stack(found) if found else np.zeros((0, *size), bool)
-
-    @abstractmethod
-    def mode(self, contour: str) -> str:
-        """Return the mode of ``boxes_per_level`` for ``contour`` 'largest' or 'all'."""
+        masks = [self._mask(scoremap, threshold) for scoremap in self.scoremap(maps, size)]
+        return np.stack(masks) if masks else np.zeros((0, *size), bool)
 
     @abstractmethod
     def level_maps(self, scoremap: np.ndarray, thresholds: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -235,10 +249,12 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
 
     def _finish(self, mask: np.ndarray, contour: str) -> np.ndarray:
         size = (mask.shape[0], mask.shape[1])
-        boxes = mask_boxes(mask, self.mode(contour))
-        if not len(boxes):
-            return default_bbox(self.rule["default_box"], size)
-        return end_boxes(boxes, size, self.rule["box_end"])
+        boxes = mask_boxes(mask, self._mode(contour))
+        return end_boxes(boxes, size, self.rule["box_end"]) if len(boxes) else self.default_box(size)
+
+    def _mode(self, contour: str) -> str:
+        """Return the mode of ``boxes_per_level`` for ``contour`` 'largest' or 'all'."""
+        return f"largest_{self.region}" if contour == "largest" else f"all_{self.region}s"
 
 
 @TASK_UTILS.register_module()
@@ -272,10 +288,7 @@ class ContourBox(_MapToBox):
     """
 
     default_preset = "tscam"
-
-    def mode(self, contour: str) -> str:
-        """Return 'largest_contour' or 'all_contours'."""
-        return "largest_contour" if contour == "largest" else "all_contours"
+    region = "contour"
 
     def level_maps(self, scoremap: np.ndarray, thresholds: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the 8-bit map and the level ``int(t * max(u))`` of every threshold."""
@@ -299,10 +312,7 @@ class ComponentBox(_MapToBox):
     """
 
     default_preset = "sat"
-
-    def mode(self, contour: str) -> str:
-        """Return 'largest_component' or 'all_components'."""
-        return "largest_component" if contour == "largest" else "all_components"
+    region = "component"
 
     def level_maps(self, scoremap: np.ndarray, thresholds: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield, for every 255 thresholds, the map of how many of them a pixel exceeds."""

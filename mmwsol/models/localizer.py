@@ -142,6 +142,8 @@ class ImageLocalizer(BaseClassifier):
         gt_labels = None
         if all("gt_label" in sample for sample in data_samples):
             gt_labels = torch.cat([sample.gt_label for sample in data_samples])
+            for sample, label in zip(data_samples, gt_labels.cpu().split(1), strict=True):
+                sample.set_gt_label(label)  # read from the device once: metrics read it image by image
         scores = None
         if crops is not None:
             logits = self.head(self.extract_feat(crops.flatten(0, 1)))
@@ -152,10 +154,11 @@ class ImageLocalizer(BaseClassifier):
 
     def _fill(self, prediction: LocPrediction, data_samples: list[LocDataSample], size: tuple[int, int]) -> None:
         """Write the prediction into the samples, on the CPU, one box per map."""
-        rule = dict(self.map_to_box.rule, threshold=self.map_to_box.get_threshold())
+        threshold = self.map_to_box.get_threshold()
+        rule = dict(self.map_to_box.rule, threshold=threshold)
         for sample, (score, maps, labels) in zip(data_samples, prediction.images(), strict=True):
             sample.set_metainfo(dict(box_rule=rule))  # metrics report it
-            boxes = self.map_to_box(maps, size)
+            boxes = self.map_to_box(maps, size, threshold)
             sample.set_pred_score(score).set_pred_label(score.argmax(dim=0, keepdim=True))
             sample.pred_maps = InstanceData(maps=maps, labels=labels)
             class_score = torch.where(labels < 0, score.max(), score[labels.clamp(min=0)])

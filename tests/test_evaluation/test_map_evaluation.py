@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from map_case import FRAME, IDS, make_set
 
-from mmwsol.evaluation.functional import box_iou, threshold_grid
-from mmwsol.evaluation.map_evaluation import build_runs, evaluate_files, threshold_boxes
+from mmwsol.evaluation.functional import box_iou, threshold_boxes, threshold_grid
+from mmwsol.evaluation.map_evaluation import build_metrics, evaluate_files
 from mmwsol.evaluation.map_files import read_ground_truth, read_scores
 from mmwsol.evaluation.metrics import LocAccuracy, MaxBoxAcc
-from mmwsol.evaluation.results_file import original_to_frame
 from mmwsol.models.box_rules import ComponentBox, ContourBox
+from mmwsol.structures import Frame
 
 SIZE = (FRAME, FRAME)
 ALL = ("wsol_v1", "wsol_v2", "tscam")
@@ -20,10 +20,10 @@ def test_threshold_boxes(rule):
     scoremap = rule.scoremap(np.random.RandomState(1).rand(1, 6, 6), (24, 24))[0]
     thresholds = threshold_grid(0.003)
     single = type(rule)(preset=None, **{**rule.rule, "contour": "largest"})
-    expected = np.concatenate([single.boxes(scoremap, t) for t in thresholds.tolist()])
-    np.testing.assert_array_equal(threshold_boxes(rule, scoremap, thresholds), expected)
-    empty = threshold_boxes(rule, np.zeros_like(scoremap), thresholds)
-    np.testing.assert_array_equal(empty, np.tile(single.boxes(np.zeros_like(scoremap), 0.5), (len(thresholds), 1)))
+    for swept_map in (scoremap, np.zeros_like(scoremap)):
+        swept = threshold_boxes(rule.sweep(swept_map, thresholds)["largest"], rule.default_box((24, 24)))
+        expected = np.concatenate([single.boxes(swept_map, t) for t in thresholds.tolist()])
+        np.testing.assert_array_equal(swept.boxes[swept.start[swept.mask]], expected)
 
 
 @pytest.fixture
@@ -75,17 +75,19 @@ def test_images_agree_with_the_metrics(case):
         iou = np.array([record["evaluated"][name]["iou"] for record in records])
         assert 100 * (iou >= 0.5).mean() == pytest.approx(metrics[f"{name}/{key}"])
     items, _ = read_ground_truth(folder / "meta")
-    for run in build_runs(("wsol_v1", "tscam"), "best", frame=SIZE):
-        for item, record in zip(items, records, strict=True):
-            own = record["evaluated"][run.name]
-            box = original_to_frame([own["bbox"]], (30, 40), SIZE, run.metric.frame_rule).round(6)
-            gt = run.metric.gt_boxes({**item, "img_shape": SIZE})
-            assert box_iou(box, gt).max() == pytest.approx(own["iou"])
+    for title, metric in build_metrics(("wsol_v1", "tscam"), "best").items():
+        for item, entry in zip(items, records, strict=True):
+            record = entry["evaluated"][title]
+            gt = metric.gt_boxes({**item, "img_shape": SIZE})
+            assert box_iou(record["frame_bbox"], gt).max() == record["iou"]
+            frame = Frame(tuple(entry["ori_shape"]), tuple(entry["img_shape"]), **entry["frame"])
+            np.testing.assert_allclose(frame.inverse().boxes(record["frame_bbox"])[0], record["bbox"])
+            assert record["rank"] == (0 if record["error"] != "cls" else 1)
     assert records[5]["evaluated"]["tscam"]["error"] == "cls" and records[5]["pred_label"] == 0
     assert metrics["tscam_error/cls"] == pytest.approx(100 / 6)
     assert all(record["evaluated"]["wsol_v2"]["error"] is None for record in records)
     curve = results["curves"]["tscam"]
-    at = curve["threshold"].index(metrics["tscam/threshold"])
+    at = curve["threshold"].tolist().index(metrics["tscam/threshold"])
     for key in ("gt_known", "top1", "top5"):
         assert curve[key][at] == pytest.approx(metrics[f"tscam/{key}"]), key
     assert max(curve["gt_known"]) == pytest.approx(metrics["tscam/gt_known"])
@@ -152,4 +154,4 @@ def test_masks(case):
 )
 def test_option_errors(names, threshold, message):
     with pytest.raises(ValueError, match=message):
-        build_runs(names, threshold)
+        build_metrics(names, threshold)

@@ -8,7 +8,8 @@ import pytest
 from mmengine.evaluator import Evaluator
 
 from mmwsol.evaluation.metrics import LocAccuracy, MaxBoxAcc
-from mmwsol.evaluation.protocols import PROTOCOLS, THRESHOLDS, protocol_metrics
+from mmwsol.evaluation.protocols import PROTOCOLS, protocol_metrics
+from mmwsol.structures import Frame
 
 sys.path.insert(0, str(Path(__file__).parent / "test_metrics"))
 from loc_samples import make_sample, run  # noqa: E402
@@ -27,14 +28,14 @@ def samples(frame):
     return made
 
 
-PLAIN = ((224 / 256, 0.0), (224 / 256, 0.0))
-CROP = ((1.0, -16.0), (1.0, -16.0))
+PLAIN = Frame.identity((256, 256)).resized((224, 224))
+CROP = Frame.identity((256, 256)).cropped(16, 16, (224, 224))
 
 
 def test_all_at_once():
     """Protocols of one frame share the pass; keys do not collide with those of the defaults."""
     for frame, names in ((PLAIN, ("wsol_v1", "wsol_v2", "tscam", "trt_v2", "dips")), (CROP, ("sat", "cdtr", "locloc"))):
-        configs = [c for name in names for c in protocol_metrics(name, "CUB" if name in THRESHOLDS else None)]
+        configs = [c for name in names for c in protocol_metrics(name, None if PROTOCOLS[name].searches else "CUB")]
         default = [dict(type="mmwsol.MaxBoxAcc")] if frame == PLAIN else []
         evaluator = Evaluator([*configs, *default])
         evaluator.process(samples(frame))
@@ -45,7 +46,7 @@ def test_all_at_once():
             assert values["wsol_v1/max_box_acc"] == values["loc/max_box_acc"]
             assert "wsol_v1/max_box_acc_v2" not in values
         for metric in evaluator.metrics:
-            assert {"frame_rule", "box_rule", "threshold", "threshold_source", "prefix"} <= metric.protocol.keys()
+            assert {"frame_rule", "box_rule", "threshold", "threshold_source", "prefix"} <= metric.description.keys()
     assert set(PROTOCOLS) == {"wsol_v1", "wsol_v2", "tscam", "trt_v2", "sat", "cdtr", "locloc", "dips"}
 
 
@@ -70,8 +71,8 @@ def test_dips_takes_the_maximum_of_every_value():
     values = run(metric, plain)
     for name in ("gt_known", "top1", "top5"):
         assert values[f"dips/{name}"] == metric.curve[name].max()
-    assert metric.protocol["threshold"].keys() == {"gt_known", "top1", "top5"}
-    assert "EVALUATED set" in metric.protocol["threshold_source"]
+    assert metric.description["threshold"].keys() == {"gt_known", "top1", "top5"}
+    assert "EVALUATED set" in metric.description["threshold_source"]
     wrong_class = values["dips_error/cls"]
     assert 0 < wrong_class < 100
 

@@ -18,15 +18,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("a", help="results file of the baseline, .json or .pkl")
     parser.add_argument("b", help="results file to compare with it")
-    parser.add_argument("--protocol", metavar="NAME", help="protocol of the files; default: the first with boxes")
-    parser.add_argument(
-        "--frame",
-        nargs="+",
-        type=int,
-        default=[224],
-        metavar="SIDE",
-        help="network frame, for files of tools/test.py that do not tell it; default 224",
-    )
+    parser.add_argument("--protocol", metavar="NAME", help="protocol or metric; default: the first of A with boxes")
     parser.add_argument("--number", type=int, default=10, metavar="N", help="wins and losses to list and draw")
     parser.add_argument("--out", metavar="FILE.csv", help="write IoUs and hits of every image")
     parser.add_argument("--show-dir", metavar="DIR", help="draw the largest wins and losses to this folder")
@@ -35,7 +27,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def paired(args: argparse.Namespace) -> tuple[list[tuple[Any, Any]], str, float, list[str]]:
-    """Return the outcomes of every image in both files, the protocol, its IoU bar, and both thresholds.
+    """Return the outcomes of every image in both files, the protocol, its IoU threshold, and both box thresholds.
 
     Raises:
         ValueError: If protocols, images or ground truth differ.
@@ -43,17 +35,19 @@ def paired(args: argparse.Namespace) -> tuple[list[tuple[Any, Any]], str, float,
     from mmwsol.evaluation.results_file import choose_protocol, load_results, outcomes
 
     both = [load_results(path) for path in (args.a, args.b)]
-    protocol = choose_protocol(both[0], args.protocol)
-    choose_protocol(both[1], protocol)
-    rules = [results["protocol"][protocol] for results in both]
+    titles = [choose_protocol(both[0], args.protocol)]
+    # The same metric under the same title, or under another one of the same protocol.
+    protocol = both[0]["protocol"][titles[0]]["name"]
+    known = both[1]["protocol"].get(titles[0], {}).get("name") == protocol
+    titles.append(choose_protocol(both[1], titles[0] if known else protocol))
+    rules = [results["protocol"][title] for results, title in zip(both, titles, strict=True)]
     for key in sorted({*rules[0], *rules[1]} - {"threshold", "prefix"}):
         if as_plain(rules[0].get(key)) != as_plain(rules[1].get(key)):
             raise ValueError(
                 f"protocol '{protocol}' differs in {key}: {rules[0].get(key)} in '{args.a}', {rules[1].get(key)} in "
                 f"'{args.b}'. Evaluate both under one protocol"
             )
-    size = (args.frame[0], args.frame[-1])
-    a, b = ({o.img_id: o for o in outcomes(results, protocol, size)} for results in both)
+    a, b = ({o.img_id: o for o in outcomes(results, title)} for results, title in zip(both, titles, strict=True))
     only = [sorted(a.keys() - b.keys()), sorted(b.keys() - a.keys())]
     if only[0] or only[1]:
         example = f"'{only[0][0]}' only in A" if only[0] else f"'{only[1][0]}' only in B"
@@ -62,8 +56,9 @@ def paired(args: argparse.Namespace) -> tuple[list[tuple[Any, Any]], str, float,
     for img_id, o in a.items():
         if o.gt_label != b[img_id].gt_label or o.gt_bboxes.tolist() != b[img_id].gt_bboxes.tolist():
             raise ValueError(f"image '{img_id}' has other ground truth in the two files")
-    bar = float(rules[0].get("iou_thr", 0.5))
-    return [(o, b[img_id]) for img_id, o in a.items()], protocol, bar, [str(rule.get("threshold")) for rule in rules]
+    iou_thr = float(rules[0].get("iou_thr", 0.5))
+    pairs = [(o, b[img_id]) for img_id, o in a.items()]
+    return pairs, protocol, iou_thr, [str(rule["threshold"]) for rule in rules]
 
 
 def as_plain(value: Any) -> Any:
@@ -76,12 +71,12 @@ def as_plain(value: Any) -> Any:
 def compare(args: argparse.Namespace) -> None:
     import numpy as np
 
-    pairs, protocol, bar, thresholds = paired(args)
+    pairs, protocol, iou_thr, thresholds = paired(args)
     iou = np.array([[a.iou, b.iou] for a, b in pairs])
-    hit = iou >= bar
+    hit = iou >= iou_thr
     change = iou[:, 1] - iou[:, 0]
     print(f"A: {args.a} (threshold {thresholds[0]})\nB: {args.b} (threshold {thresholds[1]})")
-    print(f"protocol {protocol}, {len(pairs)} images with boxes, hit: IoU >= {bar:g}")
+    print(f"protocol {protocol}, {len(pairs)} images with boxes, hit: IoU >= {iou_thr:g}")
     rows = [
         ("hits, percent", 100 * hit[:, 0].mean(), 100 * hit[:, 1].mean()),
         ("mean IoU", iou[:, 0].mean(), iou[:, 1].mean()),

@@ -18,15 +18,7 @@ from typing import Any
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", help="results file, .json or .pkl")
-    parser.add_argument("--protocol", metavar="NAME", help="protocol of the file; default: the first with boxes")
-    parser.add_argument(
-        "--frame",
-        nargs="+",
-        type=int,
-        default=[224],
-        metavar="SIDE",
-        help="network frame, for a file of tools/test.py that does not tell it; default 224",
-    )
+    parser.add_argument("--protocol", metavar="NAME", help="protocol or metric; default: the first with boxes")
     parser.add_argument("--classes", metavar="FILE", help="class names in the order of the labels, one a line")
     parser.add_argument("--worst-classes", type=int, default=10, metavar="N", help="classes to print, worst first")
     parser.add_argument("--out", metavar="FILE.csv", help="write the table of all classes")
@@ -36,10 +28,10 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def tables(found: Sequence[Any], kinds: Sequence[str]) -> list[tuple[int | None, int, dict[str, float], float]]:
+def tables(images: Sequence[Any], kinds: Sequence[str]) -> list[tuple[int | None, int, dict[str, float], float]]:
     """Return (class or None for all, images, percent by kind, mean IoU): all classes, then from worst to best."""
-    groups: dict[int | None, list] = {None: list(found)}
-    for outcome in found:
+    groups: dict[int | None, list] = {None: list(images)}
+    for outcome in images:
         groups.setdefault(outcome.gt_label, []).append(outcome)
     rows = []
     for label, group in groups.items():
@@ -49,7 +41,7 @@ def tables(found: Sequence[Any], kinds: Sequence[str]) -> list[tuple[int | None,
     return rows[:1] + sorted(rows[1:], key=lambda row: (row[2]["right"], row[3], row[0]))
 
 
-def draw_worst(found: Sequence[Any], kinds: Sequence[str], number: int, folder: Path, image_root: str | None) -> int:
+def draw_worst(images: Sequence[Any], kinds: Sequence[str], number: int, folder: Path, image_root: str | None) -> int:
     """Draw the images of lowest IoU of every kind of error; return how many."""
     import cv2
 
@@ -60,7 +52,7 @@ def draw_worst(found: Sequence[Any], kinds: Sequence[str], number: int, folder: 
     folder.mkdir(parents=True, exist_ok=True)
     drawn = 0
     for kind in kinds:
-        worst = sorted((o for o in found if o.error == kind), key=lambda o: (o.iou, o.img_id))[:number]
+        worst = sorted((o for o in images if o.error == kind), key=lambda o: (o.iou, o.img_id))[:number]
         for rank, o in enumerate(worst if kind != "right" else ()):
             caption = f"{kind} | IoU {o.iou:.2f} | class {o.gt_label}"
             if o.pred_label is not None:
@@ -72,55 +64,41 @@ def draw_worst(found: Sequence[Any], kinds: Sequence[str], number: int, folder: 
     return drawn
 
 
-def analyse(args: argparse.Namespace) -> None:
+def analyze(args: argparse.Namespace) -> None:
     from mmwsol.evaluation.functional import ERROR_TYPES
     from mmwsol.evaluation.results_file import choose_protocol, load_results, outcomes
 
     results = load_results(args.results)
     protocol = choose_protocol(results, args.protocol)
-    found = outcomes(results, protocol, (args.frame[0], args.frame[-1]))
-    if found[0].error is None:
+    images = outcomes(results, protocol)
+    if images[0].error is None:
         raise ValueError(f"protocol '{protocol}' scores several boxes an image: choose one with a single box")
     names = Path(args.classes).read_text(encoding="utf-8").splitlines() if args.classes else []
-    rows = tables(found, ERROR_TYPES)
+    rows = tables(images, ERROR_TYPES)
 
-    print(f"{args.results}, protocol {protocol}: {len(found)} images with boxes; percent of them")
-    if results.get("class_scores", "given") != "given":
+    print(f"{args.results}, protocol {protocol}: {len(images)} images with boxes; percent of them")
+    if results["class_scores"] != "given":
         print(f"class scores: {results['class_scores']}")
     print(f"{'class':<24} {'images':>7} " + " ".join(f"{kind:>14}" for kind in ERROR_TYPES) + f" {'mean IoU':>9}")
-    for label, images, share, iou in rows[: 1 + args.worst_classes]:
+    for label, number, share, iou in rows[: 1 + args.worst_classes]:
         name = "all" if label is None else names[label] if label < len(names) else str(label)
-        print(f"{name[:24]:<24} {images:>7} " + " ".join(f"{share[k]:>14.2f}" for k in ERROR_TYPES) + f" {iou:>9.4f}")
-    warn_if_other(results, protocol, rows[0][2])
+        print(f"{name[:24]:<24} {number:>7} " + " ".join(f"{share[k]:>14.2f}" for k in ERROR_TYPES) + f" {iou:>9.4f}")
     if args.out:
         with open(args.out, "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["class", "images", *ERROR_TYPES, "mean_iou"])
-            for label, images, share, iou in rows:
-                writer.writerow(["all" if label is None else label, images, *share.values(), iou])
+            for label, number, share, iou in rows:
+                writer.writerow(["all" if label is None else label, number, *share.values(), iou])
         print(f"The table of {len(rows) - 1} classes is written to {args.out}.")
     if args.show_dir:
-        drawn = draw_worst(found, ERROR_TYPES, args.number, Path(args.show_dir), args.image_root)
+        drawn = draw_worst(images, ERROR_TYPES, args.number, Path(args.show_dir), args.image_root)
         print(f"{drawn} pictures are drawn in {args.show_dir}: ground truth green, prediction red.")
-
-
-def warn_if_other(results: dict, protocol: str, share: dict[str, float]) -> None:
-    """Say so if the boxes of the file are not those behind its metrics."""
-    prefix = results["protocol"][protocol].get("prefix", "loc")
-    for kind, value in share.items():
-        metric = results["metrics"].get(f"{prefix}_error/{kind}")
-        if metric is not None and abs(metric - value) > 1e-3:
-            print(
-                f"Note: the file's {prefix}_error/{kind} is {metric:.2f}: its metrics come from other boxes "
-                "than those listed per image (a map_to_box of the metric's own), or --frame is wrong."
-            )
-            return
 
 
 def main() -> None:
     args = parse_args()
     try:
-        analyse(args)
+        analyze(args)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
 

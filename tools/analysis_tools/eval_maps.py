@@ -25,7 +25,11 @@ def parse_args() -> argparse.Namespace:
         help="for protocols with one threshold: a number, CUB or ILSVRC (the published one), or 'best' on this set",
     )
     parser.add_argument(
-        "--iou-thrs", nargs="+", type=float, default=[0.3, 0.5, 0.7], help="bars of MaxBoxAcc; default: .3 .5 .7"
+        "--iou-thrs",
+        nargs="+",
+        type=float,
+        default=[0.3, 0.5, 0.7],
+        help="of MaxBoxAcc; default: .3 .5 .7",
     )
     parser.add_argument(
         "--frame", nargs="+", type=int, default=[224], metavar="SIDE", help="evaluation frame, side or H W; default 224"

@@ -1,4 +1,4 @@
-"""Plot accuracy against the threshold: BoxAcc per IoU bar, GT-known and Top-k Loc, of one or several results.
+"""Plot accuracy against the threshold: BoxAcc per IoU threshold, GT-known and Top-k Loc, of one or several results.
 
 Each input is a results file of `eval_maps.py --out` or `tools/test.py --out`, an npz of curves that these or this tool
 wrote, or a folder or npz of maps (then give `--meta`). One panel a protocol, one colour an input. Writes OUT.png and
@@ -39,20 +39,20 @@ def read_curves(path: str, args: argparse.Namespace) -> Curves:
     if path.endswith((".json", ".pkl")):
         from mmwsol.evaluation.results_file import load_results
 
-        curves = load_results(path).get("curves")
+        curves = load_results(path)["curves"]
         if not curves:
             raise ValueError(f"'{path}' holds no curves: evaluate again, with eval_maps.py or tools/test.py --out")
         return {name: curves}
     if not (path.endswith(".npz") and Path(path).is_file()):
         raise ValueError(f"'{path}' is neither a .json or .pkl nor an npz file of curves: for maps, give --meta")
-    found: Curves = {}
+    curves_of: Curves = {}
     with np.load(path, allow_pickle=False) as file:
         for key in file.files:
             source, _, rest = key.rpartition("/")[0].rpartition("/")  # tools/test.py writes no INPUT
             if not rest:
                 raise ValueError(f"'{path}' is no npz of curves (key '{key}'): for maps, give --meta")
-            found.setdefault(source or name, {}).setdefault(rest, {})[key.rpartition("/")[2]] = file[key]
-    return found
+            curves_of.setdefault(source or name, {}).setdefault(rest, {})[key.rpartition("/")[2]] = file[key]
+    return curves_of
 
 
 def evaluate(path: str, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
@@ -60,14 +60,14 @@ def evaluate(path: str, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     from mmengine.utils import track_iter_progress
 
     from mmwsol.evaluation.map_evaluation import evaluate_files
-    from mmwsol.evaluation.protocols import THRESHOLDS
+    from mmwsol.evaluation.protocols import get_protocol
 
     protocols = args.protocol or ("wsol_v1", "wsol_v2")
     return evaluate_files(
         path,
         args.meta,
         protocols,
-        "best" if set(protocols) & set(THRESHOLDS) else None,
+        None if all(get_protocol(name).searches for name in protocols) else "best",
         frame=(args.frame[0], args.frame[-1]),
         scores=args.scores,
         ignore_extra_maps=args.ignore_extra_maps,
@@ -78,14 +78,14 @@ def evaluate(path: str, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
 def lines(curve: dict[str, Any]) -> dict[str, np.ndarray]:
     """Return the accuracies (T,) of a curve by their label; other arrays of a metric are left out."""
-    found = {}
+    labels = {}
     for name, values in curve.items():
         if name == "gt_known" or name.startswith("top"):
-            found[name.replace("gt_known", "GT-known").replace("top", "Top-")] = np.asarray(values)
+            labels[name.replace("gt_known", "GT-known").replace("top", "Top-")] = np.asarray(values)
         elif name in ("single", "multi"):
-            for bar, row in zip(curve["iou_thr"], values, strict=True):
-                found[f"BoxAcc@{bar:g}, {'largest' if name == 'single' else 'all contours'}"] = np.asarray(row)
-    return found
+            for iou_thr, row in zip(curve["iou_thr"], values, strict=True):
+                labels[f"BoxAcc@{iou_thr:g}, {'largest' if name == 'single' else 'all contours'}"] = np.asarray(row)
+    return labels
 
 
 def plot(curves: Curves, protocols: list[str], file: Path) -> None:
@@ -124,15 +124,15 @@ def main() -> None:
     try:
         curves: Curves = {}
         for path in args.inputs:
-            for name, found in read_curves(path, args).items():
+            for name, by_protocol in read_curves(path, args).items():
                 if name in curves and not args.names:
                     raise ValueError(f"two inputs are called '{name}': tell them apart with --names")
-                curves[f"{name}#{len(curves)}" if args.names else name] = found
+                curves[f"{name}#{len(curves)}" if args.names else name] = by_protocol
         if args.names:
             if len(args.names) != len(curves) or len(set(args.names)) < len(curves):
                 raise ValueError(f"--names needs {len(curves)} different names, got {args.names}")
             curves = dict(zip(args.names, curves.values(), strict=True))
-        there = list(dict.fromkeys(name for found in curves.values() for name in found if lines(found[name])))
+        there = list(dict.fromkeys(name for held in curves.values() for name in held if lines(held[name])))
         if not there:
             raise ValueError(
                 "the inputs hold no curves of accuracy against the threshold (BoxAcc, GT-known, Top-k Loc)"
@@ -149,8 +149,8 @@ def main() -> None:
     plot(curves, protocols, png)
     arrays = {
         f"{source.replace('/', '_')}/{protocol}/{name}": np.asarray(values)
-        for source, found in curves.items()
-        for protocol, curve in found.items()
+        for source, by_protocol in curves.items()
+        for protocol, curve in by_protocol.items()
         if protocol in protocols
         for name, values in curve.items()
     }

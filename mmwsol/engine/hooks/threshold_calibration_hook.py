@@ -78,7 +78,7 @@ class ThresholdCalibrationHook(Hook):
         threshold = float((metrics or {})[f"{metric.prefix}/threshold"])
         _box_rule(runner).threshold.fill_(threshold)
         runner.logger.info(
-            f"Threshold {threshold:g} has the best {metric.select_by} on the validation set: kept in the model."
+            f"Threshold {threshold:g} is the {metric.description['threshold_source']}: kept in the model."
         )
         if self._training and is_main_process():
             self._amend(runner, threshold)
@@ -97,22 +97,23 @@ class ThresholdCalibrationHook(Hook):
                 "ThresholdCalibrationHook: model.map_to_box was given a threshold, which no checkpoint would keep: "
                 "remove threshold= there, or this hook"
             )
-        found = [
+        searching = [
             metric
             for metric in runner.val_loop.evaluator.metrics
-            if isinstance(metric, LocAccuracy) and metric.select_on == "val"
+            if isinstance(metric, LocAccuracy) and metric.search is not None and metric.search.select_on == "val"
         ]
-        if len(found) != 1:
+        if len(searching) != 1:
             raise ValueError(
-                f"ThresholdCalibrationHook: {len(found)} metrics of val_evaluator search a threshold, one is needed: "
-                "dict(type='mmwsol.LocAccuracy', map_to_box=..., threshold=dict(grid=0.01, select_on='val'))"
+                f"ThresholdCalibrationHook: {len(searching)} metrics of val_evaluator search a threshold, one is "
+                "needed: dict(type='mmwsol.LocAccuracy', map_to_box=..., threshold=dict(grid=0.01, select_on='val'))"
             )
-        if found[0].map_to_box.rule != rule.rule:
+        [metric] = searching
+        if metric.map_to_box.rule != rule.rule:
             raise ValueError(
                 f"ThresholdCalibrationHook: the model's box rule is {rule.rule}, that of the metric "
-                f"{found[0].map_to_box.rule}: give both the same map_to_box"
+                f"{metric.map_to_box.rule}: give both the same map_to_box"
             )
-        return found[0]
+        return metric
 
     @staticmethod
     def _amend(runner: Runner, threshold: float) -> None:
@@ -137,5 +138,5 @@ def _box_rule(runner: Runner) -> Any:
     """Return the model's box rule."""
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     if not isinstance(model, ImageLocalizer):
-        raise ValueError(f"ThresholdCalibrationHook: {type(model).__name__} has no map_to_box")
+        raise ValueError(f"ThresholdCalibrationHook: {type(model).__name__} is no localizer with a map_to_box")
     return model.map_to_box

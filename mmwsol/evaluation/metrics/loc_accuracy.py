@@ -1,32 +1,34 @@
-"""Top-1, Top-5 and GT-known localization accuracy with the protocol switches of the papers."""
+"""Top-1, Top-5 and GT-known localization accuracy under the protocols of the papers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmwsol.evaluation.functional import ERROR_TYPES, box_iou, localization_error, threshold_grid
+from mmwsol.evaluation.functional import ERROR_TYPES, ThresholdBoxes, box_iou, localization_error, threshold_boxes
 from mmwsol.evaluation.functional.boxes import as_boxes
-from mmwsol.evaluation.protocols import LOC_SWITCHES
+from mmwsol.evaluation.protocols import Protocol, Search, as_thresholds
+from mmwsol.evaluation.record import Steps, Track
 from mmwsol.registry import METRICS, TASK_UTILS
 
-from .base import (
-    MAP_CLASSES,
-    BaseLocMetric,
-    check_option,
-    choose_map,
-    field,
-    gt_label,
-    pred_scores,
-    select_map,
-    to_numpy,
-)
+from .base import BaseLocMetric, frame_size, known_rank
 from .record_pool import named_call
+from .sample import choose_map, class_rank, field, to_numpy
+from .score_maps import ScoreMaps, chosen_map
 
-SELECT_BY = ("gt_known", "top1", "gt_known+top1", "each")
 IOU_EDGES = np.arange(10, 21) / 20  # .50, .55, ..., 1
+
+
+class LocHits(NamedTuple):
+    """One image at T thresholds. ``iou`` is None without ground-truth boxes."""
+
+    img_id: str
+    rank: int | None  # classes before the ground-truth class; None if no value asks for it
+    iou: Any  # array (T,)
+    errors: Any  # array of codes of ERROR_TYPES: (T,), or (1,) where only one counts
+    track: Track | None = None  # if records are kept
 
 
 @METRICS.register_module()
@@ -38,218 +40,179 @@ class LocAccuracy(BaseLocMetric):
     for IoU > ``iou_thr``).
 
     Args:
-        protocol: Named set of the switches below: 'tscam' (default; TRT too), 'wsol', 'sat', 'cdtr'
-            or 'locloc'. A switch that is given overrides it.
+        protocol: See :class:`BaseLocMetric`. Defaults to 'tscam' (TRT too).
         map_to_box: Config of a TASK_UTIL, e.g. ``dict(type='mmwsol.ContourBox', preset='tscam',
-            threshold=.1)``: boxes are made here from ``pred_maps``. Default None: the model's own
+            threshold=.1)``: boxes are made here from ``pred_maps``. Defaults to None: the model's own
             boxes, ``pred_instances.frame_bboxes``.
-        threshold: None: that of ``map_to_box``; a number; or a search,
-            ``dict(grid=..., select_by='gt_known+top1', select_on='val')``. ``grid`` is a list or a
-            step (.01: 0, .01, ...). ``select_by`` 'gt_known', 'top1' or their sum takes the
-            threshold with the highest value, the first on ties; 'each' takes for every value its
-            own. ``select_on='val'``, the default: the threshold is searched in a validation that
-            ``mmwsol.ThresholdCalibrationHook`` watches, which writes it into the model and its
-            checkpoints; everywhere else the values are those at the model's threshold.
-            ``select_on='test'`` takes the best threshold *on the evaluated set*.
-        frame_rule: Ground-truth frame: 'wsol', 'tscam', 'sat' or 'short'.
-        frame_size: (H, W) or side of the evaluation frame. Default: the network frame.
-        resize_size: Side before the crop, for 'sat' and 'short'.
-        gt_mode: 'any' or 'first' ground-truth box.
-        iou: 'plus_one' or 'continuous'.
-        strict_topk: Top-k Loc needs IoU > ``iou_thr``, not only >=.
-        map_class: Map of the 'gt' class, of the 'pred' (top-1) class, or the 'agnostic' one. A
-            single class-agnostic map serves for 'gt' and 'pred' too.
-        iou_thr: IoU bar. Default .5.
-        topk: Values of k. Default (1, 5); () for a model without classes.
-        errors: Add ``loc_error/part``, ``more``, ``multi_instance``, ``wrong`` and ``cls``, in
-            percent. Default False.
-        error_box: Box that the errors are counted for: the 'fixed' one that the other values are
-            for, or 'oracle', the best of all thresholds for every image (DiPS).
-        iou_stats: Add ``loc/iou_median_all`` and ``loc/iou_median_correct`` (of the boxes that reach
-            ``iou_thr``), IoU in percent, and the histogram of correct boxes to ``curve``. Default
+        threshold: For ``map_to_box``: a number; or a search, ``dict(grid=..., select_by='gt_known',
+            select_on='val')``, see :class:`mmwsol.evaluation.protocols.Search`. Defaults to None: that of
+            ``map_to_box``, or else the protocol's.
+        topk: Values of k. Defaults to (1, 5); () for a model without classes.
+        errors: Whether to add ``loc_error/part``, ``more``, ``multi_instance``, ``wrong`` and ``cls``, in
+            percent. Defaults to False.
+        iou_stats: Whether to add ``loc/iou_median_all`` and ``loc/iou_median_correct`` (of the boxes that reach
+            ``iou_thr``), IoU in percent, and the histogram of correct boxes to ``curve``. Defaults to
             False.
+        curve_step: Step of further thresholds for ``curve``, beside a single one that counts. Defaults to None: none.
         collect_device: See mmengine's ``BaseMetric``.
-        prefix: Prefix of the keys. Default 'loc'.
-        collect_dir: See mmengine's ``BaseMetric``.
+        prefix: Prefix of the keys. Defaults to 'loc'.
+        **overrides: Fields of the protocol that differ, such as ``gt_mode='any'``.
 
     Attributes:
-        protocol: What the numbers mean.
         curve: After an evaluation: ``threshold`` (T,) and the accuracies (T,) by metric name; with
             ``iou_stats`` also ``iou_edge`` (11,), the edges .50, .55, ..., 1 of the bins, and
             ``iou_count`` (10,), how many boxes lie in each (the last includes 1), to be divided by
             the number of correct boxes or of images ``iou_images`` (1,).
+        search: The search of the threshold, None for a single one.
         searching: Whether the threshold is searched on the evaluated set.
+        records: At the threshold that counts for GT-known.
     """
 
     default_prefix = "loc"
 
     def __init__(
         self,
-        protocol: str = "tscam",
-        map_to_box: dict | None = None,
-        threshold: float | dict | None = None,
-        frame_rule: str | None = None,
-        frame_size: int | Sequence[int] | None = None,
-        resize_size: int | None = None,
-        gt_mode: str | None = None,
-        iou: str | None = None,
-        strict_topk: bool | None = None,
-        map_class: str | None = None,
-        iou_thr: float = 0.5,
+        protocol: str | Protocol | Mapping[str, Any] = "tscam",
+        map_to_box: Mapping[str, Any] | None = None,
+        threshold: float | Mapping[str, Any] | None = None,
         topk: Sequence[int] = (1, 5),
         errors: bool = False,
-        error_box: str = "fixed",
         iou_stats: bool = False,
+        curve_step: float | None = None,
         collect_device: str = "cpu",
         prefix: str | None = None,
-        collect_dir: str | None = None,
+        **overrides: Any,
     ) -> None:
-        check_option("protocol", protocol, tuple(LOC_SWITCHES))
-        given = {
-            "frame_rule": frame_rule,
-            "gt_mode": gt_mode,
-            "iou": iou,
-            "strict_topk": strict_topk,
-            "map_class": map_class,
-        }
-        switches = LOC_SWITCHES[protocol] | {k: v for k, v in given.items() if v is not None}
-        super().__init__(
-            switches["frame_rule"],
-            frame_size,
-            resize_size,
-            switches["gt_mode"],
-            switches["iou"],
-            collect_device,
-            prefix,
-            collect_dir,
-        )
-        check_option("map_class", switches["map_class"], MAP_CLASSES)
-        self.strict_topk = bool(switches["strict_topk"])
-        self.map_class = switches["map_class"]
-        check_option("error_box", error_box, ("fixed", "oracle"))
-        self.iou_thr, self.topk, self.errors, self.iou_stats = iou_thr, tuple(topk), errors, iou_stats
-        self.oracle = error_box == "oracle"
-        self.map_to_box: Any = None if map_to_box is None else TASK_UTILS.build(map_to_box)
-        self.thresholds, self.select_by, self.select_on = self._thresholds(threshold)
-        self.searching = self.select_on == "test"
-        if self.oracle and len(self.thresholds) < 2:
+        if threshold is not None:
+            overrides["threshold"] = threshold
+        super().__init__(protocol, overrides, collect_device, prefix)
+        self.topk, self.errors, self.iou_stats = tuple(topk), errors, iou_stats
+        self.oracle = self.protocol.error_box == "oracle"
+        self.map_to_box: Any = None if map_to_box is None else TASK_UTILS.build(dict(map_to_box))
+        policy = self._policy(threshold)
+        self.search = policy if isinstance(policy, Search) else None
+        self.searching = self.search is not None and self.search.select_on == "test"
+        if self.search is not None:
+            self.thresholds = self.search.thresholds()
+            if "top1" in self.search.select_by and 1 not in self.topk:
+                raise ValueError(f"select_by={self.search.select_by!r} needs 1 in topk, got {self.topk}")
+        elif self.map_to_box is None:
+            self.thresholds = np.array([np.nan])  # the model's own
+        else:
+            self.thresholds = as_thresholds([policy])
+        self._fixed = float(self.thresholds[0])
+        if curve_step is not None and self.search is None:
+            if self.map_to_box is None:
+                raise ValueError("curve_step= needs map_to_box=: the model's own boxes have one threshold")
+            self.thresholds = np.union1d(self.thresholds, as_thresholds(curve_step))
+        if errors and self.oracle and len(self.thresholds) < 2:
             raise ValueError("error_box='oracle' needs several thresholds: threshold=dict(grid=...)")
-        self.protocol = {
-            "name": protocol,
-            **self.protocol,
-            "map_class": self.map_class,
-            "iou_thr": iou_thr,
-            "strict_topk": self.strict_topk,
-            "box_rule": "of the model" if self.map_to_box is None else self.map_to_box.rule,
-            "threshold": "of the model" if self.map_to_box is None else self.thresholds.tolist(),
-            "threshold_source": "fixed",
+        self._describe()
+
+    def _policy(self, threshold: Any) -> Any:
+        """Return the threshold, or its search; None for the model's own boxes."""
+        if self.map_to_box is None:
+            if threshold is not None:
+                raise ValueError("threshold= needs map_to_box=: without it the model's own boxes are evaluated")
+            return None
+        if threshold is not None or (np.isnan(float(self.map_to_box.threshold)) and self.protocol.threshold):
+            return self.protocol.threshold
+        return self.map_to_box.get_threshold()
+
+    def _describe(self) -> None:
+        protocol, own = self.protocol, self.map_to_box is None
+        self.description |= {
+            "map_class": protocol.map_class,
+            "iou_thr": protocol.iou_thr,
+            "strict_topk": protocol.strict_topk,
+            "box_rule": "of the model" if own else self.map_to_box.rule,
+            "threshold": "of the model" if own else self.thresholds.tolist() if self.search else [self._fixed],
+            "threshold_source": self.search.source() if self.search else "fixed",
         }
-        if errors:
-            self.protocol["error_box"] = error_box
-        if self.select_by is not None:
-            self.protocol["threshold_source"] = {
-                "val": f"best {self.select_by} on the validation set",
-                "test": f"best {self.select_by} on the EVALUATED set (select_on='test')",
-            }[self.select_on]
+        if self.errors:
+            self.description["error_box"] = protocol.error_box
 
     @property
     def at_model_threshold(self) -> bool:
         """Whether the values are those at the model's threshold, beside the curve over the grid."""
-        return self.select_by is not None and not self.searching
+        return self.search is not None and not self.searching
 
-    def _thresholds(self, threshold: float | dict | None) -> tuple[np.ndarray, str | None, str]:
-        """Return the thresholds (T,) to evaluate, by which value and on which set to choose one."""
-        if self.map_to_box is None:
-            if threshold is not None or self.frame_size is not None:
-                raise ValueError(
-                    "threshold= and frame_size= need map_to_box=: without it the model's own boxes are evaluated"
-                )
-            return np.array([np.nan]), None, ""  # the model's own
-        if threshold is None:
-            return np.array([self.map_to_box.get_threshold()]), None, ""
-        select_by, select_on = None, ""
-        if isinstance(threshold, dict):
-            unknown = set(threshold) - {"grid", "select_by", "select_on"}
-            if unknown or "grid" not in threshold:
-                raise ValueError(f"threshold takes grid, select_by and select_on, got {threshold}")
-            select_by, select_on = threshold.get("select_by", "gt_known"), threshold.get("select_on", "val")
-            check_option("select_by", select_by, SELECT_BY)
-            check_option("select_on", select_on, ("val", "test"))
-            if "top1" in select_by and 1 not in self.topk:
-                raise ValueError(f"select_by={select_by!r} needs 1 in topk, got {self.topk}")
-            if select_by == "each" and select_on == "val":
-                raise ValueError("select_by='each' gives no single threshold to keep: it needs select_on='test'")
-            given = threshold["grid"]
-            grid = threshold_grid(given) if isinstance(given, (int, float)) else np.asarray(given, np.float64)
-        else:
-            given, grid = [threshold], np.array([threshold], np.float64)
-        if grid.ndim != 1 or not len(grid) or grid.min() < 0 or grid.max() >= 1:
-            raise ValueError(f"thresholds must lie in [0, 1), got {given}")
-        return grid, select_by, select_on
+    @property
+    def column(self) -> int | None:
+        """Index of the threshold that counts among those of a result, None while it is searched."""
+        if self.searching:
+            return None
+        if self.at_model_threshold or self.map_to_box is None:
+            return 0
+        return int(np.searchsorted(self.thresholds, self._fixed))
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Append (image id, rank of the ground-truth class, IoU (T,), error codes) per sample.
+        """Append a :class:`LocHits` per sample. With a calibrated model, its threshold comes before the grid."""
+        self.results += [self._hits(sample) for sample in data_samples]
 
-        IoU is None for an image without ground-truth boxes. The codes are (T,), or (1,) for the
-        oracle box. With a calibrated model, its threshold comes before those of the grid.
-        """
-        for sample in data_samples:
-            label, rank = gt_label(sample), -1
-            if self.topk or self.errors:
-                rank = _rank(pred_scores(sample), label)
-            gt, img_id = self.gt_boxes(sample), field(sample, "img_id")
-            if not len(gt):
-                self.results.append((img_id, rank, None, None))
-                continue
-            self.results.append((img_id, rank, *self._score(self._boxes(sample), gt, rank == 0)))
+    def _hits(self, sample: dict) -> LocHits:
+        img_id = field(sample, "img_id")
+        rank = class_rank(sample) if self.topk or self.errors else None
+        gt = self.gt_boxes(sample)
+        if not len(gt):
+            return LocHits(img_id, rank, None, None)
+        boxes = self._boxes(sample)
+        iou_of_box = box_iou(boxes.boxes, gt, self.protocol.plus_one).max(axis=1)
+        rows = boxes.best(iou_of_box)
+        errors = np.zeros(0, np.uint8)
+        if self.errors and self.oracle:
+            errors = self._codes(boxes.boxes, np.array([iou_of_box.argmax()]), gt, rank == 0)
+        elif self.errors:
+            column = self.column
+            errors = self._codes(boxes.boxes, rows if column is None else rows[[column]], gt, rank == 0)
+        track = None
+        if self.keep_records:
+            steps = Steps.of(boxes.boxes[rows]), Steps.of(iou_of_box[rows])
+            track = Track(*steps, gt, self.frame(sample), known_rank(sample))
+        return LocHits(img_id, rank, iou_of_box[rows], errors, track)
 
-    def _score(self, boxes: list[np.ndarray], gt: np.ndarray, correct: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Return IoU (T,) and error codes of the boxes (n, 4) at T thresholds."""
-        distinct = {id(found): found for found in boxes}  # thresholds with the same mask share an array
-        start = np.cumsum([0, *map(len, distinct.values())])[:-1]
-        every = np.concatenate(list(distinct.values()))
-        per_box = box_iou(every, gt, self.plus_one).max(axis=1)
-        column = dict(zip(distinct, range(len(distinct)), strict=True))
-        columns = np.array([column[id(found)] for found in boxes])
-        iou = np.maximum.reduceat(per_box, start)[columns]
-        if not self.errors:
-            return iou, np.zeros(0, np.uint8)
-        if self.oracle:
-            chosen = [every[per_box.argmax()]]
-        else:
-            chosen = [
-                found[per_box[i : i + len(found)].argmax()] for i, found in zip(start, distinct.values(), strict=True)
-            ]
-        codes = [
-            ERROR_TYPES.index(localization_error(box, gt, correct, self.plus_one, self.iou_thr, self.strict_topk))
-            for box in chosen
+    def _codes(self, boxes: np.ndarray, rows: np.ndarray, gt: np.ndarray, correct: bool) -> np.ndarray:
+        """Return the code of the kind of error of every row."""
+        protocol = self.protocol
+        distinct, index = np.unique(rows, return_inverse=True)
+        kinds = [
+            localization_error(boxes[row], gt, correct, protocol.plus_one, protocol.iou_thr, protocol.strict_topk)
+            for row in distinct
         ]
-        return iou, np.array(codes, np.uint8)[[0] if self.oracle else columns]
+        return np.array([ERROR_TYPES.index(kind) for kind in kinds], np.uint8)[index]
 
-    def _boxes(self, sample: dict) -> list[np.ndarray]:
-        """Return the boxes (n, 4) of a sample for every threshold."""
+    def _boxes(self, sample: dict) -> ThresholdBoxes:
+        """Return the boxes of a sample at every threshold."""
         if self.map_to_box is None:
-            if "box_rule" in sample:  # the localizer writes down how it made the boxes
-                rule = dict(sample["box_rule"])
-                self.protocol.update(threshold=rule.pop("threshold"), box_rule=rule)
-            pred = field(sample, "pred_instances")
-            boxes = as_boxes(to_numpy(pred["frame_bboxes"]))
-            labels = to_numpy(pred["labels"]).ravel()
-            if len(boxes) != len(labels):
-                raise ValueError(f"image {sample.get('img_id')!r}: {len(boxes)} boxes, {len(labels)} labels")
-            k = choose_map(sample, labels, self.map_class)
-            return [boxes[k : k + 1]]
+            return _of_one_threshold(self._own_box(sample))
         thresholds = self.thresholds
         if self.at_model_threshold:
             thresholds = np.append(self._model_threshold(sample), thresholds)
-        maps, size = select_map(sample, self.map_class), self.frame(sample)
-        return named_call(sample["img_id"], self._boxes_of_maps, maps, size, thresholds)
+        maps, index = chosen_map(sample, self.protocol.map_class)
+        return named_call(sample["img_id"], self._boxes_of_map, maps, index, frame_size(sample), thresholds)
 
-    def _boxes_of_maps(self, maps: np.ndarray, size: tuple[int, int], thresholds: np.ndarray) -> list[np.ndarray]:
-        scoremap = self.map_to_box.scoremap(maps, size)[0]
+    def _own_box(self, sample: dict) -> np.ndarray:
+        """Return the box (1, 4) that the model made."""
+        if "box_rule" in sample:  # the localizer writes down how it made the boxes
+            rule = dict(sample["box_rule"])
+            self.description.update(threshold=rule.pop("threshold"), box_rule=rule)
+        pred = field(sample, "pred_instances")
+        boxes = as_boxes(to_numpy(pred["frame_bboxes"]))
+        labels = to_numpy(pred["labels"]).ravel()
+        if len(boxes) != len(labels):
+            raise ValueError(f"image {sample.get('img_id')!r}: {len(boxes)} boxes, {len(labels)} labels")
+        k = choose_map(sample, labels, self.protocol.map_class)
+        return boxes[k : k + 1]
+
+    def _boxes_of_map(
+        self, maps: ScoreMaps, index: int, size: tuple[int, int], thresholds: np.ndarray
+    ) -> ThresholdBoxes:
+        rule = self.map_to_box
         if len(thresholds) == 1:
-            return [self.map_to_box.boxes(scoremap, float(thresholds[0]))]
-        return self.map_to_box.boxes_at(scoremap, thresholds)
+            return _of_one_threshold(rule.boxes(maps.scoremap(rule, index, size), float(thresholds[0])))
+        order = np.argsort(thresholds, kind="stable")
+        [pieces] = maps.sweep(rule, index, size, thresholds[order], [rule.rule["contour"]])
+        return threshold_boxes(pieces, rule.default_box(size)).reordered(order)
 
     def _model_threshold(self, sample: dict) -> float:
         """Return the threshold that the localizer wrote down, if it is one for this box rule."""
@@ -265,57 +228,73 @@ class LocAccuracy(BaseLocMetric):
                 f"the model's threshold is one for its own box rule {rule}; this metric has {self.map_to_box.rule}: "
                 "give both the same map_to_box"
             )
-        self.protocol["threshold"] = threshold
+        self.description["threshold"] = threshold
         return threshold
 
-    def compute_metrics(self, results: list) -> dict[str, float]:
+    def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
         """Compute the accuracies in percent.
 
         Raises:
             ValueError: If no image has boxes, or an image comes twice.
         """
-        self.check_records(results)
-        with_boxes = [record for record in results if record[2] is not None]
-        if not with_boxes:
+        self.check_results(results)
+        hits = [LocHits(*result) for result in results]  # mmengine hands plain tuples
+        scored = [result for result in hits if result.iou is not None]
+        if not scored:
             raise ValueError(
                 f"LocAccuracy: none of {len(results)} images has a ground-truth box; evaluate classification only"
             )
-        rank = np.array([record[1] for record in with_boxes])[:, None]
-        iou = np.stack([record[2] for record in with_boxes])
-        known = iou >= self.iou_thr
-        localized = iou > self.iou_thr if self.strict_topk else known
+        iou = np.stack([result.iou for result in scored])
+        known = iou >= self.protocol.iou_thr
+        localized = iou > self.protocol.iou_thr if self.protocol.strict_topk else known
         values = {"gt_known": 100.0 * known.mean(axis=0)}
+        rank = np.array([result.rank for result in scored])[:, None]
         for k in self.topk:
             values[f"top{k}"] = 100.0 * ((rank < k) & localized).mean(axis=0)
-        best = 0
-        metrics = {}
-        if self.searching and self.select_by == "each":
-            index = {name: int(row.argmax()) for name, row in values.items()}
-            best = index["gt_known"]
-            metrics = {name: float(row[index[name]]) for name, row in values.items()}
-            self.protocol["threshold"] = {name: float(self.thresholds[i]) for name, i in index.items()}
-        elif self.searching:
-            best = int(sum(values[name] for name in str(self.select_by).split("+")).argmax())
-            self.protocol["threshold"] = float(self.thresholds[best])
-        if not metrics:
-            metrics = {name: float(row[best]) for name, row in values.items()}
-        if self.searching and self.select_by != "each":
-            metrics["threshold"] = self.protocol["threshold"]
+        metrics, column = self._at_threshold(values)
         if self.errors:
-            codes = np.stack([record[3] for record in with_boxes])[:, 0 if self.oracle else best]
+            codes = np.stack([result.errors for result in scored])
+            codes = codes[:, 0 if codes.shape[1] == 1 else column]
             for code, name in enumerate(ERROR_TYPES):
                 if name != "right":
                     metrics[f"error/{name}"] = float(100.0 * (codes == code).mean())
         first = 1 if self.at_model_threshold else 0
         self.curve = {"threshold": self.thresholds, **{name: row[first:] for name, row in values.items()}}
         if self.iou_stats:
-            metrics |= self._iou_stats(iou[:, best])
-        self.log_protocol(len(with_boxes))
+            metrics |= self._iou_stats(iou[:, column])
+        self._keep(hits, column)
+        self.log_description(len(scored))
         return metrics
+
+    def _at_threshold(self, values: dict[str, np.ndarray]) -> tuple[dict[str, float], int]:
+        """Return the values at the threshold that counts, and its index; it is searched here if it is to be."""
+        if self.column is not None:
+            return {name: float(row[self.column]) for name, row in values.items()}, self.column
+        select_by = self.search.select_by if self.search is not None else "gt_known"
+        if select_by == "each":
+            index = {name: int(row.argmax()) for name, row in values.items()}
+            self.description["threshold"] = {name: float(self.thresholds[i]) for name, i in index.items()}
+            return {name: float(row[index[name]]) for name, row in values.items()}, index["gt_known"]
+        best = int(np.sum([values[name] for name in select_by.split("+")], axis=0).argmax())
+        threshold = float(self.thresholds[best])
+        self.description["threshold"] = threshold
+        return {**{name: float(row[best]) for name, row in values.items()}, "threshold": threshold}, best
+
+    def _keep(self, results: list[LocHits], column: int) -> None:
+        """Make the records at the threshold that counts."""
+        self.records = {}
+        for img_id, _, _, errors, track in results if self.keep_records else ():
+            if track is None:
+                self.records[img_id] = None
+                continue
+            error = ""
+            if errors is not None and len(errors):
+                error = ERROR_TYPES[errors[0 if len(errors) == 1 else column]]
+            self.records[img_id] = track.record(img_id, column, self.protocol, error)
 
     def _iou_stats(self, iou: np.ndarray) -> dict[str, float]:
         """Return the medians and put the histogram of the boxes with IoU >= .5 into the curve."""
-        correct = iou[iou >= self.iou_thr]
+        correct = iou[iou >= self.protocol.iou_thr]
         self.curve["iou_edge"] = IOU_EDGES
         self.curve["iou_count"] = np.histogram(iou, IOU_EDGES)[0]
         self.curve["iou_images"] = np.array([len(iou)])
@@ -331,8 +310,5 @@ class LocAccuracy(BaseLocMetric):
         return {name.replace(old, new): value for name, value in metrics.items()}
 
 
-def _rank(scores: np.ndarray, label: int) -> int:
-    """Return how many classes come before ``label``; equal scores rank by class index."""
-    if not 0 <= label < len(scores):
-        raise ValueError(f"gt_label {label} is outside the {len(scores)} classes of pred_score")
-    return int((scores > scores[label]).sum() + (scores[:label] == scores[label]).sum())
+def _of_one_threshold(boxes: np.ndarray) -> ThresholdBoxes:
+    return ThresholdBoxes(boxes, np.zeros(1, np.int64), np.zeros(1, np.int64))

@@ -1,17 +1,18 @@
-"""What two boxes that look at no picture reach, to stand beside the model's numbers."""
+"""What the whole frame and the centre box reach without a model, to stand beside the model's numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from mmwsol.evaluation.functional import baseline_boxes, baseline_ious
-from mmwsol.evaluation.protocols import LOC_SWITCHES
+from mmwsol.evaluation.functional import FRAME_RULES, baseline_boxes, baseline_ious
+from mmwsol.evaluation.protocols import Protocol
 from mmwsol.registry import METRICS
 
-from .base import BaseLocMetric, check_option, field
+from .base import BaseLocMetric, frame_size
+from .sample import field
 
 
 @METRICS.register_module()
@@ -19,56 +20,32 @@ class LocBaselines(BaseLocMetric):
     """Accuracy of the whole frame and of the centre box, from the ground truth alone.
 
     The sides of the centre box are half the frame's.
-    ``baseline/whole_frame_gt_known`` and ``baseline/centre_box_gt_known`` follow a protocol of
-    ``LocAccuracy``; ``baseline/whole_frame_box_acc_v2`` and ``baseline/centre_box_box_acc_v2``, the
-    mean over ``iou_thrs``, those of ``MaxBoxAcc``. All in percent of the images that have boxes.
+    ``baseline/whole_frame_gt_known`` and ``baseline/centre_box_gt_known`` are GT-known under the
+    protocol; ``baseline/whole_frame_box_acc_v2`` and ``baseline/centre_box_box_acc_v2``, the
+    mean over its ``iou_thrs``, those of ``MaxBoxAcc``: any box, in the frame of wsolevaluation, or that of a protocol
+    that crops. All in percent of the images that have boxes.
 
     Args:
-        protocol: Named protocol of ``LocAccuracy``. Default 'tscam'.
-        box_acc_frame_rule: Ground-truth frame of the ``box_acc_v2`` values. Default: 'wsol', or
-            that of the protocol if it crops ('sat', 'short').
-        iou_thrs: IoU bars of the ``box_acc_v2`` values.
-        frame_size: (H, W) or side of the evaluation frame. Default: the network frame.
-        resize_size: Side before the crop, for the frame rules 'sat' and 'short'.
+        protocol: See :class:`BaseLocMetric`. Defaults to 'tscam'.
         collect_device: See mmengine's ``BaseMetric``.
-        prefix: Prefix of the keys. Default 'baseline'.
-        collect_dir: See mmengine's ``BaseMetric``.
+        prefix: Prefix of the keys. Defaults to 'baseline'.
+        **overrides: Fields of the protocol that differ.
     """
 
     default_prefix = "baseline"
 
     def __init__(
         self,
-        protocol: str = "tscam",
-        box_acc_frame_rule: str | None = None,
-        iou_thrs: Sequence[float] = (0.3, 0.5, 0.7),
-        frame_size: int | Sequence[int] | None = None,
-        resize_size: int | None = None,
+        protocol: str | Protocol | Mapping[str, Any] = "tscam",
         collect_device: str = "cpu",
         prefix: str | None = None,
-        collect_dir: str | None = None,
+        **overrides: Any,
     ) -> None:
-        check_option("protocol", protocol, tuple(LOC_SWITCHES))
-        switches = LOC_SWITCHES[protocol]
-        super().__init__(
-            switches["frame_rule"],
-            frame_size,
-            resize_size,
-            switches["gt_mode"],
-            switches["iou"],
-            collect_device,
-            prefix,
-            collect_dir,
-        )
-        if box_acc_frame_rule is None:
-            plain = self.frame_rule in ("wsol", "tscam")
-            box_acc_frame_rule = "wsol" if plain else self.frame_rule
-        self.box_acc_frame_rule = box_acc_frame_rule
-        self.iou_thrs = np.asarray(iou_thrs, np.float64)
-        self.protocol = {
-            "name": protocol,
-            **self.protocol,
-            "box_acc_frame_rule": box_acc_frame_rule,
+        super().__init__(protocol, overrides, collect_device, prefix)
+        rule = self.protocol.frame_rule
+        self.box_acc_frame_rule = rule if FRAME_RULES[rule].crops else "wsol"
+        self.description |= {
+            "box_acc_frame_rule": self.box_acc_frame_rule,
             "threshold": None,
             "threshold_source": "no model",
         }
@@ -80,14 +57,14 @@ class LocBaselines(BaseLocMetric):
             box_acc = self.gt_boxes(sample, self.box_acc_frame_rule, "any")
             iou = None
             if len(known):
-                size = self.frame(sample)
+                size = frame_size(sample)
                 known_boxes = baseline_boxes(size, "exclusive")
                 # wsolevaluation limits ends to the last pixel.
                 acc_boxes = baseline_boxes(size, "exclusive_clip")
                 iou = np.array(
                     [
                         [
-                            baseline_ious([known], known_boxes[name], self.plus_one)[0],
+                            baseline_ious([known], known_boxes[name], self.protocol.plus_one)[0],
                             baseline_ious([box_acc], acc_boxes[name])[0],
                         ]
                         for name in known_boxes
@@ -101,15 +78,15 @@ class LocBaselines(BaseLocMetric):
         Raises:
             ValueError: If no image has boxes, or an image comes twice.
         """
-        self.check_records(results)
-        ious = [record[1] for record in results if record[1] is not None]
+        self.check_results(results)
+        ious = [iou for _, iou in results if iou is not None]
         if not ious:
             raise ValueError(f"LocBaselines: none of {len(results)} images has a ground-truth box")
         iou = np.stack(ious)
         metrics = {}
         for n, name in enumerate(("whole_frame", "centre_box")):
             metrics[f"{name}_gt_known"] = float(100.0 * (iou[:, n, 0] >= 0.5).mean())
-            hits = iou[:, n, 1, None] >= self.iou_thrs
+            hits = iou[:, n, 1, None] >= np.array(self.protocol.iou_thrs)
             metrics[f"{name}_box_acc_v2"] = float((100.0 * hits.mean(axis=0)).mean())
-        self.log_protocol(len(ious))
+        self.log_description(len(ious))
         return metrics

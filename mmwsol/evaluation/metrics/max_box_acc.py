@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmwsol.evaluation.functional import (
-    LevelBoxes,
-    best_iou_per_level,
-    box_acc,
-    boxes_per_level,
-    default_bbox,
-    end_boxes,
-    largest_and_all_boxes,
-    threshold_grid,
-)
+from mmwsol.evaluation.functional import best_ious, box_acc, threshold_boxes, threshold_grid
+from mmwsol.evaluation.protocols import Protocol, Search
+from mmwsol.evaluation.record import Steps, Track
 from mmwsol.registry import METRICS, TASK_UTILS
 
-from .base import MAP_CLASSES, BaseLocMetric, check_option, field, select_map
+from .base import BaseLocMetric, frame_size, known_rank
+from .sample import field
+from .score_maps import ScoreMaps, chosen_map
+
+
+class BoxHits(NamedTuple):
+    """One image: at which thresholds it is localized. ``single`` is None without ground-truth boxes."""
+
+    img_id: str
+    single: Any  # packed bits (D, T) of the largest contour as bytes, for D IoU thresholds
+    multi: Any  # of all contours; None if they do not count
+    track: Track | None = None  # if records are kept
 
 
 @METRICS.register_module()
@@ -33,121 +37,91 @@ class MaxBoxAcc(BaseLocMetric):
     map, bicubic in float64, 1000 thresholds.
 
     Args:
-        map_to_box: Config of a TASK_UTIL: resize, normalisation and box ends. Its ``contour`` and
-            ``threshold`` do not matter. Default ``dict(type='mmwsol.ContourBox', preset='wsol')``.
+        protocol: See :class:`BaseLocMetric`. Of its box rule, resize, normalization and box ends matter; ``contour``
+            and ``threshold`` do not. Defaults to 'wsol_v2'.
         thresholds: Step of the grid 0, step, ... (wsolevaluation .001), or the rising thresholds
-            themselves.
-        iou_thrs: IoU bars of V2.
-        multi_contour: Compute V2 as well. Default True.
-        map_class: Map of the 'gt' class, of the 'pred' (top-1) class, or the 'agnostic' one. A
-            single class-agnostic map serves for 'gt' and 'pred' too.
-        frame_rule: Ground-truth frame: 'wsol', 'tscam', 'sat' or 'short'.
-        frame_size: (H, W) or side of the evaluation frame. Default: the network frame.
-        resize_size: Side before the crop, for 'sat' and 'short'.
-        gt_mode: 'any' or 'first' ground-truth box.
-        iou: 'plus_one' or 'continuous'.
+            themselves. Defaults to None: those of the protocol.
         collect_device: See mmengine's ``BaseMetric``.
-        prefix: Prefix of the keys. Default 'loc'.
-        collect_dir: See mmengine's ``BaseMetric``.
+        prefix: Prefix of the keys. Defaults to 'loc'.
         num_threads: Threads that compute boxes while the next batch is in the network; 0 computes
-            them at once. Default: 4, or the number of CPUs if that is smaller.
+            them at once. Defaults to None: 4, or the number of CPUs if that is smaller.
+        **overrides: Fields of the protocol that differ, such as ``multi_contour=False`` (without V2),
+            ``frame_rule='sat'`` or ``iou_thrs=(0.5,)`` (those of V2).
 
     Attributes:
-        protocol: What the numbers mean.
         curve: After an evaluation: ``threshold`` (T,), ``iou_thr`` (D,), accuracies ``single`` and
             ``multi`` (D, T).
+        records: At the threshold that is best at IoU .5, of all contours if they count.
     """
 
     default_prefix = "loc"
 
     def __init__(
         self,
-        map_to_box: dict | None = None,
-        thresholds: float | Sequence[float] = 0.001,
-        iou_thrs: Sequence[float] = (0.3, 0.5, 0.7),
-        multi_contour: bool = True,
-        map_class: str = "gt",
-        frame_rule: str = "wsol",
-        frame_size: int | Sequence[int] | None = None,
-        resize_size: int | None = None,
-        gt_mode: str = "any",
-        iou: str = "plus_one",
+        protocol: str | Protocol | Mapping[str, Any] = "wsol_v2",
+        thresholds: float | Sequence[float] | None = None,
         collect_device: str = "cpu",
         prefix: str | None = None,
-        collect_dir: str | None = None,
         num_threads: int | None = None,
+        **overrides: Any,
     ) -> None:
-        super().__init__(
-            frame_rule, frame_size, resize_size, gt_mode, iou, collect_device, prefix, collect_dir, num_threads
-        )
-        check_option("map_class", map_class, MAP_CLASSES)
-        if isinstance(thresholds, (int, float)):
-            self.thresholds = threshold_grid(thresholds)
-        else:
-            self.thresholds = np.asarray(thresholds, np.float64)
-        grid = self.thresholds
-        if grid.ndim != 1 or not len(grid):
-            raise ValueError(f"thresholds must be a step or a list, got {thresholds}")
-        if grid[0] < 0 or grid[-1] >= 1 or (np.diff(grid) <= 0).any():
-            raise ValueError(f"thresholds must rise and lie in [0, 1), got {thresholds}")
-        if not len(iou_thrs) or min(iou_thrs) <= 0 or max(iou_thrs) > 1:
-            raise ValueError(f"iou_thrs must lie in (0, 1], got {iou_thrs}")
-        self.v2_thrs = [float(bar) for bar in iou_thrs]
+        super().__init__(protocol, overrides, collect_device, prefix, num_threads)
+        protocol = self.protocol
+        self.thresholds = self._grid(thresholds)
+        self.v2_thrs = [float(iou_thr) for iou_thr in protocol.iou_thrs]
         self.iou_thrs = np.array(sorted({0.5, *self.v2_thrs}))
-        self.multi_contour = multi_contour
-        self.map_class = map_class
-        self.map_to_box = TASK_UTILS.build(map_to_box or {"type": "mmwsol.ContourBox", "preset": "wsol"})
+        self.contours = ("largest", "all") if protocol.multi_contour else ("largest",)
+        self.map_to_box = TASK_UTILS.build(dict(protocol.map_to_box))
         rule = {name: value for name, value in self.map_to_box.rule.items() if name != "contour"}
-        self.protocol |= {
-            "map_class": map_class,
+        self.description |= {
+            "map_class": protocol.map_class,
+            "multi_contour": protocol.multi_contour,
             "box_rule": {"type": type(self.map_to_box).__name__, **rule},
-            "threshold": f"{len(grid)} values from {grid[0]:g} to {grid[-1]:g}",
-            "threshold_source": "best on the evaluated set, for every IoU bar",
+            "threshold": f"{len(self.thresholds)} values from {self.thresholds[0]:g} to {self.thresholds[-1]:g}",
+            "threshold_source": "best on the evaluated set, for every IoU threshold",
         }
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Append (image id, hits of the largest, hits of all contours) per sample.
+    def _grid(self, thresholds: float | Sequence[float] | None) -> np.ndarray:
+        """Return the thresholds (T,): those given, or the protocol's."""
+        given: Any = thresholds
+        if given is None:
+            policy = self.protocol.threshold
+            if policy is None:
+                raise ValueError(f"protocol {self.protocol.name!r} needs a threshold: give threshold= or thresholds=")
+            given = policy.grid if isinstance(policy, Search) else [policy]
+        grid = threshold_grid(given) if isinstance(given, (int, float)) else np.asarray(given, np.float64)
+        if grid.ndim != 1 or not len(grid):
+            raise ValueError(f"thresholds must be a step or a list, got {given}")
+        if grid[0] < 0 or grid[-1] >= 1 or (np.diff(grid) <= 0).any():
+            raise ValueError(f"thresholds must rise and lie in [0, 1), got {given}")
+        return grid
 
-        Hits are packed bits (D, T) as bytes, None for an image without ground-truth boxes.
-        """
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Append a :class:`BoxHits` per sample."""
         self.pool.settle(self.results)
         for sample in data_samples:
             gt, img_id = self.gt_boxes(sample), field(sample, "img_id")
             if not len(gt):
-                self.results.append((img_id, None, None))
+                self.results.append(BoxHits(img_id, None, None))
                 continue
-            maps = select_map(sample, self.map_class)
-            self.pool.submit(self.results, img_id, self._record, img_id, maps, self.frame(sample), gt)
+            maps, index = chosen_map(sample, self.protocol.map_class)
+            size = frame_size(sample)
+            about = (self.frame(sample), known_rank(sample)) if self.keep_records else None
+            self.pool.submit(self.results, img_id, self._hits, img_id, maps, index, size, gt, about)
 
-    def _record(self, img_id: str, maps: np.ndarray, size: tuple[int, int], gt: np.ndarray) -> tuple:
-        single, multi = self.best_ious(self.map_to_box.scoremap(maps, size)[0], gt)
-        return img_id, self._pack(single), self._pack(multi)
-
-    def best_ious(self, scoremap: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Compute the best IoU (T,) at every threshold, of the largest and of all contours.
-
-        Args:
-            scoremap: (H, W) evaluated map.
-            gt: (M, 4) ground-truth boxes in the same frame.
-
-        Returns:
-            Two float64 (T,); the second repeats the first if ``multi_contour`` is off.
-        """
-        rule = self.map_to_box.rule
-        size = (scoremap.shape[0], scoremap.shape[1])
-        default = default_bbox(rule["default_box"], size)
-        mode = self.map_to_box.mode("largest")
-        ious = []
-        for u8_map, level in self.map_to_box.level_maps(scoremap, self.thresholds):
-            found: tuple[LevelBoxes, ...] = (
-                largest_and_all_boxes(u8_map, mode.removeprefix("largest_"))
-                if self.multi_contour
-                else (boxes_per_level(u8_map, mode),)
-            )
-            ended = [levels._replace(boxes=end_boxes(levels.boxes, size, rule["box_end"])) for levels in found]
-            ious.append([best_iou_per_level(levels, gt, default, self.plus_one)[level] for levels in ended])
-        whole = [np.concatenate(pieces) for pieces in zip(*ious, strict=True)]
-        return whole[0], whole[-1]
+    def _hits(
+        self, img_id: str, maps: ScoreMaps, index: int, size: tuple[int, int], gt: np.ndarray, about: tuple | None
+    ) -> BoxHits:
+        sweeps = maps.sweep(self.map_to_box, index, size, self.thresholds, self.contours)
+        default = self.map_to_box.default_box(size)
+        ious = [best_ious(pieces, gt, default, self.protocol.plus_one) for pieces in sweeps]
+        track = None
+        if about is not None:
+            frame, rank = about
+            largest = threshold_boxes(sweeps[0], default)
+            boxes = largest.boxes[largest.start[largest.mask]]
+            track = Track(Steps.of(boxes), Steps.of(ious[-1]), gt, frame, rank)
+        return BoxHits(img_id, self._pack(ious[0]), self._pack(ious[1]) if len(ious) > 1 else None, track)
 
     def _pack(self, iou: np.ndarray) -> bytes:
         return np.packbits(iou >= self.iou_thrs[:, None]).tobytes()
@@ -159,37 +133,49 @@ class MaxBoxAcc(BaseLocMetric):
         bits = np.unpackbits(rows, axis=1, count=shape[0] * shape[1])
         return bits.reshape(-1, *shape).astype(bool)
 
-    def compute_metrics(self, results: list) -> dict[str, float]:
+    def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
         """Compute the accuracies in percent.
 
         Raises:
             ValueError: If no image has boxes, or an image comes twice.
         """
-        self.check_records(results)
-        with_boxes = [record for record in results if record[1] is not None]
-        if not with_boxes:
+        self.check_results(results)
+        hits = [BoxHits(*result) for result in results]  # mmengine hands plain tuples
+        scored = [result for result in hits if result.single is not None]
+        if not scored:
             raise ValueError(
                 f"MaxBoxAcc: none of {len(results)} images has a ground-truth box; evaluate classification only"
             )
-        curves, best, index = box_acc(self._unpack([record[1] for record in with_boxes]))
+        curves, best, index = box_acc(self._unpack([result.single for result in scored]))
         self.curve = {"threshold": self.thresholds, "iou_thr": self.iou_thrs, "single": curves}
-        bars = self.iou_thrs.tolist()
-        metrics = {"max_box_acc": float(best[bars.index(0.5)])}
-        for bar in self.v2_thrs:
-            metrics[f"max_box_acc@{_name(bar)}"] = float(best[bars.index(bar)])
-        metrics["max_box_acc_threshold"] = float(self.thresholds[index[bars.index(0.5)]])
-        if self.multi_contour:
-            curves, best, index = box_acc(self._unpack([record[2] for record in with_boxes]))
+        columns = self.iou_thrs.tolist()
+        half = columns.index(0.5)
+        metrics = {"max_box_acc": float(best[half])}
+        for iou_thr in self.v2_thrs:
+            metrics[f"max_box_acc@{_name(iou_thr)}"] = float(best[columns.index(iou_thr)])
+        metrics["max_box_acc_threshold"] = float(self.thresholds[index[half]])
+        if self.protocol.multi_contour:
+            curves, best, index = box_acc(self._unpack([result.multi for result in scored]))
             self.curve["multi"] = curves
-            chosen = [bars.index(bar) for bar in self.v2_thrs]
+            chosen = [columns.index(iou_thr) for iou_thr in self.v2_thrs]
             metrics["max_box_acc_v2"] = float(best[chosen].mean())
-            for d, bar in zip(chosen, self.v2_thrs, strict=True):
-                metrics[f"max_box_acc_v2@{_name(bar)}"] = float(best[d])
-                metrics[f"max_box_acc_v2_threshold@{_name(bar)}"] = float(self.thresholds[index[d]])
-        self.log_protocol(len(with_boxes))
+            for d, iou_thr in zip(chosen, self.v2_thrs, strict=True):
+                metrics[f"max_box_acc_v2@{_name(iou_thr)}"] = float(best[d])
+                metrics[f"max_box_acc_v2_threshold@{_name(iou_thr)}"] = float(self.thresholds[index[d]])
+        self._keep(hits, int(index[half]))
+        self.log_description(len(scored))
         return metrics
 
+    def _keep(self, results: list[BoxHits], index: int) -> None:
+        """Make the records at one of the thresholds."""
+        self.records = {}
+        if not self.keep_records:
+            return
+        error = None if self.protocol.multi_contour else ""
+        for img_id, _, _, track in results:
+            self.records[img_id] = None if track is None else track.record(img_id, index, self.protocol, error)
 
-def _name(bar: float) -> str:
-    """Write an IoU bar in percent: .5 as '50'."""
-    return f"{100 * bar:g}"
+
+def _name(iou_thr: float) -> str:
+    """Write an IoU threshold in percent: .5 as '50'."""
+    return f"{100 * iou_thr:g}"

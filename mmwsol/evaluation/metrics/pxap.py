@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from mmwsol.datasets.transforms.loading import load_mask
 from mmwsol.evaluation.functional import PIXEL_EDGES, pixel_curves, pixel_histograms
+from mmwsol.evaluation.protocols import Protocol
 from mmwsol.registry import METRICS, TASK_UTILS
+from mmwsol.structures import Frame
 
-from .base import MAP_CLASSES, BaseLocMetric, check_option, field, select_map
+from .base import BaseLocMetric, frame_size
+from .sample import field
+from .score_maps import ScoreMaps, chosen_map
 
 
 @METRICS.register_module()
@@ -29,19 +33,16 @@ class PxAP(BaseLocMetric):
     count; a mask file without foreground does, as background.
 
     Args:
-        map_to_box: Config of a TASK_UTIL: resize and normalisation, nothing else of it matters.
-            Default ``dict(type='mmwsol.ContourBox', preset='wsol')``.
-        map_class: Map of the 'gt' class, of the 'pred' (top-1) class, or the 'agnostic' one. A
-            single class-agnostic map serves for 'gt' and 'pred' too.
-        cache_masks: Keep the masks in memory, 13 kB for an image at 224, since decoding takes most
-            of the time of later evaluations. Default True.
+        protocol: See :class:`BaseLocMetric`. Of its box rule, resize and normalization matter, nothing else.
+            Defaults to 'wsol_v1'.
+        cache_masks: Whether to keep the masks in memory, 13 kB for an image at 224, since decoding takes most
+            of the time of later evaluations. Defaults to True.
         collect_device: See mmengine's ``BaseMetric``.
-        prefix: Prefix of the keys. Default 'seg'.
-        collect_dir: See mmengine's ``BaseMetric``.
+        prefix: Prefix of the keys. Defaults to 'seg'.
         num_threads: As in :class:`MaxBoxAcc`.
+        **overrides: Fields of the protocol that differ, such as ``map_to_box`` or ``map_class``.
 
     Attributes:
-        protocol: What the numbers mean.
         curve: After an evaluation, for falling thresholds: ``threshold``, ``precision``, ``recall``
             and ``iou`` (1002,).
 
@@ -53,28 +54,22 @@ class PxAP(BaseLocMetric):
 
     def __init__(
         self,
-        map_to_box: dict | None = None,
-        map_class: str = "gt",
+        protocol: str | Protocol | Mapping[str, Any] = "wsol_v1",
         cache_masks: bool = True,
         collect_device: str = "cpu",
         prefix: str | None = None,
-        collect_dir: str | None = None,
         num_threads: int | None = None,
+        **overrides: Any,
     ) -> None:
-        super().__init__(
-            "wsol", collect_device=collect_device, prefix=prefix, collect_dir=collect_dir, num_threads=num_threads
-        )
-        check_option("map_class", map_class, MAP_CLASSES)
-        self.map_class = map_class
-        self.map_to_box = TASK_UTILS.build(map_to_box or {"type": "mmwsol.ContourBox", "preset": "wsol"})
+        super().__init__(protocol, overrides, collect_device, prefix, num_threads)
+        self.map_to_box = TASK_UTILS.build(dict(self.protocol.map_to_box))
         self.cache_masks = cache_masks
-        self._masks: dict[tuple, np.ndarray] = {}  # by files and geometry: packed foreground and ignore bits
-        names = ("interpolation", "norm", "norm_order", "dtype", "percentile")
-        self.protocol = {
+        self._masks: dict[tuple, np.ndarray] = {}  # by files and frame: packed foreground and ignore bits
+        self.description = {
+            "name": self.protocol.name,
             "prefix": self.prefix,
-            "frame_size": "network frame",
-            "map_class": map_class,
-            "map_rule": {name: self.map_to_box.rule[name] for name in names if name in self.map_to_box.rule},
+            "map_class": self.protocol.map_class,
+            "map_rule": dict(self.map_to_box.map_options()),
             "threshold": f"{len(PIXEL_EDGES) - 1} bins of .001",
             "threshold_source": "pxap: all; piou: best on the evaluated set",
         }
@@ -87,32 +82,33 @@ class PxAP(BaseLocMetric):
             if not sample.get("mask_paths"):
                 self.results.append((img_id, None))
                 continue
-            names = ("mask_paths", "ignore_path", "frame", "img_shape", "ori_shape")
-            where = {name: sample.get(name) for name in names}
-            maps = select_map(sample, self.map_class)
-            self.pool.submit(self.results, img_id, self._record, img_id, maps, self.frame(sample), where)
+            files = (tuple(sample["mask_paths"]), sample.get("ignore_path") or "")
+            size, frame = frame_size(sample), sample.get("frame")
+            if frame is None:  # a plain resize
+                frame = Frame.identity(sample["ori_shape"]).resized(size)
+            maps, index = chosen_map(sample, self.protocol.map_class)
+            self.pool.submit(self.results, img_id, self._histograms, img_id, maps, index, frame, files)
 
-    def _record(self, img_id: str, maps: np.ndarray, size: tuple[int, int], where: dict) -> tuple:
-        scoremap = self.map_to_box.scoremap(maps, size)[0]
-        histograms = pixel_histograms(scoremap, *self._load(where, size))
-        # Small records: they travel between processes. A count is at most the number of pixels.
+    def _histograms(
+        self, img_id: str, maps: ScoreMaps, index: int, frame: Frame, files: tuple[tuple[str, ...], str]
+    ) -> tuple[str, np.ndarray]:
+        scoremap = maps.scoremap(self.map_to_box, index, frame.shape)
+        histograms = pixel_histograms(scoremap, *self._load(files, frame))
+        # Small results: they travel between processes. A count is at most the number of pixels.
         return img_id, histograms.astype(np.min_scalar_type(scoremap.size))
 
-    def _load(self, where: dict, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    def _load(self, files: tuple[tuple[str, ...], str], frame: Frame) -> tuple[np.ndarray, np.ndarray]:
         """Read foreground and ignored pixels (H, W)."""
-        ignore_path = where["ignore_path"] or ""
-        key = (tuple(where["mask_paths"]), ignore_path, str(where["frame"]), size)
-        if key not in self._masks:
-            if where["frame"] is None:  # a plain resize
-                height, width = where["ori_shape"][:2]
-                where = dict(where, frame=((size[1] / width, 0.0), (size[0] / height, 0.0)))
-            foreground = np.logical_or.reduce([load_mask(path, where) for path in where["mask_paths"]])
-            ignore = load_mask(ignore_path, where) if ignore_path else np.zeros(size, bool)
-            bits = np.packbits([foreground, ignore])
+        if (files, frame) not in self._masks:
+            mask_paths, ignore_path = files
+            geometry = dict(frame=frame, img_shape=frame.shape, ori_shape=frame.ori_shape)
+            foreground = np.logical_or.reduce([load_mask(path, geometry) for path in mask_paths])
+            ignore = load_mask(ignore_path, geometry) if ignore_path else np.zeros(frame.shape, bool)
             if not self.cache_masks:
                 return foreground, ignore
-            self._masks[key] = bits
-        foreground, ignore = np.unpackbits(self._masks[key], count=2 * size[0] * size[1]).reshape(2, *size).astype(bool)
+            self._masks[files, frame] = np.packbits([foreground, ignore])
+        bits = np.unpackbits(self._masks[files, frame], count=2 * frame.shape[0] * frame.shape[1])
+        foreground, ignore = bits.reshape(2, *frame.shape).astype(bool)
         return foreground, ignore
 
     def compute_metrics(self, results: list) -> dict[str, float]:
@@ -121,10 +117,10 @@ class PxAP(BaseLocMetric):
         Raises:
             ValueError: If no image has a mask or no pixel is foreground, or an image comes twice.
         """
-        self.check_records(results)
-        histograms = [record[1] for record in results if record[1] is not None]
+        self.check_results(results)
+        histograms = [counts for _, counts in results if counts is not None]
         if not histograms:
             raise ValueError(f"PxAP: none of {len(results)} images has mask_paths; evaluate boxes only")
         self.curve, metrics = pixel_curves(np.asarray(np.sum(histograms, axis=0, dtype=np.int64)))
-        self.log_protocol(len(histograms))
+        self.log_description(len(histograms))
         return metrics

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import pickle
 from types import SimpleNamespace
 
 import cv2
@@ -17,7 +15,9 @@ from torch import nn
 from mmwsol.datasets.transforms import LoadImage
 from mmwsol.engine import LocVisualizationHook, NumClassesHook, PredictionDumpHook
 from mmwsol.engine.hooks.loc_visualization_hook import _original_image
-from mmwsol.structures import LocDataSample
+from mmwsol.evaluation.metrics import BaseLocMetric, LocAccuracy, MaxBoxAcc
+from mmwsol.evaluation.results_file import load_results
+from mmwsol.structures import Frame, LocDataSample
 
 
 def class_runner(classes, num_classes):
@@ -52,7 +52,7 @@ def sample(index, folder=None, agnostic=False):
         sample_idx=index,
         ori_shape=(20, 40),
         img_shape=(20, 20),
-        frame=((0.5, 0.0), (1.0, 0.0)),
+        frame=Frame.identity((20, 40)).resized((20, 20)),
         gt_bboxes_ori=np.array([[20, 0, 40, 20]], np.float32),
     )
     if folder is not None:
@@ -63,6 +63,7 @@ def sample(index, folder=None, agnostic=False):
     made.pred_maps = InstanceData(maps=maps, labels=labels)
     made.pred_instances = InstanceData(
         bboxes=torch.tensor([[20.0, 0, 40, 20], [0, 0, 5, 5]]),
+        frame_bboxes=torch.tensor([[10.0, 0, 20, 20], [0, 0, 2.5, 5]]),
         labels=labels,
         scores=torch.tensor([0.6, 0.3]),
     )
@@ -85,6 +86,11 @@ def run_test(hook, samples, metrics=(), rounds=1):
     )
     for _ in range(rounds):
         hook.before_test(runner)
+        own = [metric for metric in metrics if isinstance(metric, BaseLocMetric)]
+        for metric in own:
+            for one in {one.img_id: one for one in samples}.values():
+                metric.process(None, [one.to_dict()])
+            metric.evaluate(len(samples))
         batch = dict(inputs=[torch.full((3, 20, 20), 90, dtype=torch.uint8) for _ in samples])
         hook.after_test_iter(runner, 0, data_batch=batch, outputs=samples)
         hook.after_test_epoch(runner, {"loc/top1": np.float64(0.5)})
@@ -92,29 +98,29 @@ def run_test(hook, samples, metrics=(), rounds=1):
 
 @pytest.mark.parametrize("suffix", ["json", "pkl"])
 def test_prediction_dump(tmp_path, suffix):
-    class Metric:
-        protocol = {"iou_thr": np.float32(0.5), "thresholds": np.arange(2)}
-        curve = {"threshold": np.arange(2), "single": np.ones((3, 2))}
-        prefix = "loc"
-
     path = tmp_path / "new" / f"results.{suffix}"
     repeated = [sample(1), sample(0), sample(1)]  # what two ranks give for two images
-    run_test(PredictionDumpHook(str(path)), repeated, [Metric(), object(), Metric()], rounds=2)
-    read = json.loads(path.read_text()) if suffix == "json" else pickle.loads(path.read_bytes())
-    assert read["metrics"] == {"loc/top1": 0.5}
-    assert list(read["protocol"]) == list(read["curves"]) == ["Metric", "Metric_loc"]
-    assert np.asarray(read["curves"]["Metric"]["single"]).shape == (3, 2)
+    metrics = [LocAccuracy(), object(), MaxBoxAcc(thresholds=[0.2, 0.5]), LocAccuracy(map_class="pred")]
+    run_test(PredictionDumpHook(str(path)), repeated, metrics, rounds=2)
+    assert not any(metric.keep_records for metric in metrics if isinstance(metric, BaseLocMetric))
+    read = load_results(path)
+    titles = ["LocAccuracy", "MaxBoxAcc", "LocAccuracy_loc"]
+    assert read["version"] == 2 and read["metrics"] == {"loc/top1": 0.5}
+    assert list(read["protocol"]) == list(read["curves"]) == titles
+    assert np.asarray(read["curves"]["MaxBoxAcc"]["single"]).shape == (3, 2)
     curves = np.load(tmp_path / "new" / "results_curves.npz")
-    assert set(curves) == {f"{m}/{name}" for m in ("Metric", "Metric_loc") for name in ("threshold", "single")}
-    assert curves["Metric/single"].tolist() == [[1, 1]] * 3
-    assert read["protocol"]["Metric"]["iou_thr"] == 0.5
+    assert {"MaxBoxAcc/threshold", "LocAccuracy_loc/gt_known"} <= set(curves)
+    assert curves["MaxBoxAcc/single"].tolist() == [[100, 100]] * 3
+    assert read["protocol"]["LocAccuracy"]["iou_thr"] == 0.5
     assert [p["img_id"] for p in read["predictions"]] == ["part/0.jpg", "part/1.jpg"]
     first = read["predictions"][0]
+    evaluated = first.pop("evaluated")
     assert first == {
         "img_id": "part/0.jpg",
         "img_path": None,
         "ori_shape": [20, 40],
         "img_shape": [20, 20],
+        "frame": {"scale": [0.5, 1.0], "shift": [0.0, 0.0]},
         "gt_label": 0,
         "gt_bboxes": [[20.0, 0.0, 40.0, 20.0]],
         "pred_label": 1,
@@ -123,9 +129,18 @@ def test_prediction_dump(tmp_path, suffix):
             "scores": pytest.approx([0.6, 0.3, 0.1]),
         },
         "bboxes": [[20.0, 0.0, 40.0, 20.0], [0.0, 0.0, 5.0, 5.0]],
+        "frame_bboxes": [[10.0, 0.0, 20.0, 20.0], [0.0, 0.0, 2.5, 5.0]],
         "bbox_labels": [1, 0],
         "bbox_scores": pytest.approx([0.6, 0.3]),
     }
+    assert list(evaluated) == titles
+    # The ground truth is 10 0 19 19: class 0 has the second box, the predicted class the first.
+    assert evaluated["LocAccuracy"] == {
+        "bbox": [0, 0, 5, 5], "frame_bbox": [0, 0, 2.5, 5], "iou": 0, "rank": 1, "error": "cls",
+    }  # fmt: skip
+    assert evaluated["LocAccuracy_loc"]["bbox"] == [20, 0, 40, 20]
+    assert evaluated["LocAccuracy_loc"]["iou"] == 10 * 20 / (11 * 21)
+    assert evaluated["MaxBoxAcc"]["error"] is None and evaluated["MaxBoxAcc"]["iou"] > 0.7
 
 
 def test_prediction_dump_format():

@@ -133,8 +133,8 @@ def test_checkpoints_hold_the_threshold_and_the_test_uses_it(data, tmp_path):
     values = tester.test()
     assert float(tester.model.map_to_box.threshold) == 0.35
     [searching, own] = tester.test_evaluator.metrics
-    assert searching.protocol["threshold"] == own.protocol["threshold"] == 0.35
-    assert searching.protocol["threshold_source"] == "best gt_known on the validation set"
+    assert searching.description["threshold"] == own.description["threshold"] == 0.35
+    assert searching.description["threshold_source"] == "best gt_known on the validation set"
     assert "loc/threshold" not in values
     assert values["loc/gt_known"] == values["own/gt_known"]
     assert searching.curve["gt_known"][1] == values["loc/gt_known"] and len(searching.curve["gt_known"]) == 5

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mmwsol.evaluation.functional import check_geometry, gt_to_frame
+from mmwsol.evaluation.functional import FRAME_RULES, check_frame, frame_of_rule, gt_to_frame
+from mmwsol.structures import Frame
 
 SIZE = (224, 224)
 CUB = [[60, 27, 60 + 325, 27 + 304]]  # first test image, 500x335
@@ -72,10 +73,11 @@ def test_no_boxes():
         assert gt_to_frame(np.zeros((0, 4)), (30, 40), SIZE, rule).shape == (0, 4)
 
 
+SHAPE = (335, 500)
 PIPELINES = {
-    "squash": ((224 / 500, 0), (224 / 335, 0)),
-    "squash_crop": ((256 / 500, -16), (256 / 335, -16)),
-    "short_crop": ((256 / 335, -79), (256 / 335, -16)),
+    "squash": Frame.identity(SHAPE).resized(SIZE),
+    "squash_crop": Frame.identity(SHAPE).resized((256, 256)).cropped(16, 16, SIZE),
+    "short_crop": Frame.identity(SHAPE).resized((256, 382)).cropped(79, 16, SIZE),
 }
 FITS = {"wsol": "squash", "tscam": "squash", "sat": "squash_crop", "short": "short_crop"}
 
@@ -85,7 +87,19 @@ FITS = {"wsol": "squash", "tscam": "squash", "sat": "squash_crop", "short": "sho
 def test_rule_must_fit_the_pipeline(rule, pipeline):
     frame = PIPELINES[pipeline]
     if FITS[rule] == pipeline:
-        check_geometry(frame, (335, 500), SIZE, rule)
+        check_frame(frame, rule)
     else:
         with pytest.raises(ValueError, match=f"frame_rule '{rule}' does not fit the test pipeline"):
-            check_geometry(frame, (335, 500), SIZE, rule)
+            check_frame(frame, rule)
+
+
+@pytest.mark.parametrize("rule", FRAME_RULES)
+def test_there_and_back(rule):
+    """The geometry of a rule leads back to the original picture; its rounding moves boxes by a pixel at most."""
+    box = np.array([[30.0, 40.0, 201.0, 190.0]])
+    frame = frame_of_rule((375, 500), SIZE, rule)
+    assert frame.ori_shape == (375, 500) and frame.shape == SIZE
+    original = frame.inverse().boxes(box)
+    np.testing.assert_allclose(frame.boxes(original), box, atol=1e-4)
+    moved = gt_to_frame(original, (375, 500), SIZE, rule)
+    assert np.abs(moved - box).max() <= 1 + 1e-4  # integer rules truncate

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from mmengine.structures import InstanceData
 
-from mmwsol.structures import LocDataSample
+from mmwsol.structures import Frame, LocDataSample
 
 
 def make_sample(
@@ -19,9 +19,9 @@ def make_sample(
     img_shape=(224, 224),
     frame=None,
 ) -> dict:
-    """Make a sample dict; boxes (K, 4) or maps (K, h, w) belong to ``labels``."""
+    """Make a sample dict; boxes (K, 4) or maps (K, h, w) belong to ``labels``. Without ``frame``: a plain resize."""
     if frame is None:
-        frame = ((img_shape[1] / ori_shape[1], 0.0), (img_shape[0] / ori_shape[0], 0.0))
+        frame = Frame.identity(ori_shape).resized(img_shape)
     sample = LocDataSample(
         metainfo=dict(
             img_id=img_id,

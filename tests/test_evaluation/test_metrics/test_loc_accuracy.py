@@ -6,11 +6,11 @@ from loc_samples import make_sample, random_samples, run
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData
 
-from mmwsol.evaluation.functional import box_iou, gt_to_frame
+from mmwsol.evaluation.functional import box_iou, gt_to_frame, threshold_boxes
 from mmwsol.evaluation.metrics import LocAccuracy
 from mmwsol.models.box_rules import ContourBox
 from mmwsol.registry import METRICS
-from mmwsol.structures import LocDataSample
+from mmwsol.structures import Frame, LocDataSample
 
 GT = [[50, 50, 99, 99]]
 RULE = dict(type="mmwsol.ContourBox", preset="tscam", threshold=0.6)
@@ -36,7 +36,7 @@ def test_through_mmengine():
     blob = np.zeros((1, 14, 14), np.float32)
     blob[0, 3:7, 3:7] = 1
     sample = LocDataSample(metainfo=dict(img_id="a", ori_shape=(224, 224), img_shape=(224, 224)))
-    sample.set_metainfo(dict(frame=((1.0, 0.0), (1.0, 0.0)), gt_bboxes_ori=np.float32([[48, 48, 111, 111]])))
+    sample.set_metainfo(dict(frame=Frame.identity((224, 224)), gt_bboxes_ori=np.float32([[48, 48, 111, 111]])))
     sample.set_gt_label(1).set_pred_score([0.1, 0.9])
     sample.pred_maps = InstanceData(maps=blob, labels=np.array([1]))
     sample.pred_instances = InstanceData(frame_bboxes=np.array([[48, 48, 112, 112]]), labels=np.array([1]))
@@ -47,7 +47,7 @@ def test_through_mmengine():
     assert values["baseline/whole_frame_gt_known"] == 0
 
 
-@pytest.mark.parametrize("protocol, top1", [("tscam", 0), ("wsol", 100)])
+@pytest.mark.parametrize("protocol, top1", [("tscam", 0), ("wsol_v1", 100)])
 def test_iou_of_exactly_one_half(protocol, top1):
     values = one(make_sample("a", [0, 0, 0, 0], [0, 0, 1, 0]), protocol=protocol)
     assert values == {"loc/gt_known": 100, "loc/top1": top1, "loc/top5": top1}
@@ -86,19 +86,18 @@ def test_any_or_first_box():
 
 def test_iou_convention():
     sample = make_sample("a", [[0, 0, 10, 10]], [[0, 0, 5, 10]])
-    assert one(sample, protocol="wsol", iou="continuous")["loc/gt_known"] == 100  # 50 / 100
-    assert one(sample, protocol="wsol", iou_thr=0.55)["loc/gt_known"] == 0
+    assert one(sample, protocol="wsol_v1", iou="continuous")["loc/gt_known"] == 100  # 50 / 100
+    assert one(sample, protocol="wsol_v1", iou_thr=0.55)["loc/gt_known"] == 0
     sample = make_sample("a", [[0, 0, 10, 10]], [[0, 0, 4.9, 10]])
-    assert one(sample, protocol="wsol", iou="continuous")["loc/gt_known"] == 0
-    assert one(sample, protocol="wsol")["loc/gt_known"] == 100  # 5.9 * 11 / 121
+    assert one(sample, protocol="wsol_v1", iou="continuous")["loc/gt_known"] == 0
+    assert one(sample, protocol="wsol_v1")["loc/gt_known"] == 100  # 5.9 * 11 / 121
 
 
 def test_frames():
     # 100x200 picture, box in its right half.
     sample = make_sample("a", [[100, 0, 199, 99]], [[112, 0, 224, 224]], ori_shape=(100, 200))
     assert one(sample)["loc/gt_known"] == 100
-    crop = ((256 / 200, -16.0), (256 / 100, -16.0))
-    sample["frame"] = crop
+    sample["frame"] = Frame.identity((100, 200)).resized((256, 256)).cropped(16, 16, (224, 224))
     with pytest.raises(ValueError, match="frame_rule 'tscam' does not fit the test pipeline"):
         one(sample)
     assert one(sample, protocol="sat", map_class="gt")["loc/gt_known"] == 100
@@ -106,7 +105,7 @@ def test_frames():
 
 
 def test_inverted_boxes_of_the_crop_stay_in_the_count():
-    frame = ((256 / 400, -16.0), (256 / 400, -16.0))
+    frame = Frame.identity((400, 400)).resized((256, 256)).cropped(16, 16, (224, 224))
     sample = make_sample("a", [[0, 0, 9, 9]], [[0, 0, 224, 224]], ori_shape=(400, 400), frame=frame)
     values = one(sample, protocol="sat", map_class="gt", errors=True)
     assert values["loc/gt_known"] == 0 and values["loc_error/wrong"] + values["loc_error/more"] == 100
@@ -167,8 +166,8 @@ def test_threshold_search():
         assert len(set(score)) > 1
         assert values.pop("loc/threshold") == grid[best]
         assert values == fixed[best]
-        assert metric.protocol["threshold"] == grid[best]
-        assert metric.protocol["threshold_source"] == f"best {select_by} on the EVALUATED set (select_on='test')"
+        assert metric.description["threshold"] == grid[best]
+        assert metric.description["threshold_source"] == f"best {select_by} on the EVALUATED set (select_on='test')"
         np.testing.assert_allclose(metric.curve["gt_known"], [v["loc/gt_known"] for v in fixed])
 
 
@@ -177,13 +176,13 @@ def test_protocol_is_told_and_logged(capfd):
 
     MMLogger.get_instance("protocol", logger_name="mmwsol")
     metric = LocAccuracy(map_to_box=RULE, errors=True)
-    assert metric.protocol["frame_rule"] == "tscam" and metric.protocol["strict_topk"] is True
-    assert metric.protocol["threshold"] == [0.6] and metric.protocol["threshold_source"] == "fixed"
-    assert metric.protocol["box_rule"]["norm_order"] == "after"
+    assert metric.description["frame_rule"] == "tscam" and metric.description["strict_topk"] is True
+    assert metric.description["threshold"] == [0.6] and metric.description["threshold_source"] == "fixed"
+    assert metric.description["box_rule"]["norm_order"] == "after"
     run(metric, random_samples(3))
     out = "".join(capfd.readouterr())
     assert "LocAccuracy on 3 images: name=tscam, prefix=loc, frame_rule=tscam" in out
-    assert LocAccuracy("cdtr").protocol["map_class"] == "pred"
+    assert LocAccuracy("cdtr").description["map_class"] == "pred"
 
 
 def test_one_record_per_sample():
@@ -243,8 +242,9 @@ def test_bad_maps_are_named():
         (dict(gt_mode="all"), "gt_mode must be one of .* got 'all'"),
         (dict(map_class="top1"), "map_class must be one of .* got 'top1'"),
         (dict(iou="giou"), "iou must be one of .* got 'giou'"),
-        (dict(threshold=0.1), "need map_to_box="),
-        (dict(frame_size=224), "need map_to_box="),
+        (dict(threshold=0.1), "needs map_to_box="),
+        (dict(curve_step=0.1), "needs map_to_box="),
+        (dict(frame_size=224), "a field of a protocol must be one of .*, got 'frame_size'"),
         (dict(map_to_box=RULE, threshold=1.5), r"thresholds must lie in \[0, 1\), got \[1.5\]"),
         (dict(map_to_box=RULE, threshold=dict(grid=[0.1], select_by="f1")), "select_by must be one of"),
         (dict(map_to_box=dict(type="mmwsol.ContourBox")), "has no threshold"),
@@ -271,12 +271,17 @@ def test_sweep_equals_one_threshold_after_the_other(rule):
 
     built = TASK_UTILS.build(dict(rule, threshold=0.3))
     thresholds = np.append(np.arange(0, 1, 0.004), [0.3, 0.1, 0.30001])  # more than 255, not in order
+    order = np.argsort(thresholds, kind="stable")
+    contour = built.rule["contour"]
     for sample in [*random_samples(3), make_sample("zero", GT, maps=np.zeros((1, 4, 4), np.float32))]:
         scoremap = built.scoremap(sample["pred_maps"]["maps"][:1], (32, 32))[0]
-        found = built.boxes_at(scoremap, thresholds)
-        assert len(found) == len(thresholds)
-        for boxes, threshold in zip(found, thresholds.tolist(), strict=True):
-            assert sorted(boxes.tolist()) == sorted(built.boxes(scoremap, threshold).tolist())
+        pieces = built.sweep(scoremap, thresholds[order], [contour])[contour]
+        swept = threshold_boxes(pieces, built.default_box((32, 32))).reordered(order)
+        best = swept.best(-swept.boxes[:, 0])
+        for i, threshold in enumerate(thresholds.tolist()):
+            expected = built.boxes(scoremap, threshold)
+            assert sorted(swept.of(i).tolist()) == sorted(expected.tolist())
+            assert swept.boxes[best[i], 0] == expected[:, 0].min()
 
 
 def test_each_value_at_its_own_threshold():
@@ -286,7 +291,7 @@ def test_each_value_at_its_own_threshold():
     best = {name: metric.curve[name].argmax() for name in ("gt_known", "top1", "top5")}
     for name, index in best.items():
         assert values[f"loc/{name}"] == metric.curve[name].max()
-        assert metric.protocol["threshold"][name] == metric.curve["threshold"][index]
+        assert metric.description["threshold"][name] == metric.curve["threshold"][index]
     assert "loc/threshold" not in values
 
 
@@ -336,8 +341,8 @@ def test_threshold_of_the_model():
     metric = LocAccuracy(map_to_box=RULE, threshold=dict(grid=[0.1, 0.3], select_by="gt_known"), errors=True)
     values = run(metric, samples)
     assert values == run(LocAccuracy(map_to_box=RULE, threshold=0.6, errors=True), samples)
-    assert metric.protocol["threshold"] == 0.6
-    assert metric.protocol["threshold_source"] == "best gt_known on the validation set"
+    assert metric.description["threshold"] == 0.6
+    assert metric.description["threshold_source"] == "best gt_known on the validation set"
     at = [run(LocAccuracy(map_to_box=RULE, threshold=t), samples)["loc/gt_known"] for t in (0.1, 0.3)]
     assert metric.curve["gt_known"].tolist() == pytest.approx(at)
     samples[0]["box_rule"] = dict(rule, norm="max")

@@ -11,6 +11,7 @@ from loc_samples import make_sample, random_samples, run
 from mmwsol.evaluation.functional import box_iou, gt_to_frame, normalize_map
 from mmwsol.evaluation.metrics import LocAccuracy, LocBaselines, MaxBoxAcc
 from mmwsol.models.box_rules import ComponentBox, ContourBox
+from mmwsol.structures import Frame
 
 SIZE = (32, 32)
 BARS = (0.3, 0.5, 0.7)
@@ -70,9 +71,6 @@ def test_options():
     assert values["loc/max_box_acc_v2"] == values["loc/max_box_acc_v2@60"]
     assert values["loc/max_box_acc"] >= values["loc/max_box_acc@60"]
     assert "loc/max_box_acc_v2@50" not in values
-    # Another frame: the map is resized there, the boxes too.
-    big = run(MaxBoxAcc(frame_size=64), samples)
-    assert big.keys() == run(MaxBoxAcc(), samples).keys()
     first = run(MaxBoxAcc(gt_mode="first"), samples)
     assert first["loc/max_box_acc_v2@70"] <= run(MaxBoxAcc(), samples)["loc/max_box_acc_v2@70"]
 
@@ -82,8 +80,8 @@ def test_records_are_small():
     metric.process(None, random_samples(3))
     assert len(metric.results) == 3
     metric.pool.settle(metric.results)
-    for _, single, multi in metric.results:
-        assert len(single) == len(multi) == 375  # 3 bars x 1000 thresholds in bits
+    for _, single, multi, track in metric.results:
+        assert track is None and len(single) == len(multi) == 375  # 3 bars x 1000 thresholds in bits
 
 
 def test_images_without_boxes_do_not_count():
@@ -105,7 +103,7 @@ def test_bad_input_is_named():
     sample["gt_label"][0] = 0
     with pytest.raises(ValueError, match="no map of the ground-truth class 0"):
         run(MaxBoxAcc(), [sample])
-    sample["frame"] = ((1.0, 0.0), (1.0, 0.0))
+    sample["frame"] = Frame((30, 40), SIZE)
     with pytest.raises(ValueError, match="frame_rule 'wsol' does not fit"):
         run(MaxBoxAcc(), [sample])
     for kwargs, message in [
@@ -130,9 +128,9 @@ def test_lists_that_reach_one_pixel_further_score_the_same():
 
 
 def test_protocol():
-    protocol = MaxBoxAcc().protocol
+    protocol = MaxBoxAcc().description
     assert protocol["frame_rule"] == "wsol" and protocol["threshold"] == "1000 values from 0 to 0.999"
-    assert protocol["threshold_source"] == "best on the evaluated set, for every IoU bar"
+    assert protocol["threshold_source"] == "best on the evaluated set, for every IoU threshold"
     assert protocol["box_rule"]["interpolation"] == "bicubic"
 
 
@@ -151,7 +149,7 @@ def test_baselines():
         "baseline/centre_box_box_acc_v2": pytest.approx(100 / 3),
     }
     # In the frame of CDTR the crop cuts the first box; only the first box of 'c' counts.
-    frame = ((256 / 224, -16.0), (256 / 224, -16.0))
+    frame = Frame.identity((224, 224)).resized((256, 256)).cropped(16, 16, (224, 224))
     for sample in samples:
         sample["frame"] = frame
     values = run(LocBaselines("cdtr"), samples)

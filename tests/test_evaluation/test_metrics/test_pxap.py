@@ -8,6 +8,7 @@ from loc_samples import make_sample, run
 from mmwsol.evaluation.functional import evaluation_map, piou, pixel_histograms, pxap
 from mmwsol.evaluation.metrics import PxAP
 from mmwsol.registry import METRICS
+from mmwsol.structures import Frame
 
 SIZE = (32, 48)
 
@@ -65,7 +66,7 @@ def test_equals_pooled_histograms(tmp_path):
         if path:
             assert values["seg/pxap"] != run(PxAP(), samples)["seg/pxap"]
             sample["ignore_path"] = path
-    assert metric.protocol["map_rule"]["interpolation"] == "bicubic"
+    assert metric.description["map_rule"]["interpolation"] == "bicubic"
     for options in (dict(num_threads=0), dict(num_threads=3), dict(cache_masks=False)):
         assert run(PxAP(**options), samples) == values
 
@@ -101,12 +102,13 @@ def test_cropped_frames(tmp_path):
     cv2.imwrite(str(tmp_path / "mask.png"), mask)
     maps = np.zeros((1, 8, 8), np.float32)
     maps[:, :, :2] = 1  # columns 0 to 7 of the crop of 32 from column 16 on
-    sample = make_sample("a", [], maps=maps, ori_shape=(64, 64), img_shape=(32, 32), frame=((1.0, -16.0), (1.0, -16.0)))
+    frame = Frame.identity((64, 64)).cropped(16, 16, (32, 32))
+    sample = make_sample("a", [], maps=maps, ori_shape=(64, 64), img_shape=(32, 32), frame=frame)
     sample["mask_paths"] = [str(tmp_path / "mask.png")]
     rule = dict(type="mmwsol.ContourBox", preset="tscam")
-    assert run(PxAP(rule), [sample])["seg/piou"] == 100
+    assert run(PxAP(map_to_box=rule), [sample])["seg/piou"] == 100
     sample["frame"] = None  # a plain resize: column 12 of 32 is the edge
-    assert run(PxAP(rule), [sample])["seg/piou"] < 90
+    assert run(PxAP(map_to_box=rule), [sample])["seg/piou"] < 90
 
 
 def test_images_without_masks_or_foreground(tmp_path):
@@ -126,11 +128,14 @@ def test_bad_input(tmp_path):
     samples = masked_samples(tmp_path)
     with pytest.raises(ValueError, match="evaluated more than once"):
         run(PxAP(), samples * 2)
+    samples = masked_samples(tmp_path)
     samples[1]["pred_maps"]["maps"][0, 0, 0] = np.nan
     with pytest.warns(UserWarning, match="NaN"):
         run(PxAP(), samples)  # wsolevaluation's rule: a map of zeros
+    samples = masked_samples(tmp_path)
+    samples[1]["pred_maps"]["maps"][0, 0, 0] = np.nan
     with pytest.raises(ValueError, match=r"image '1.jpg': .*NaN"):
-        run(PxAP(dict(type="mmwsol.ContourBox", preset="tscam")), samples)
+        run(PxAP(map_to_box=dict(type="mmwsol.ContourBox", preset="tscam")), samples)
     with pytest.raises(ValueError, match="got 'all'"):
         PxAP(map_class="all")
     (tmp_path / "broken.png").write_bytes(b"no picture")

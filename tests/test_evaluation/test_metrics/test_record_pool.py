@@ -35,8 +35,8 @@ def test_order_and_waiting():
 
 def test_the_next_batch_does_not_wait():
     metric, free = MaxBoxAcc(num_threads=1), threading.Event()
-    whole = metric.best_ious
-    metric.best_ious = lambda *args: (free.wait(5), whole(*args))[1]
+    whole = metric.map_to_box.sweep
+    metric.map_to_box.sweep = lambda *args: (free.wait(5), whole(*args))[1]
     samples = random_samples(2)
     metric.process(None, samples[:1])  # returns, though its box cannot be there yet
     assert not isinstance(metric.results[0], tuple)
@@ -74,8 +74,8 @@ def test_errors_name_the_image(num_threads):
         with pytest.raises(ValueError, match="image '2.jpg'"):  # also where the last batch has it
             run(metric, samples[:3], batch=3)
     metric = MaxBoxAcc(num_threads=num_threads)
-    metric.best_ious = lambda *args: {}["missing"]
+    metric.map_to_box.sweep = lambda *args: {}["missing"]
     with pytest.raises(RuntimeError, match="image '0.jpg': KeyError: 'missing'"):
-        run(metric, samples[:1])
+        run(metric, random_samples(1))
     with pytest.raises(ValueError, match="num_threads must be 0 or more, got -1"):
         MaxBoxAcc(num_threads=-1)
