@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mmwsol.structures import Frame
+
 from .boxes import as_boxes
 
 FRAME_RULES = ("wsol", "tscam", "sat", "short")
@@ -73,7 +75,7 @@ def check_rule(rule: str, size: tuple[int, int]) -> None:
 
 
 def check_geometry(
-    frame: tuple[tuple[float, float], tuple[float, float]],
+    frame: Frame,
     ori_shape: tuple[int, ...],
     size: tuple[int, int],
     rule: str,
@@ -83,7 +85,7 @@ def check_geometry(
     """Check that the test pipeline made the frame that ``rule`` assumes.
 
     Args:
-        frame: ``((sx, tx), (sy, ty))`` of the data sample: x_network = sx * x_original + tx.
+        frame (Frame): The data sample's way from original to network pixels.
         ori_shape: (H, W) of the original image.
         size: (H, W) of the network frame.
         rule: Frame rule, see :func:`gt_to_frame`.
@@ -105,12 +107,8 @@ def check_geometry(
             offset = np.full(2, (resize - side) // 2)
         else:
             scale, offset = short_side_geometry(width, height, side, resize)
-    affine = np.asarray(frame, np.float64)
-    corner = np.array([width, height], np.float64)
-    shift = max(
-        np.abs(affine[:, 1] + offset).max(),
-        np.abs(affine[:, 0] * corner + affine[:, 1] - (scale * corner - offset)).max(),
-    )
+    corners = np.array([[0, 0], [width, height]], np.float64)
+    shift = np.abs(frame.points(corners) - (scale * corners - offset)).max()
     if shift > tolerance:
         raise ValueError(
             f"frame_rule {rule!r} does not fit the test pipeline: the corners of an image of "
