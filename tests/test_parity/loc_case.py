@@ -10,6 +10,7 @@ from mmwsol.datasets.transforms import Resize
 from mmwsol.evaluation.functional import box_iou, gt_to_frame
 from mmwsol.evaluation.metrics import LocAccuracy, MaxBoxAcc
 from mmwsol.models.box_rules import ContourBox
+from mmwsol.structures import Frame
 
 IOU_BARS = (30, 50, 70)
 ERRORS = {
@@ -35,7 +36,7 @@ def samples_of(logits, maps, labels, gt_label, gt_boxes, size: int) -> list[dict
             gt_bboxes_ori=frame_boxes(gt_boxes[i]),
             ori_shape=(size, size),
             img_shape=(size, size),
-            frame=((1.0, 0.0), (1.0, 0.0)),
+            frame=Frame.identity((size, size)),
             pred_score=torch.from_numpy(logits[i]),
             pred_maps=dict(maps=torch.from_numpy(maps[i]), labels=torch.from_numpy(labels[i])),
         )
@@ -171,7 +172,7 @@ def check_dataset_case(case: Case) -> None:
             ours = gt_to_frame(boxes, image.shape[:2], size, "tscam")
             np.testing.assert_array_equal(ours, frame_boxes(text))
         results = dict(img=image[..., ::-1].copy(), img_shape=image.shape[:2], ori_shape=image.shape[:2])
-        results.update(frame=((1.0, 0.0), (1.0, 0.0)), gt_bboxes=np.zeros((0, 4), np.float32))
+        results["gt_bboxes"] = np.zeros((0, 4), np.float32)
         rgb = resize(results)["img"][..., ::-1] / 255.0
         tensor = (rgb - meta["mean"]) / meta["std"]
         case.close(f"tensor{i}", tensor.transpose(2, 0, 1))

@@ -11,6 +11,7 @@ from test_tscam import OFFICIAL_OPTIMIZER
 from mmwsol.evaluation.functional import box_iou, gt_to_frame
 from mmwsol.evaluation.metrics import LocAccuracy
 from mmwsol.models.box_rules import ContourBox
+from mmwsol.models.heads.base import Batch
 from mmwsol.registry import MODELS
 from mmwsol.structures import LocDataSample
 from mmwsol.utils import convert_official
@@ -25,7 +26,7 @@ def build(case: Case, dtype: torch.dtype, **options):
     """Make the model of a case; the options are those of the official code by default, others go to the head."""
     options = {**OFFICIAL, **options}
     pairs, reduce, prompt_index = (options.pop(name) for name in OFFICIAL)
-    map_norm = options.pop("map_norm", None)
+    sba_options = {name: options.pop(name) for name in ("map_norm", "source") if name in options}
     meta = case.meta
     arch, hyper = meta["arch"], meta["hyper"]
     backbone = dict(
@@ -41,28 +42,28 @@ def build(case: Case, dtype: torch.dtype, **options):
         drop_path_rate=arch["drop_path"],
         tap_in_train=True,
     )
-    sba = None
+    map_losses = {}
     if "sba_stub" in meta:
         stub = meta["sba_stub"]
         sba = dict(
             type="mmwsol.SemanticBoostLoss",
             text_embeddings=torch.from_numpy(case["sba_text"]),
             clip=dict(type="mmwsol.StandInCLIP", embed_dim=stub["dim"]),
-            map_norm=map_norm or MAP_NORMS[hyper["sba_map"]],
+            map_norm=MAP_NORMS[hyper["sba_map"]],
             prompt_index=prompt_index,
             loss_weight=hyper["alpha"],
         )
+        map_losses["loss_sba"] = {**sba, **sba_options}
     head = dict(
-        type="mmwsol.CDTRHead",
+        type="mmwsol.CDTRHead" if meta["method"] == "cdtr" else "mmwsol.CATRHead",
         num_classes=meta["num_classes"],
         in_channels=arch["embed_dim"],
         attn_shape=(arch["depth"], arch["num_heads"]),
-        with_ski=meta["method"] == "cdtr",
         c_base=hyper["c_base"],
         ocm_blocks=hyper["ocm_blocks"],
         loss_ocm_s=dict(type="mmwsol.NoiseSuppressionLoss", ratio=hyper["p"], reduce=reduce),
         loss_ocm_a=dict(type="mmwsol.ObjectAwakeningLoss", pairs=pairs),
-        loss_sba=sba,
+        map_losses=map_losses,
         **options,
     )
     rule = dict(type="mmwsol.ContourBox", preset=meta["method"], threshold=0.2)
@@ -71,8 +72,8 @@ def build(case: Case, dtype: torch.dtype, **options):
         weights = {name: torch.as_tensor(value) for name, value in case.state().items()}
         case.weights = convert_official(weights, meta["method"])
     model.load_state_dict(case.weights, strict=True)
-    if sba is not None:
-        loss = model.head.loss_sba
+    if map_losses:
+        loss = model.head.map_losses["loss_sba"]
         loss.load()
         shapes = dict(weight=tuple(loss.encoder.weight.shape), bias=tuple(loss.encoder.bias.shape))
         for name, scale in (("weight", stub["scale"]), ("bias", 1.0)):
@@ -96,7 +97,8 @@ def norms(loss, parameters) -> torch.Tensor:
 
 
 def check_maps(case: Case, model, images, tolerance: float):
-    """One forward pass of backbone and head, compared with everything inside; return features, maps, pseudo map."""
+    """One forward pass of backbone and head, compared with everything inside; return what the head encodes, and the
+    pseudo map."""
     head = model.head
     inside = {}
     for name, module in (("csm_E", head.csm.encoder), ("csm_Xd", head.csm.decoder)):
@@ -104,16 +106,16 @@ def check_maps(case: Case, model, images, tolerance: float):
     for index, block in enumerate(head.ocm.blocks):
         block.register_forward_hook(lambda _, __, out, index=index: inside.__setitem__(index, out))
     feats = model.backbone(images)
-    maps = head.maps(feats)
+    encoded = head.encode(feats)
     pseudo = head.ocm(feats.cls_attn)
     classes = case.meta["map_classes"]
-    case.close("logits", head(feats), tolerance)
-    case.close("csm_logits", maps.csm.mean((2, 3)), tolerance)
+    case.close("logits", head.classify(encoded), tolerance)
+    case.close("csm_logits", encoded.csm.mean((2, 3)), tolerance)
     case.close("XA", feats.cls_attn.flatten(1, 2), tolerance)
-    case.close("M", maps.attention, tolerance)
+    case.close("M", head.foreground(encoded), tolerance)
     case.close("P", pseudo, tolerance)
-    case.close("F_out", maps.out[:, classes], tolerance)
-    case.close("F_csm", maps.csm[:, classes], tolerance)
+    case.close("F_out", encoded.semantic[:, classes], tolerance)
+    case.close("F_csm", encoded.csm[:, classes], tolerance)
     case.close("csm_Xd", inside["csm_Xd"][:, classes], tolerance)
     if "csm_E" in case:
         case.close("csm_E", inside["csm_E"], tolerance)
@@ -122,7 +124,7 @@ def check_maps(case: Case, model, images, tolerance: float):
     case.close("ocm_x", torch.cat([inside[i] for i in range(len(head.ocm.blocks))], 1), tolerance)
     case.close("final_cls", feats.cls_token, tolerance)
     case.close("final_patch_l2", feats.patch_map.flatten(2).norm(dim=1), tolerance)
-    return feats, maps, pseudo
+    return encoded, pseudo
 
 
 def check_train(case: Case, dtype: torch.dtype, tolerance: float) -> None:
@@ -131,26 +133,27 @@ def check_train(case: Case, dtype: torch.dtype, tolerance: float) -> None:
     head = model.head
     images = torch.from_numpy(case.inputs()).to(dtype)
     target = torch.tensor(meta["labels"])
-    feats, maps, pseudo = check_maps(case, model, images, tolerance)
+    encoded, pseudo = check_maps(case, model, images, tolerance)
+    attention = head.foreground(encoded)
     names = ours(meta, [name for name, _ in meta["tensors"]])
     state = model.state_dict()
     for name in case.names("after/"):
         case.close(f"after/{name}", state[names[name]], tolerance)
 
-    threshold = head.loss_ocm_s.threshold(maps.attention)
+    threshold = head.loss_ocm_s.threshold(attention)
     case.close("ocm_threshold", threshold, tolerance)
-    np.testing.assert_array_equal(maps.attention <= threshold[:, None, None], case["ocm_kept"])
-    losses = head.terms(feats, maps, target)
-    case.close("loss_awl", head.weighting(list(losses.values())), tolerance)
-    losses["total"] = head.weighting(list(losses.values()))
-    if head.ski is not None:
-        offset = head.ski.conv_offset(maps.out * maps.attention[:, None])
+    np.testing.assert_array_equal(attention <= threshold[:, None, None], case["ocm_kept"])
+    losses = head.plain_terms(encoded, target)
+    losses["total"] = head.weighting(list(losses.values())).sum()
+    case.close("loss_awl", losses["total"], tolerance)
+    if meta["method"] == "cdtr":
+        offset = head.ski.conv_offset(encoded.semantic * attention[:, None])
         case.close("ski_offset", offset, tolerance)
-        ski = head.integrate(maps)
+        ski = head.integrate(encoded)
         case.close("ski_map", ski[:, meta["map_classes"]], tolerance)
         case.close("ski_logits", ski.mean((2, 3)), tolerance)
-    if head.loss_sba is not None:
-        losses["sba"] = check_boost(case, model, images, maps, target, tolerance)
+    if head.map_losses:
+        losses["sba"] = check_boost(case, model, images, encoded, target, tolerance)
         losses["total"] = losses["total"] + meta["hyper"]["alpha"] * losses["sba"]
     parameters = dict(model.named_parameters())
     ordered = [parameters[names[name]] for name in meta["grad_names"]]
@@ -165,17 +168,22 @@ def check_train(case: Case, dtype: torch.dtype, tolerance: float) -> None:
 
     again = build(case, dtype).train()
     reported = again(images, samples(meta["labels"]), mode="loss")
-    case.close("loss_awl", reported["loss_terms"], tolerance)
+    case.close("loss_awl", weighted_terms(reported), tolerance)
     total, log = again.parse_losses(reported)
     case.close("loss_total", total, tolerance)
     assert {"cls", "csm", "ocm_s", "ocm_a", "lambda_cls"} <= set(log)
-    check_paper_forms(case, dtype, images, feats, maps, pseudo, ordered, tolerance)
+    check_paper_forms(case, dtype, images, encoded, pseudo, ordered, tolerance)
 
 
-def check_boost(case: Case, model, images, maps, target, tolerance: float):
+def weighted_terms(losses: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Sum the terms that the learned weights weight: all losses but SBA."""
+    return sum(value for name, value in losses.items() if name.startswith("loss_") and name != "loss_sba")
+
+
+def check_boost(case: Case, model, images, encoded, target, tolerance: float):
     """Compare SBA step by step; return the loss without its weight."""
-    boost = model.head.loss_sba
-    mask = model.head.boost_map(maps, target)
+    boost = model.head.map_losses["loss_sba"]
+    mask = boost_map(model.head, encoded, target)
     case.close("sba_map", boost.normalize_map(mask)[:, 0], tolerance)
     features = boost.encode(boost.masked_images(images, mask)).unflatten(0, (2, -1))
     case.close("sba_feat_fg", features[0], tolerance)
@@ -183,41 +191,50 @@ def check_boost(case: Case, model, images, maps, target, tolerance: float):
     foreground, background = boost.similarities(images, mask, target)
     case.close("sba_sim_fg", foreground, tolerance)
     case.close("sba_sim_bg", background, tolerance)
-    return boost(images, mask, target) / boost.loss_weight
+    return boost(mask[:, 0], Batch(target, [], images)) / boost.loss_weight
 
 
-def check_paper_forms(case: Case, dtype, images, feats, maps, pseudo, ordered, tolerance: float) -> None:
+def boost_map(head, encoded, target) -> torch.Tensor:
+    """Compute the map (B, 1, h, w) that masks images, as :meth:`LocHead.loss` hands it to the loss."""
+    source = head.map_losses["loss_sba"].source
+    return (head.label_map(encoded, target) if source == "label" else head.foreground(encoded))[:, None]
+
+
+def check_paper_forms(case: Case, dtype, images, encoded, pseudo, ordered, tolerance: float) -> None:
     """The options that follow the paper in place of the code, from the same features."""
     meta = case.meta
     target = torch.tensor(meta["labels"])
+    batch = Batch(target, [], images)
 
     def head(**options):
         return build(case, dtype, **options).train().head
 
     paper = head(**PAPER)
-    case.close("own/ocm_s_mean", paper.loss_ocm_s(maps.attention), tolerance)
-    case.close("own/ocm_a_same", paper.loss_ocm_a(pseudo, maps.attention), tolerance)
-    mean = head(head_reduce="mean").attention(feats)[:, 0]
+    attention = paper.foreground(encoded)
+    case.close("own/ocm_s_mean", paper.loss_ocm_s(attention), tolerance)
+    case.close("own/ocm_a_same", paper.loss_ocm_a(pseudo, attention), tolerance)
+    mean = head(head_reduce="mean").foreground(encoded)
     official = head()
     case.close("own/ocm_s_headmean", official.loss_ocm_s(mean), tolerance)
     case.close("own/ocm_a_same_headmean", paper.loss_ocm_a(pseudo, mean), tolerance)
     case.close("own/ocm_a_all_headmean", official.loss_ocm_a(pseudo, mean), tolerance)
-    if official.ski is not None:
+    if meta["method"] == "cdtr":
         paper_roles = head(ski_input="out")
-        case.close("own/ski_out", paper_roles.terms(feats, maps, target)["ski"], tolerance)
-        case.close("own/ski_out_logits", paper_roles.integrate(maps).mean((2, 3)), tolerance)
-    if official.loss_sba is not None:
-        mask = paper.boost_map(maps, target)
-        boost = paper.loss_sba
+        case.close("own/ski_out", paper_roles.plain_terms(encoded, target)["ski"], tolerance)
+        case.close("own/ski_out_logits", paper_roles.integrate(encoded).mean((2, 3)), tolerance)
+    if official.map_losses:
+        mask = boost_map(paper, encoded, target)
+        boost = paper.map_losses["loss_sba"]
         foreground, background = boost.similarities(images, mask, target)
         case.close("own/sim_fg_label", foreground, tolerance)
         case.close("own/sim_bg_label", background, tolerance)
-        case.close("own/sba_label", boost(images, mask, target) / boost.loss_weight, tolerance)
+        case.close("own/sba_label", boost(mask[:, 0], batch) / boost.loss_weight, tolerance)
         other = "none" if boost.map_norm == "minmax" else "minmax"
-        boost = head(**PAPER, map_norm=other).loss_sba
-        case.close("own/sba_label_othernorm", boost(images, mask, target) / boost.loss_weight, tolerance)
-        alone = head(**PAPER, map_norm="minmax", sba_map="attention")
-        loss = alone.loss_sba(images, alone.boost_map(maps, target), target) / alone.loss_sba.loss_weight
+        boost = head(**PAPER, map_norm=other).map_losses["loss_sba"]
+        case.close("own/sba_label_othernorm", boost(mask[:, 0], batch) / boost.loss_weight, tolerance)
+        alone = head(**PAPER, map_norm="minmax", source="foreground")
+        boost = alone.map_losses["loss_sba"]
+        loss = boost(boost_map(alone, encoded, target)[:, 0], batch) / boost.loss_weight
         case.close("own/sba_label_attention_minmax", loss, tolerance)
     model = build(case, dtype, **PAPER).train()
     total, _ = model.parse_losses(model(images, samples(meta["labels"]), mode="loss"))
@@ -235,9 +252,9 @@ def check_eval(case: Case, dtype: torch.dtype, tolerance: float, error: float) -
     images = torch.from_numpy(case.inputs()).to(dtype)
     target = torch.tensor(meta["labels"])
     with torch.no_grad():
-        feats, _, _ = check_maps(case, model, images, tolerance)
-        prediction = model.head.predict(feats, target)
-        logits = model.head(feats)
+        encoded, _ = check_maps(case, model, images, tolerance)
+        prediction = model.head.predict(encoded.feats, target)
+        logits = model.head(encoded.feats)
     np.testing.assert_array_equal(prediction.labels[:, 0], case["pred"])
     np.testing.assert_array_equal(prediction.labels[:, -1], target)
     # The official ILSVRC model halves its map.
@@ -304,9 +321,9 @@ def check_steps(case: Case) -> None:
     for images, labels in zip(batches, targets, strict=True):
         losses = model(images, samples(labels), mode="loss")
         total, _ = model.parse_losses(losses)
-        values = {name.replace("_", ""): value for name, value in losses.items()}
+        values = {name.replace("_", ""): value for name, value in losses.items()}  # 'ocm_s' is 'ocms' in the table
         values["sba"] = losses.get("loss_sba", 0) / meta["hyper"].get("alpha", 1)
-        rows.append([float(total), *(float(values[name]) for name in table.split("_"))])
+        rows.append([float(total), *(float(values.get(name, 0)) for name in table.split("_"))])
         optim.update_params(total)
     case.close(f"loss_total_{table}", np.array(rows))
     after = {name: params[names[name]].detach() for name in meta["param_names"]}

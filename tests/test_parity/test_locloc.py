@@ -17,7 +17,7 @@ from mmwsol.methods.locloc.offline import MaskJob, attention_map, grabcut
 from mmwsol.methods.locloc.transforms import box_mask
 from mmwsol.models.box_rules import ContourBox
 from mmwsol.registry import MODELS
-from mmwsol.structures import LocDataSample
+from mmwsol.structures import Frame, LocDataSample
 from mmwsol.utils import convert_official
 
 PATHS = case_paths("locloc")
@@ -82,13 +82,12 @@ def entries(values: torch.Tensor, places: list) -> torch.Tensor:
 
 
 def samples(labels=None, masks=None) -> list[LocDataSample]:
-    """Make data samples with labels or with masks (B, H, W) bool."""
-    out = [LocDataSample() for _ in (labels if masks is None else masks)]
-    for i, sample in enumerate(out):
-        if labels is not None:
-            sample.set_gt_label(labels[i])
+    """Make data samples with labels, 0 by default, and with masks (B, H, W) bool."""
+    out = []
+    for i in range(len(labels if masks is None else masks)):
+        out.append(LocDataSample().set_gt_label(0 if labels is None else labels[i]))
         if masks is not None:
-            sample.pseudo_mask = masks[i]
+            out[i].pseudo_mask = masks[i]
     return out
 
 
@@ -110,7 +109,7 @@ def check_generator(case: Case, model, names, feats, tolerance: float) -> None:
     meta, head = case.meta, model.head
     generator = head.generator
     with torch.no_grad():
-        maps = head.foreground_map(feats)
+        maps = head.localize(feats, torch.empty(0))
         x = generator.unet(feats.tokens[1][:, 1:].transpose(1, 2).unflatten(2, feats.patch_map.shape[2:]))
         case.close("fu_stat", stat(x), tolerance)
         case.close("fu_entries", entries(x, meta["fu_pos"]), tolerance)
@@ -143,7 +142,7 @@ def check_generator(case: Case, model, names, feats, tolerance: float) -> None:
     head.train()
     before = {name: value.clone() for name, value in head.state_dict().items() if "running" in name}
     with torch.no_grad():
-        maps = head.foreground_map(feats)
+        maps = head.localize(feats, torch.empty(0))
         case.close("geg_map_train", maps, tolerance)
         case.close("geg_map_train_stat", stat(maps), tolerance)
     norms = ("bn1", "bn3", "bn_att2", "att_layer4.up_3.conv.UConv.1", "att_layer4.down_1.1.UConv.4")
@@ -227,7 +226,7 @@ def check_ppd(case: Case, dtype: torch.dtype, tolerance: float) -> None:
     masks = torch.from_numpy(target.repeat(4, 1).repeat(4, 2))
     for mode in ("eval", "train"):
         model.head.train(mode == "train")
-        maps = head.foreground_map(feats)
+        maps = head.localize(feats, torch.empty(0))
         case.close(f"map_{mode}", maps, tolerance)
         case.close(f"map_stat_{mode}", stat(maps), tolerance)
         loss = head.loss(feats, samples(masks=masks))["loss_loc"]
@@ -338,8 +337,7 @@ def check_transforms(case: Case, folder) -> None:
     image = case["aug_image"]
 
     def results() -> dict:
-        frame = ((1.0, 0.0), (1.0, 0.0))
-        return dict(img=image.copy(), img_shape=image.shape[:2], ori_shape=image.shape[:2], frame=frame)
+        return dict(img=image.copy(), img_shape=image.shape[:2], ori_shape=image.shape[:2])
 
     resized = Resize(scale=(256, 256), interpolation="bicubic")(results())
     resized["pseudo_mask"] = case["aug_mask256"] > 0
@@ -354,7 +352,8 @@ def check_transforms(case: Case, folder) -> None:
     mask = np.unpackbits(case["stored_mask"])[: 256 * 256].reshape(256, 256)
     case.close("target_from_stored_area", mask.mean())
     cv2.imwrite(str(folder / "stored.png"), mask * 255)
-    crop = dict(img_id="stored.jpg", img_shape=(224, 224), ori_shape=(256, 256), frame=((1.0, -8.0), (1.0, -20.0)))
+    crop = dict(img_id="stored.jpg", img_shape=(224, 224), ori_shape=(256, 256))
+    crop["frame"] = Frame.identity((256, 256)).cropped(8, 20, (224, 224))
     loaded = torch.from_numpy(LoadPseudoMask(str(folder))(crop)["pseudo_mask"])[None, None].double()
     for side in (112, 56):
         target = F.interpolate(loaded, (side, side), mode="bilinear", align_corners=False)[0, 0]

@@ -13,7 +13,7 @@ from mmwsol.evaluation.metrics import LocAccuracy
 from mmwsol.methods.sat.backbone import query_gate
 from mmwsol.models.box_rules import ComponentBox
 from mmwsol.registry import MODELS
-from mmwsol.structures import LocDataSample
+from mmwsol.structures import Frame, LocDataSample
 from mmwsol.utils import convert_official
 
 PATHS = case_paths("sat")
@@ -40,8 +40,10 @@ def build(meta: dict, dtype: torch.dtype, **backbone) -> torch.nn.Module:
         type="mmwsol.SATHead",
         num_classes=dict(meta["tensors"])["head.weight"][0],
         in_channels=arch["embed_dim"],
-        loss_area=dict(type="mmwsol.BatchAreaLoss", target=meta["area_target"]),
-        loss_norm=dict(type="mmwsol.MapNormalizationLoss"),
+        map_losses=dict(
+            loss_area=dict(type="mmwsol.BatchAreaLoss", target=meta["area_target"]),
+            loss_norm=dict(type="mmwsol.MapNormalizationLoss"),
+        ),
     )
     rule = dict(type="mmwsol.ComponentBox", preset="sat", threshold=meta.get("thresholds", [0.4])[0])
     return MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head, map_to_box=rule)).to(dtype)
@@ -140,7 +142,7 @@ def check_boxes(case: Case, maps: np.ndarray, error: float, tolerance: float) ->
 def check_evaluation(case: Case, model, images, maps, tolerance: float) -> None:
     """Top-1 Loc, GT-known and threshold by localizer and metric, with the scores of one crop or of ten."""
     meta = case.meta
-    samples = [LocDataSample(metainfo=dict(frame=((1.0, 0.0),) * 2, ori_shape=(224, 224))) for _ in images]
+    samples = [LocDataSample(metainfo=dict(frame=Frame.identity((224, 224)), ori_shape=(224, 224))) for _ in images]
     crops = None
     if "image256_u8" in case:
         crops = ten_crops(case).to(images)
@@ -176,9 +178,7 @@ def ten_crops(case: Case) -> torch.Tensor:
     spec = case.meta["input"]
     views = []
     for picture in case["image256_u8"]:
-        results = TenCrop(224, view="center").transform(
-            dict(img=picture, frame=((1.0, 0.0), (1.0, 0.0)), img_shape=(256, 256))
-        )
+        results = TenCrop(224, view="center").transform(dict(img=picture, img_shape=(256, 256)))
         views.append(np.stack(results["crops"]))
     normalised = (np.stack(views) / 255.0 - spec["mean"]) / spec["std"]
     return torch.from_numpy(normalised.transpose(0, 1, 4, 2, 3))

@@ -82,7 +82,7 @@ def test_schedule(name, rate, epochs, batch, target, sync, threshold):
     assert cfg.train_cfg.max_epochs == epochs
     assert cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == batch
     assert cfg.train_dataloader.get("drop_last", False) == (name == "ilsvrc")
-    area, norm = cfg.model.head.loss_area, cfg.model.head.loss_norm
+    area, norm = cfg.model.head.map_losses.loss_area, cfg.model.head.map_losses.loss_norm
     assert (area.target, area.sync, area.get("loss_weight", 1)) == (target, sync, 1)
     assert (norm.kernel, norm.kernel_size, norm.sigma, norm.get("loss_weight", 1)) == ("nsig", 3, 6, 1)
     assert cfg.model.map_to_box.threshold == threshold == cfg.test_evaluator[-1].thresholds[0]

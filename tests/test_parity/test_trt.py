@@ -169,7 +169,7 @@ def check_training(case: Case, model, names, images, labels, tolerance: float) -
     if "loss_ls01" in case:
         smooth = MODELS.build(dict(type="mmpretrain.LabelSmoothLoss", label_smooth_val=0.1, mode="original"))
         plain, model.head.loss_cls = model.head.loss_cls, smooth
-        case.close("loss_ls01", model(images, samples, mode="loss")["loss_tpsm"], tolerance)
+        case.close("loss_ls01", model(images, samples, mode="loss")["loss_cls"], tolerance)
         model.head.loss_cls = plain
     [loss] = model(images, samples, mode="loss").values()
     case.close("loss_ce", loss, tolerance)
