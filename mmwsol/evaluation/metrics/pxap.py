@@ -10,6 +10,7 @@ import numpy as np
 from mmwsol.datasets.transforms.loading import load_mask
 from mmwsol.evaluation.functional import PIXEL_EDGES, pixel_curves, pixel_histograms
 from mmwsol.registry import METRICS, TASK_UTILS
+from mmwsol.structures import Frame
 
 from .base import MAP_CLASSES, BaseLocMetric, check_option, field, select_map
 
@@ -87,7 +88,7 @@ class PxAP(BaseLocMetric):
             if not sample.get("mask_paths"):
                 self.results.append((img_id, None))
                 continue
-            names = ("mask_paths", "ignore_path", "frame", "img_shape", "ori_shape")
+            names = ("mask_paths", "ignore_path", "frame", "ori_shape")
             where = {name: sample.get(name) for name in names}
             maps = select_map(sample, self.map_class)
             self.pool.submit(self.results, img_id, self._record, img_id, maps, self.frame(sample), where)
@@ -101,13 +102,11 @@ class PxAP(BaseLocMetric):
     def _load(self, where: dict, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Read foreground and ignored pixels (H, W)."""
         ignore_path = where["ignore_path"] or ""
-        key = (tuple(where["mask_paths"]), ignore_path, str(where["frame"]), size)
+        frame = where["frame"] or Frame.identity(where["ori_shape"]).resized(size)  # a plain resize, if not known
+        key = (tuple(where["mask_paths"]), ignore_path, frame)
         if key not in self._masks:
-            if where["frame"] is None:  # a plain resize
-                height, width = where["ori_shape"][:2]
-                where = dict(where, frame=((size[1] / width, 0.0), (size[0] / height, 0.0)))
-            foreground = np.logical_or.reduce([load_mask(path, where) for path in where["mask_paths"]])
-            ignore = load_mask(ignore_path, where) if ignore_path else np.zeros(size, bool)
+            foreground = np.logical_or.reduce([load_mask(path, frame) for path in where["mask_paths"]])
+            ignore = load_mask(ignore_path, frame) if ignore_path else np.zeros(size, bool)
             bits = np.packbits([foreground, ignore])
             if not self.cache_masks:
                 return foreground, ignore

@@ -25,7 +25,7 @@ class LoadPseudoMask(BaseTransform):
     nearest pixel. An image without a mask, because it could not be read when the masks were made, counts as all
     foreground, with one warning.
 
-    Required keys: ``img_id``, ``frame``, ``img_shape``, ``ori_shape``. Added key: ``pseudo_mask`` (H, W) bool.
+    Required keys: ``img_id``, ``frame``. Added key: ``pseudo_mask`` (H, W) bool.
 
     Args:
         mask_root (str): Cache of a stage with :class:`mmwsol.models.PseudoMaskWriter`, such as
@@ -42,7 +42,7 @@ class LoadPseudoMask(BaseTransform):
         self.mask_root = mask_root
         self.suffix = suffix
         self.resolved = not mask_root.startswith("stage://")
-        self.found = False
+        self.any_found = False
         self.missing = 0
         if self.resolved:
             read_manifest(mask_root)
@@ -51,11 +51,11 @@ class LoadPseudoMask(BaseTransform):
         """Set ``results['pseudo_mask']``."""
         path = cache_file(self.mask_root, results["img_id"], self.suffix)
         if self.resolved and path.is_file():
-            self.found = True
-            results["pseudo_mask"] = load_mask(str(path), results)
+            self.any_found = True
+            results["pseudo_mask"] = load_mask(str(path), results["frame"])
         else:
             self._count_missing(path)
-            results["pseudo_mask"] = np.ones(results["img_shape"][:2], bool)
+            results["pseudo_mask"] = np.ones(results["frame"].shape, bool)
         return results
 
     def _count_missing(self, path: Path) -> None:
@@ -63,7 +63,7 @@ class LoadPseudoMask(BaseTransform):
         if self.missing == 1:
             message = f"there is no mask '{path}': such images count as all foreground (said once)"
             print_log(message, "current", logging.WARNING)
-        if self.resolved and not self.found and self.missing == _GIVE_UP:
+        if self.resolved and not self.any_found and self.missing == _GIVE_UP:
             raise ValueError(
                 f"none of {_GIVE_UP} images has a mask in '{self.mask_root}', the last '{path}': its masks were made "
                 "for other images."
