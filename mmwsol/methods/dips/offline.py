@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import cv2
@@ -10,24 +11,26 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.dataset import pseudo_collate
-from mmengine.runner import Runner, load_checkpoint
+from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmwsol.datasets.offline_cache import CacheWriter, OfflineCache
 from mmwsol.evaluation.functional import box_iou
 from mmwsol.methods.dips.attention_maps import component_boxes, otsu_mask, upsample_maps
 from mmwsol.methods.dips.proposals import RASTERS, SUFFIX, Proposals, box_mask, read_proposals
-from mmwsol.models.weights import find_checkpoint
 from mmwsol.registry import MODELS, TASK_UTILS
 
 SCORES = ("class", "size", "size_and_class")
+# Numbers K of proposals for the recall in the summary: the fraction of images whose best K hold one that has IoU 0.5
+# with a ground-truth box, where the training list has boxes.
+RECALL_TOP_K = (1, 2, 5)
 
 
 @TASK_UTILS.register_module()
 class ProposalWriter(CacheWriter):
     """Find boxes in the attention maps of an image and rank them by how well their content shows the image's class.
 
-    Each map of the head's ``map_set``, at the size of the image, is binarised by Otsu's threshold; every component
+    Each map of the head's ``map_set``, at the size of the image, is binarized by Otsu's threshold; every component
     gives a box. Boxes that cover more than ``min_area`` of the image stay; if there is none, the largest alone. The
     image is blurred outside each box, and the classifier's probability of the image's label is the box's score.
 
@@ -38,8 +41,7 @@ class ProposalWriter(CacheWriter):
         blur_sigma (float): Its standard deviation in pixels. Defaults to 100.5: almost a mean.
         scorer (dict, optional): Classifier of mmpretrain (``mmpretrain.ImageClassifier``,
             ``mmpretrain.TimmClassifier``, ...) whose classes are in the order of the data set. It sees the same pixels,
-            normalised by its own data preprocessor where that has a mean. Defaults to None: the head's linear layer.
-        scorer_checkpoint (str, optional): Its weights. Defaults to None: those of its ``init_cfg`` or ``pretrained``.
+            normalized by its data preprocessor where that has a mean. Defaults to None: the head's linear layer.
         score (str): 'class', or the density of the box's area among the image's boxes: 'size', or the product of both,
             'size_and_class', which no official run uses. Defaults to 'class'.
         raster (str): See :func:`mmwsol.methods.dips.proposals.box_mask`. Defaults to 'filled'.
@@ -47,9 +49,6 @@ class ProposalWriter(CacheWriter):
         background_class (int, optional): Class of images without object; they get one box of zeros. Defaults to None.
         batch_size (int): Pictures that the classifier gets at once. Defaults to 64.
         sheet_size (int): Images in ``contact_sheet.jpg`` beside the cache's files; 0: none. Defaults to 24.
-        recall_top_k (Sequence[int]): Numbers K of proposals for the recall in the summary: the fraction of images whose
-            best K hold one that has IoU 0.5 with a ground-truth box, where the training list has boxes. Defaults to
-            (1, 2, 5).
 
     Raises:
         ValueError: If an option is unknown or out of range; in :meth:`setup`, if the kernel is too large for the image.
@@ -63,14 +62,12 @@ class ProposalWriter(CacheWriter):
         blur_kernel: int = 115,
         blur_sigma: float = 100.5,
         scorer: dict | None = None,
-        scorer_checkpoint: str | None = None,
         score: str = "class",
         raster: str = "filled",
         nested: bool = False,
         background_class: int | None = None,
         batch_size: int = 64,
         sheet_size: int = 24,
-        recall_top_k: Sequence[int] = (1, 2, 5),
     ) -> None:
         if not 0 <= min_area <= 1:
             raise ValueError(f"min_area must be a fraction of the image, 0 to 1, got {min_area}.")
@@ -81,14 +78,13 @@ class ProposalWriter(CacheWriter):
                 raise ValueError(f"{name} must be one of {known}, got {option!r}.")
         self.min_area = min_area
         self.blur_kernel, self.blur_sigma = blur_kernel, blur_sigma
-        self.scorer_cfg, self.scorer_checkpoint = scorer, scorer_checkpoint
+        self.scorer_cfg = scorer
         self.score = score
         self.raster = raster
         self.nested = nested
         self.background_class = background_class
         self.batch_size = batch_size
         self.sheet_size = sheet_size
-        self.recall_top_k = tuple(recall_top_k)
         self.scorer: Any = None
 
     def setup(self, runner: Runner) -> None:
@@ -98,15 +94,13 @@ class ProposalWriter(CacheWriter):
             return
         self.scorer = MODELS.build(self.scorer_cfg)
         self.scorer.init_weights()
-        if self.scorer_checkpoint is not None:
-            load_checkpoint(self.scorer, find_checkpoint(self.scorer_checkpoint), map_location="cpu", strict=True)
         self.scorer.to(next(self.model.parameters()).device).eval()
 
     def params(self) -> dict[str, Any]:
         """Return all settings that proposals depend on."""
         names = ("min_area", "blur_kernel", "blur_sigma", "score", "raster", "nested", "background_class")
-        own = {name: getattr(self, name) for name in names}
-        return dict(own, scorer=self.scorer_cfg or "head", map_set=self.model.head.map_set)
+        options = {name: getattr(self, name) for name in names}
+        return dict(options, scorer=self.scorer_cfg or "head", map_set=self.model.head.map_set)
 
     def weights(self, model: nn.Module) -> Mapping[str, Tensor]:
         """Return the weights of backbone and classifier."""
@@ -124,16 +118,17 @@ class ProposalWriter(CacheWriter):
         maps = upsample_maps(model.head.attention_maps(feats), images.shape[2:]).cpu().numpy()
         candidates = [self.find_boxes(scoremaps) for scoremaps in maps]
         probabilities = self.classify(model, images, [boxes for boxes, _, _, _ in candidates])
-        found = []
+        proposals = []
         for sample, (boxes, index, areas, passed), probs in zip(samples, candidates, probabilities, strict=True):
             label = int(sample.gt_label)
             if label == self.background_class:
-                found.append(Proposals(np.zeros((1, 4)), np.zeros(1), np.zeros(1)))
+                proposals.append(Proposals(np.zeros((1, 4)), np.zeros(1), np.zeros(1)))
                 continue
             scores = self.rank(probs[:, label], areas)
             order = np.argsort(-scores, kind="stable")
-            found.append(Proposals(sample.frame.inverse().boxes(boxes[order]), index[order], scores[order], passed))
-        return found
+            original = sample.frame.inverse().boxes(boxes[order])
+            proposals.append(Proposals(original, index[order], scores[order], passed))
+        return proposals
 
     def finish(self, job: Proposals) -> bytes:
         """Encode the proposals of an image."""
@@ -147,7 +142,7 @@ class ProposalWriter(CacheWriter):
         """
         per_map = [component_boxes(otsu_mask(scoremap), self.nested) for scoremap in maps]
         boxes = np.concatenate(per_map)
-        index = np.repeat(np.arange(len(per_map)), [len(found) for found in per_map])
+        index = np.repeat(np.arange(len(per_map)), [len(part) for part in per_map])
         height, width = maps.shape[1:]
         boxes[:, 2] = boxes[:, 2].clip(max=width - 1)
         boxes[:, 3] = boxes[:, 3].clip(max=height - 1)
@@ -166,8 +161,8 @@ class ProposalWriter(CacheWriter):
         """Compute the class probabilities (n, C) of the boxes (n, 4) of every image, all else blurred."""
         size = (images.shape[2], images.shape[3])
         rows, columns = (gaussian_matrix(side, self.blur_kernel, self.blur_sigma).to(images) for side in size)
-        owner = [i for i, found in enumerate(boxes) for _ in found]
-        masks = [box_mask(box, size, self.raster) for found in boxes for box in found]
+        owner = np.repeat(np.arange(len(boxes)), [len(part) for part in boxes]).tolist()
+        masks = [box_mask(box, size, self.raster) for box in chain.from_iterable(boxes)]
         blurred = rows @ images @ columns.T
         parts = []
         for start in range(0, len(masks), self.batch_size):
@@ -176,7 +171,7 @@ class ProposalWriter(CacheWriter):
             pictures = torch.where(inside, images[chosen], blurred[chosen])
             parts.append(self._logits(model, pictures).softmax(dim=1).double().cpu().numpy())
         probs = np.concatenate(parts) if parts else np.zeros((0, model.head.num_classes))
-        return np.split(probs, np.cumsum([len(found) for found in boxes])[:-1])
+        return np.split(probs, np.cumsum([len(part) for part in boxes])[:-1])
 
     def _logits(self, model: Any, pictures: Tensor) -> Tensor:
         if self.scorer is None:
@@ -203,12 +198,12 @@ class ProposalWriter(CacheWriter):
             min_area_passed=float(np.mean([p.min_area_passed for p in read.values()])),
         )
         ious = []
-        for i, found in read.items():
+        for i, proposals in read.items():
             truth = items.dataset.get_data_info(items.indices[i]).get("gt_bboxes_ori", ())
-            if len(truth) and len(found.boxes):
-                ious.append(box_iou(found.boxes, np.asarray(truth, np.float64), True).max(axis=1))
+            if len(truth) and len(proposals.boxes):
+                ious.append(box_iou(proposals.boxes, np.asarray(truth, np.float64), True).max(axis=1))
         if ious:
-            for k in self.recall_top_k:
+            for k in RECALL_TOP_K:
                 summary[f"recall_at_{k}"] = float(np.mean([iou[:k].max() >= 0.5 for iou in ious]))
             summary["recall_of_all"] = float(np.mean([iou.max() >= 0.5 for iou in ious]))
         if self.sheet_size and read:
@@ -228,7 +223,7 @@ class ProposalWriter(CacheWriter):
             scoremap = upsample_maps(maps[:, index, None], picture.shape[:2])[0, 0].cpu().numpy()
             heat = cv2.applyColorMap((255 * scoremap).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
             side = 160
-            boxes = [(box, (255, 120, 0)) for box in read[i].boxes[1 : max(self.recall_top_k)]]
+            boxes = [(box, (255, 120, 0)) for box in read[i].boxes[1 : max(RECALL_TOP_K)]]
             boxes += [(box, (0, 0, 255)) for box in read[i].boxes[:1]]
             boxes += [(box, (0, 200, 0)) for box in sample.get("gt_bboxes_ori", ())]
             pair = [cv2.resize(part, (side, side)) for part in (picture, cv2.addWeighted(picture, 0.4, heat, 0.6, 0))]

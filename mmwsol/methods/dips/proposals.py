@@ -49,12 +49,12 @@ def read_proposals(path: str | Path) -> Proposals:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            found = Proposals(file["boxes"], file["map_index"], file["scores"], bool(file["min_area_passed"]))
+            proposals = Proposals(file["boxes"], file["map_index"], file["scores"], bool(file["min_area_passed"]))
     except FileNotFoundError:
         raise
     except Exception as error:  # anything may come of a damaged file
         raise ValueError(f"'{path}' holds no proposals ({error}): delete it and run the stage again.") from error
-    return found
+    return proposals
 
 
 def box_mask(box: np.ndarray, size: tuple[int, int], raster: str = "filled") -> np.ndarray:

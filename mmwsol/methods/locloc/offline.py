@@ -24,6 +24,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "ppd": dict(layers=(-1,), heads=(0, 1, 2), delta0=None, delta1=None, refine="threshold"),
 }
 REFINES = ("grabcut", "threshold")
+NUM_SAMPLES = 500  # images, evenly spread, for the statistics in the summary, which need the network once more
+NUM_PICTURES = 24  # rows of the contact sheet
 MIN_PIXELS = 5  # of each side of the tri-map: one for every Gaussian
 _TRIMAP_COLORS = np.array([[0, 0, 0], [255, 255, 255], [128, 128, 128], [192, 192, 192]], np.uint8)
 
@@ -63,7 +65,7 @@ def trimap(attention: np.ndarray, delta0: float, delta1: float, uncertain_label:
 
 
 def grabcut(image: np.ndarray, labels: np.ndarray, iterations: int = 1, seed: int = 0) -> np.ndarray | None:
-    """Decide the uncertain pixels of a tri-map by colour and edges (GrabCut, five Gaussians a side).
+    """Decide the uncertain pixels of a tri-map by color and edges (GrabCut, five Gaussians a side).
 
     Args:
         image (np.ndarray): (H, W, 3) uint8 BGR.
@@ -94,13 +96,12 @@ class PseudoMaskWriter(CacheWriter):
     The attention map is divided into certain foreground, certain background and uncertain pixels, which GrabCut
     decides; where it cannot (too few certain pixels, or nothing left), the mask is the attention above ``threshold``.
     Masks are lossless PNG files with 0 and 255, of the size of the input. The input is the whole image,
-    its pixels also give GrabCut's colours.
+    its pixels also give GrabCut's colors.
 
     Args:
         preset (str): 'released' (attention of the last block, heads 0 to 2, delta0 0.03, delta1 0.1), 'paper' (mean of
             all blocks and heads, 0.02 and 0.75) or 'ppd' (attention as in 'released', one threshold on the map
             resized to ``mask_size``). Defaults to 'released'.
-        layers (Sequence[int], optional): Blocks among those that the backbone taps. Defaults to None: the preset's.
         heads (Sequence[int], optional): Heads. Defaults to None: the preset's.
         delta0 (float, optional): Attention below is background. Defaults to None: the preset's.
         delta1 (float, optional): Attention of at least this is foreground. Defaults to None: the preset's.
@@ -109,13 +110,9 @@ class PseudoMaskWriter(CacheWriter):
         threshold (float): Threshold of 'ppd' and of the fallback. Defaults to 0.05.
         mask_size (int, optional): Side of the masks of 'ppd'. Defaults to None: a quarter of the input, the size of
             PPD's map.
-        seed (int): Seed of GrabCut's k-means. Defaults to 0.
-        num_pictures (int): Rows of ``contact_sheet.png`` in the work directory: image, attention, tri-map, mask, with
-            the ground-truth box. Defaults to 24.
-        num_samples (int): Images, evenly spread, for the statistics that need the network. Defaults to 500.
 
     Raises:
-        ValueError: If an option has no sense.
+        ValueError: If an option is unknown or out of range.
     """
 
     suffix = ".png"
@@ -123,7 +120,6 @@ class PseudoMaskWriter(CacheWriter):
     def __init__(
         self,
         preset: str = "released",
-        layers: Sequence[int] | None = None,
         heads: Sequence[int] | None = None,
         delta0: float | None = None,
         delta1: float | None = None,
@@ -131,13 +127,10 @@ class PseudoMaskWriter(CacheWriter):
         iterations: int = 1,
         threshold: float = 0.05,
         mask_size: int | None = None,
-        seed: int = 0,
-        num_pictures: int = 24,
-        num_samples: int = 500,
     ) -> None:
         if preset not in PRESETS:
             raise ValueError(f"preset must be one of {tuple(PRESETS)}, got {preset!r}.")
-        given = dict(layers=layers, heads=heads, delta0=delta0, delta1=delta1)
+        given = dict(heads=heads, delta0=delta0, delta1=delta1)
         rule = {**PRESETS[preset], **{name: value for name, value in given.items() if value is not None}}
         self.layers, self.heads = rule["layers"], rule["heads"]
         self.delta0, self.delta1, self.refine = rule["delta0"], rule["delta1"], rule["refine"]
@@ -151,9 +144,6 @@ class PseudoMaskWriter(CacheWriter):
         self.iterations = iterations
         self.threshold = threshold
         self.mask_size = mask_size
-        self.seed = seed
-        self.num_pictures = num_pictures
-        self.num_samples = num_samples
 
     def setup(self, runner: Runner) -> None:
         """Note the run, whose folder and logger the summary needs."""
@@ -162,7 +152,7 @@ class PseudoMaskWriter(CacheWriter):
     def params(self) -> dict[str, Any]:
         """Return the settings of the masks."""
         names = ("layers", "heads", "delta0", "delta1", "refine", "uncertain_label", "iterations", "threshold")
-        return {name: getattr(self, name) for name in (*names, "mask_size", "seed")}
+        return {name: getattr(self, name) for name in (*names, "mask_size")}
 
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
         """Return the weights of the backbone; the head has no part in the masks."""
@@ -186,13 +176,13 @@ class PseudoMaskWriter(CacheWriter):
         """Make the mask (H, W) bool of an image."""
         if self.refine == "threshold":
             side = (self.mask_size, self.mask_size) if self.mask_size else [s // 4 for s in job.image.shape[1::-1]]
-            return min_max(cv2.resize(job.attention, side)) >= self.threshold  # normalised after the resize
+            return min_max(cv2.resize(job.attention, side)) >= self.threshold  # normalized after the resize
         attention = self.resized_attention(job)
-        labels = grabcut(job.image, self.trimap(attention), self.iterations, self.seed)
+        labels = grabcut(job.image, self.trimap(attention), self.iterations)
         return attention >= self.threshold if labels is None else np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
 
     def resized_attention(self, job: MaskJob) -> np.ndarray:
-        """Normalise the attention on its grid, then resize it to the image (H, W)."""
+        """Normalize the attention on its grid, then resize it to the image (H, W)."""
         return cv2.resize(min_max(job.attention), job.image.shape[1::-1])
 
     def trimap(self, attention: np.ndarray) -> np.ndarray:
@@ -210,8 +200,8 @@ class PseudoMaskWriter(CacheWriter):
             and the best ground-truth box: mean IoU ``iou_*`` and share with IoU of at least 0.5 ``hit_*``, of the
             attention above ``threshold``, of the certain foreground ``seed``, and of the ``mask``.
         """
-        chosen = _spread([i for i in range(len(cache.items)) if cache.path(i).is_file()], self.num_samples)
-        pictures = _spread(chosen, self.num_pictures)
+        chosen = _spread([i for i in range(len(cache.items)) if cache.path(i).is_file()], NUM_SAMPLES)
+        pictures = _spread(chosen, NUM_PICTURES)
         model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
         areas: list[float] = []
         fallbacks = 0
@@ -226,7 +216,7 @@ class PseudoMaskWriter(CacheWriter):
             attention = self.resized_attention(job)
             labels = self.trimap(attention)
             areas.append(float((stored > 0).mean()))
-            fallbacks += self.refine == "grabcut" and grabcut(job.image, labels, self.iterations, self.seed) is None
+            fallbacks += self.refine == "grabcut" and grabcut(job.image, labels, self.iterations) is None
             mask = cv2.resize(stored, job.image.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
             boxes = _boxes(data["data_samples"])
             if len(boxes):
@@ -268,14 +258,14 @@ def _boxes(sample: Any) -> np.ndarray:
 
 def _box_iou(mask: np.ndarray, boxes: np.ndarray) -> float:
     """Compute the IoU of the box of a mask's largest region with the nearest ground-truth box; 0 if it is empty."""
-    found = mask_boxes(mask, "largest_contour")
-    return float(box_iou(found, boxes, plus_one=False).max()) if len(found) else 0.0
+    predicted = mask_boxes(mask, "largest_contour")
+    return float(box_iou(predicted, boxes, plus_one=False).max()) if len(predicted) else 0.0
 
 
 def _row(
     image: np.ndarray, attention: np.ndarray, labels: np.ndarray, mask: np.ndarray, boxes: np.ndarray
 ) -> np.ndarray:
-    """Draw image, attention, tri-map (uncertain: grey) and masked image side by side, 128 pixels high."""
+    """Draw image, attention, tri-map (uncertain: gray) and masked image side by side, 128 pixels high."""
     colors = cv2.applyColorMap((attention.clip(0, 1) * 255).astype(np.uint8), cv2.COLORMAP_JET)
     panels = [image, cv2.addWeighted(image, 0.4, colors, 0.6, 0), _TRIMAP_COLORS[labels], image * mask[..., None]]
     side, drawn = 128, []
