@@ -11,12 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmwsol.models.features import as_features
+
 FORMATS = ("torch", "onnx")
 OUTPUTS = ("scores", "maps", "labels")
+TOLERANCE = 1e-3  # largest difference from PyTorch that is accepted, relative to the largest value of an output
 
 
 class ExportableLocalizer(nn.Module):
-    """A localizer from RGB pixels to scores and maps, with its normalisation in it.
+    """A localizer from RGB pixels to scores and maps, with its normalization in it.
 
     Args:
         model (nn.Module): An :class:`mmwsol.models.ImageLocalizer`.
@@ -32,8 +35,8 @@ class ExportableLocalizer(nn.Module):
         preprocessor = model.data_preprocessor
         # mean and std are RGB where the preprocessor turns BGR into RGB; otherwise the network takes BGR
         self.flip = not preprocessor.to_rgb
-        for name in ("mean", "std"):
-            self.register_buffer(name, getattr(preprocessor, name).detach().clone().view(1, 3, 1, 1))
+        for name, values in (("mean", preprocessor.mean), ("std", preprocessor.std)):
+            self.register_buffer(name, values.detach().clone().view(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Localize.
@@ -46,7 +49,7 @@ class ExportableLocalizer(nn.Module):
             class of each map, best first, or -1 for one map that is the same for every class.
         """
         images = images.flip(1) if self.flip else images
-        prediction = self.head.predict(self.backbone((images - self.mean) / self.std))
+        prediction = self.head.predict(as_features(self.backbone((images - self.mean) / self.std)))
         return prediction.scores, prediction.maps, prediction.labels
 
 
@@ -55,7 +58,6 @@ def export_model(
     out: str | Path,
     format: str = "onnx",
     size: tuple[int, int] | None = None,
-    tolerance: float = 1e-3,
 ) -> dict[str, Any]:
     """Export a localizer with a dynamic batch and a fixed image size, and check the result against PyTorch.
 
@@ -66,16 +68,14 @@ def export_model(
         model (nn.Module): Model of :func:`mmwsol.apis.init_model`; it is moved to the CPU.
         out (str | Path): File: ``.pt2`` for format 'torch', ``.onnx`` for 'onnx'.
         format (str): 'torch' (``torch.export``) or 'onnx'. Defaults to 'onnx'.
-        size (tuple[int, int], optional): Image size (H, W). Defaults to None: ``img_size`` of the backbone.
-        tolerance (float): Largest difference from PyTorch that is accepted, relative to the largest value of an
-            output. Defaults to 1e-3.
+        size (tuple[int, int], optional): Image size (H, W). Defaults to None: ``input_size`` of the model.
 
     Returns:
         dict: ``file``, ``size`` and ``difference``, the largest relative difference of an output.
 
     Raises:
         ImportError: If the packages of the extra 'deploy' are missing.
-        RuntimeError: If the exported model gives other results.
+        RuntimeError: If the exported model differs from PyTorch by more than 1e-3 of the largest value of an output.
         ValueError: If the format is unknown, or the size is not known.
     """
     if format not in FORMATS:
@@ -83,9 +83,9 @@ def export_model(
     if format == "onnx":
         _require_onnx()
     out = Path(out)
-    size = size or getattr(model.backbone, "img_size", None)
+    size = size or model.input_size
     if size is None:
-        raise ValueError(f"{type(model.backbone).__name__} has no img_size: pass the image size, --size H W.")
+        raise ValueError(f"{type(model.backbone).__name__} names no image size: pass the image size, --size H W.")
     size = (int(size[0]), int(size[1]))
     exportable = ExportableLocalizer(model.cpu()).eval()
     generator = torch.Generator().manual_seed(0)
@@ -110,8 +110,8 @@ def export_model(
                 verbose=False,
             )
     difference = _largest_difference(exportable, load_exported(out), images)
-    if difference > tolerance:
-        raise RuntimeError(f"'{out}' differs from PyTorch by {difference:.2g} of the largest value (> {tolerance:g}).")
+    if difference > TOLERANCE:
+        raise RuntimeError(f"'{out}' differs from PyTorch by {difference:.2g} of the largest value (> {TOLERANCE:g}).")
     rule = model.map_to_box
     notes = dict(
         input="images: (batch, 3, H, W) float32, RGB, 0 to 255",
@@ -150,8 +150,8 @@ def _largest_difference(model: nn.Module, exported: Callable[[Tensor], tuple[Ten
     largest = 0.0
     for batch in (images[:1], images):
         with torch.no_grad():
-            expected, found = model(batch), exported(batch)
-        for value, other in zip(expected, found, strict=True):
+            expected, actual = model(batch), exported(batch)
+        for value, other in zip(expected, actual, strict=True):
             if value.shape != other.shape or (not value.is_floating_point() and not torch.equal(value, other)):
                 return float("inf")
             if value.is_floating_point():

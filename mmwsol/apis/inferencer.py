@@ -25,6 +25,7 @@ from mmwsol.apis.init_model import build_model, find_model_config, load_weights_
 from mmwsol.apis.model_index import find_weights
 from mmwsol.compat import registered_types_only
 from mmwsol.datasets.readers import list_images
+from mmwsol.datasets.transforms.carry import carry
 from mmwsol.datasets.transforms.loading import UnreadableImageError, to_rgb
 from mmwsol.datasets.wrappers import inner_config
 from mmwsol.registry import INFERENCERS
@@ -51,7 +52,6 @@ class WSOLInferencer(BaseInferencer):
             as ``weights``. Defaults to None: the config that is stored in the checkpoint.
         weights (str | Path, optional): Checkpoint file or URL. Defaults to None: that of the metafile.
         device (str, optional): Defaults to None: the accelerator, if there is one.
-        scope (str, optional): Defaults to None: ``default_scope`` of the config.
         show_progress (bool): Whether to show a progress bar for several batches. Defaults to True.
         stage (str, optional): Stage of a config that has several. Defaults to None: the last one.
 
@@ -68,7 +68,6 @@ class WSOLInferencer(BaseInferencer):
         model: str | Path | Config | None = None,
         weights: str | Path | None = None,
         device: str | torch.device | None = None,
-        scope: str | None = None,
         show_progress: bool = True,
         stage: str | None = None,
     ) -> None:
@@ -89,8 +88,7 @@ class WSOLInferencer(BaseInferencer):
                 if weights is None:
                     raise ValueError("there are no weights: pass weights=, or set load_from in the config.")
                 self._loaded = load_weights_file(weights)
-            scope = scope or cfg.get("default_scope", "mmpretrain")
-            super().__init__(cfg, str(weights), device, scope, show_progress)
+            super().__init__(cfg, str(weights), device, cfg.get("default_scope", "mmpretrain"), show_progress)
         del self._loaded
         #: Images of the last call that could not be read: ``dict(input=..., error=...)``.
         self.failed: list[dict[str, str]] = []
@@ -111,7 +109,7 @@ class WSOLInferencer(BaseInferencer):
 
         Args:
             inputs: A path, an array, a PIL image, or a list of them; a folder (searched with its sub-folders), or a
-                glob such as 'photos/*.jpg'. Arrays are (H, W, 3) uint8 BGR, as OpenCV reads them, or (H, W) grey. A
+                glob such as 'photos/*.jpg'. Arrays are (H, W, 3) uint8 BGR, as OpenCV reads them, or (H, W) gray. A
                 dict with ``img_path`` and an item's further keys (``gt_label``, ``gt_bboxes_ori``) shows ground truth.
             return_datasamples (bool): Whether ``predictions`` are :class:`LocDataSample`, with the raw maps of the
                 best classes. Defaults to False: dicts, see below.
@@ -141,7 +139,7 @@ class WSOLInferencer(BaseInferencer):
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {batch_size}.")
-        items = self._inputs_to_list(inputs, out_dir)
+        items = list_inputs(inputs, out_dir)
         keep = return_vis or show or out_dir is not None
         names = None
         if out_dir is not None:
@@ -261,39 +259,11 @@ class WSOLInferencer(BaseInferencer):
         return pseudo_collate
 
     def _init_visualizer(self, cfg: Any) -> LocVisualizer:
-        own = dict(cfg.get("visualizer") or {})
-        kept = ("panels", "target", "map_range") if own.get("type") == "mmwsol.LocVisualizer" else ()
-        return LocVisualizer(**{key: own[key] for key in kept if key in own})
+        options = dict(cfg.get("visualizer") or {})
+        kept = ("panels", "target", "map_range") if options.get("type") == "mmwsol.LocVisualizer" else ()
+        return LocVisualizer(**{key: options[key] for key in kept if key in options})
 
     # ---- reading -------------------------------------------------------------------------------
-
-    def _inputs_to_list(self, inputs: Any, out_dir: str | Path | None = None) -> list:
-        """List the images of a folder or glob; in a list every entry may be one too."""
-        written = None if out_dir is None else Path(out_dir).resolve()
-        if not isinstance(inputs, (list, tuple)):
-            inputs = [inputs]
-        items: list = []
-        for entry in inputs:
-            if not isinstance(entry, (str, Path)):
-                items.append(entry)
-                continue
-            text = str(entry)
-            if os.path.isdir(text):
-                found = [os.path.join(text, name) for name in list_images(text)]
-                if written is not None and not Path(text).resolve().is_relative_to(written):
-                    found = [path for path in found if not Path(path).resolve().is_relative_to(written)]
-            elif glob.has_magic(text) and not os.path.exists(text):
-                found = sorted(path for path in glob.glob(text, recursive=True) if os.path.isfile(path))
-                if not found and "*" not in text and "?" not in text:  # brackets in a name
-                    found = [text]
-            else:
-                found = [text]
-            if not found:
-                raise ValueError(f"no image in '{text}'.")
-            items += found
-        if not items:
-            raise ValueError("there are no images: the list is empty.")
-        return items
 
     def _read(self, item: Any, index: int) -> dict[str, Any]:
         """Start the pipeline's results of an input."""
@@ -319,8 +289,7 @@ class WSOLInferencer(BaseInferencer):
         if item.dtype != np.uint8 or not fits or item.size == 0:
             raise ValueError(f"input {index} must be (H, W, 3) or (H, W) uint8, got {item.shape} {item.dtype}.")
         image = np.ascontiguousarray(item if item.ndim == 3 else np.repeat(item[:, :, None], 3, axis=2))
-        shape = image.shape[:2]
-        return dict(img=image, ori_shape=shape, img_shape=shape, frame=Frame.identity(shape), img_id=str(index))
+        return carry(dict(img=image, ori_shape=image.shape[:2], img_id=str(index)), Frame.identity(image.shape))
 
     def _report(self, total: int) -> None:
         """Name the inputs that could not be read, and count them."""
@@ -331,6 +300,44 @@ class WSOLInferencer(BaseInferencer):
         for entry in self.failed[:10]:
             print(f"skipped: {entry['error']}", flush=True)
         print(f"{len(self.failed)} of {total} images could not be read and were skipped.", flush=True)
+
+
+def list_inputs(inputs: Any, out_dir: str | Path | None = None) -> list:
+    """List the inputs of :class:`WSOLInferencer` one by one: the images of folders and globs, all else as it is.
+
+    Args:
+        inputs: See its call.
+        out_dir (str | Path, optional): Folder that is not searched for images, unless it was asked for. Defaults to
+            None.
+
+    Raises:
+        ValueError: If there is no image.
+    """
+    written = None if out_dir is None else Path(out_dir).resolve()
+    if not isinstance(inputs, (list, tuple)):
+        inputs = [inputs]
+    items: list = []
+    for entry in inputs:
+        if not isinstance(entry, (str, Path)):
+            items.append(entry)
+            continue
+        text = str(entry)
+        if os.path.isdir(text):
+            paths = [os.path.join(text, name) for name in list_images(text)]
+            if written is not None and not Path(text).resolve().is_relative_to(written):
+                paths = [path for path in paths if not Path(path).resolve().is_relative_to(written)]
+        elif glob.has_magic(text) and not os.path.exists(text):
+            paths = sorted(path for path in glob.glob(text, recursive=True) if os.path.isfile(path))
+            if not paths and "*" not in text and "?" not in text:  # brackets in a name
+                paths = [text]
+        else:
+            paths = [text]
+        if not paths:
+            raise ValueError(f"no image in '{text}'.")
+        items += paths
+    if not items:
+        raise ValueError("there are no images: the list is empty.")
+    return items
 
 
 class _PictureNames:

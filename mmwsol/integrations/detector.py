@@ -37,20 +37,20 @@ class WSOLDetector(BaseModel):
         localizer (dict | str): Model config of the localizer, or name or path of a config of mmwsol.
         stage (str, optional): Which stage of that config. Defaults to None: the last one.
         input_size (int | tuple[int, int], optional): (H, W) of the network's input, or the side of a square. Defaults
-            to None: the backbone's ``img_size``, or, if it has none, the size of the image in the pipeline, rounded to
-            multiples of 32.
+            to None: the localizer's ``input_size``, or, if it has none, the size of the image in the pipeline, rounded
+            to multiples of 32.
         topk (int): Boxes an image. Defaults to 5.
         class_agnostic (bool): Whether to give one box an image, that of the best class, under label 0. Defaults to
             False.
         with_masks (bool): Whether to add ``masks``, the region of the thresholded map inside the box. Defaults to
             False.
-        data_preprocessor (dict, optional): Must normalise as the localizer's does. Defaults to None: a
+        data_preprocessor (dict, optional): Must normalize as the localizer's does. Defaults to None: a
             ``DetDataPreprocessor`` that does.
-        init_cfg (dict, optional): mmengine's initialisation config. Defaults to None.
+        init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
 
     Raises:
         ImportError: If mmdet is not installed.
-        ValueError: If ``data_preprocessor`` normalises in another way, or an argument is out of range.
+        ValueError: If ``data_preprocessor`` normalizes in another way, or an argument is out of range.
     """
 
     def __init__(
@@ -68,14 +68,14 @@ class WSOLDetector(BaseModel):
         if topk < 1:
             raise ValueError(f"topk must be at least 1, got {topk}.")
         model = MODELS.build(_model_config(localizer, stage) if isinstance(localizer, str) else localizer)
-        super().__init__(data_preprocessor or _same_normalisation(model.data_preprocessor), init_cfg)
-        _check_normalisation(self.data_preprocessor, model.data_preprocessor)
+        super().__init__(data_preprocessor or _same_normalization(model.data_preprocessor), init_cfg)
+        _check_normalization(self.data_preprocessor, model.data_preprocessor)
         self.localizer = model
         self.localizer.head.topk = topk = min(1 if class_agnostic else topk, model.head.num_classes)
         self.topk = topk
         self.class_agnostic = class_agnostic
         self.with_masks = with_masks
-        self.input_size = _input_size(input_size, model.backbone)
+        self.input_size = _input_size(input_size, model)
         self._register_load_state_dict_pre_hook(_add_prefix)
 
     def forward(
@@ -108,7 +108,7 @@ class WSOLDetector(BaseModel):
         """Detect.
 
         Args:
-            inputs (Tensor): (B, 3, H, W), normalised, padded at the right and the bottom.
+            inputs (Tensor): (B, 3, H, W), normalized, padded at the right and the bottom.
             data_samples (list[DetDataSample], optional): With ``img_shape`` and, after a resize, ``ori_shape`` and
                 ``scale_factor`` (x, y). Defaults to None: the inputs are the original images.
             rescale (bool): Whether boxes are in original pixels, else in those of ``inputs``. Defaults to True.
@@ -123,16 +123,20 @@ class WSOLDetector(BaseModel):
             data_samples = [DetDataSample(metainfo=dict(img_shape=tuple(inputs.shape[2:]))) for _ in inputs]
         by_size = defaultdict(list)  # one size, unless it follows the image
         for sample, image in zip(data_samples, inputs, strict=True):
-            view, located = self._view(image, sample, rescale)
-            by_size[tuple(view.shape[1:])].append((view, located, sample))
-        for views, located, samples in (zip(*group, strict=True) for group in by_size.values()):
-            found = self.localizer(torch.stack(views), list(located), mode="predict")
-            for prediction, sample in zip(found, samples, strict=True):
+            view, frame = self._view(image, sample, rescale)
+            by_size[frame.shape].append((view, frame, sample))
+        for views, frames, samples in (zip(*group, strict=True) for group in by_size.values()):
+            predictions = [
+                LocDataSample(metainfo=dict(frame=frame, ori_shape=frame.ori_shape, img_shape=frame.shape))
+                for frame in frames
+            ]
+            predictions = self.localizer(torch.stack(views), predictions, mode="predict")
+            for prediction, sample in zip(predictions, samples, strict=True):
                 sample.pred_instances = self._instances(prediction).to(inputs.device)
         return data_samples
 
-    def _view(self, image: Tensor, sample: DetDataSample, rescale: bool) -> tuple[Tensor, LocDataSample]:
-        """Cut the padding off (3, H, W), resize, and tell how the result lies to the pixels of the boxes."""
+    def _view(self, image: Tensor, sample: DetDataSample, rescale: bool) -> tuple[Tensor, Frame]:
+        """Cut the padding off (3, H, W) and resize; also give the frame, which begins at the pixels of the boxes."""
         height, width = sample.img_shape[:2]
         scale_x, scale_y = sample.metainfo.get("scale_factor", (1.0, 1.0))
         ori_height, ori_width = sample.metainfo.get("ori_shape", (height, width))[:2]
@@ -144,24 +148,20 @@ class WSOLDetector(BaseModel):
         if view.shape[2:] != size:
             # antialiased, as Pillow resizes in the localizer's own pipeline
             view = F.interpolate(view, size, mode="bilinear", align_corners=False, antialias=True)
-        if not rescale:
-            scale_x = scale_y = 1.0
-            ori_height, ori_width = height, width
-        scale = (scale_x * size[1] / width, scale_y * size[0] / height)
-        meta = dict(
-            frame=Frame((ori_height, ori_width), size, scale), ori_shape=(ori_height, ori_width), img_shape=size
-        )
-        return view[0], LocDataSample(metainfo=meta)
+        frame = Frame.identity((height, width))
+        if rescale:
+            frame = Frame((ori_height, ori_width), (height, width), (scale_x, scale_y))
+        return view[0], frame.resized(size)
 
     def _instances(self, prediction: LocDataSample) -> InstanceData:
         """Turn a localizer's prediction into detections, without boxes that are empty."""
-        found = prediction.pred_instances
+        predicted = prediction.pred_instances
         scores, labels = prediction.pred_score.topk(self.topk)
-        bboxes, index = found.bboxes, torch.arange(self.topk)
-        if int(found.labels[0]) < 0:  # a class-agnostic map: the same box for every class
+        bboxes, index = predicted.bboxes, torch.arange(self.topk)
+        if int(predicted.labels[0]) < 0:  # a class-agnostic map: the same box for every class
             index = index.new_zeros(self.topk)
         else:
-            scores, labels = found.scores[: self.topk], found.labels[: self.topk]
+            scores, labels = predicted.scores[: self.topk], predicted.labels[: self.topk]
         if self.class_agnostic:
             labels = torch.zeros_like(labels)
         instances = InstanceData(bboxes=bboxes[index], scores=scores.cpu(), labels=labels.cpu())
@@ -188,8 +188,8 @@ def _model_config(name: str, stage: str | None) -> dict:
     return select_stage(stage_configs(load_config(name)), stage).cfg.model
 
 
-def _same_normalisation(preprocessor: Any) -> dict:
-    """Make the config of a ``DetDataPreprocessor`` that normalises like a localizer's preprocessor."""
+def _same_normalization(preprocessor: Any) -> dict:
+    """Make the config of a ``DetDataPreprocessor`` that normalizes like a localizer's preprocessor."""
     return dict(
         type="mmdet.DetDataPreprocessor",
         mean=preprocessor.mean.flatten().tolist(),
@@ -198,7 +198,7 @@ def _same_normalisation(preprocessor: Any) -> dict:
     )
 
 
-def _check_normalisation(given: Any, wanted: Any) -> None:
+def _check_normalization(given: Any, wanted: Any) -> None:
     if not isinstance(given, ImgDataPreprocessor):
         return
     wants = (wanted.mean.flatten().tolist(), wanted.std.flatten().tolist(), bool(wanted.to_rgb))
@@ -207,31 +207,26 @@ def _check_normalisation(given: Any, wanted: Any) -> None:
         has = (given.mean.flatten().tolist(), given.std.flatten().tolist(), has[2])
     if has != wants:
         raise ValueError(
-            f"data_preprocessor normalises with mean={has[0]}, std={has[1]}, BGR to RGB: {has[2]}, but the localizer "
+            f"data_preprocessor normalizes with mean={has[0]}, std={has[1]}, BGR to RGB: {has[2]}, but the localizer "
             f"was trained with mean={wants[0]}, std={wants[1]}, BGR to RGB: {wants[2]}. Leave data_preprocessor out, "
             "or write these numbers."
         )
 
 
-def _input_size(given: int | Sequence[int] | None, backbone: Any) -> tuple[int, int] | None:
+def _input_size(given: int | Sequence[int] | None, localizer: Any) -> tuple[int, int] | None:
     """Return (H, W), or None if the size follows the image."""
-    size = given
-    if size is None:
-        size = getattr(backbone, "img_size", None)
-    if size is None:  # timm's transformers
-        size = getattr(getattr(getattr(backbone, "model", None), "patch_embed", None), "img_size", None)
-    if size is None:
-        return None
-    pair = (size, size) if isinstance(size, int) else tuple(size)
+    if given is None:
+        return localizer.input_size
+    pair = (given, given) if isinstance(given, int) else tuple(given)
     if len(pair) != 2 or min(pair) < 1:
         raise ValueError(f"input_size must be a positive integer or (H, W), got {given!r}.")
     return pair[0], pair[1]
 
 
 def _add_prefix(state_dict: dict, prefix: str, *_: Any) -> None:
-    """Rename the weights of a localizer's own checkpoint, in place."""
-    own = f"{prefix}localizer."
-    if any(name.startswith(own) for name in state_dict):
+    """Rename the weights of a checkpoint of the localizer alone, in place."""
+    inner = f"{prefix}localizer."
+    if any(name.startswith(inner) for name in state_dict):
         return
     for name in [name for name in state_dict if name.startswith(prefix)]:
-        state_dict[own + name[len(prefix) :]] = state_dict.pop(name)
+        state_dict[inner + name[len(prefix) :]] = state_dict.pop(name)

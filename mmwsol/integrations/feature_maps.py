@@ -11,6 +11,7 @@ from mmengine.model import BaseModule
 from mmpretrain.models.utils import LayerNorm2d
 from torch import Tensor, nn
 
+from mmwsol.models.features import Features
 from mmwsol.registry import MODELS
 
 
@@ -31,7 +32,7 @@ class FeatureMaps(BaseModule):
             ``out_tokens`` depths, all of one scale, or the final patch map if it has none; others what they give.
         size_divisor (int, optional): Image sizes are padded to multiples of this. Defaults to None: the patch size of a
             transformer, 1 for others.
-        init_cfg (dict, optional): mmengine's initialisation config. Defaults to None.
+        init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
     """
 
     def __init__(self, backbone: dict, size_divisor: int | None = None, init_cfg: dict | None = None) -> None:
@@ -50,15 +51,16 @@ class FeatureMaps(BaseModule):
         return feature_maps(self.backbone(x))
 
 
-def feature_maps(feats: Any) -> tuple[Tensor, ...]:
+def feature_maps(feats: Features | Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Take the feature maps out of what a backbone returns."""
     if isinstance(feats, Tensor):
         return (feats,)
-    if not hasattr(feats, "patch_map"):
+    if not isinstance(feats, Features):
         return tuple(feats)
-    if not getattr(feats, "tokens", ()):
-        return (feats.patch_map,)
-    grid = feats.patch_map.shape[2:]
+    patch_map = feats.need("patch_map")
+    if not feats.tokens:
+        return (patch_map,)
+    grid = patch_map.shape[2:]
     patches = slice(1, 1 + grid.numel())  # the class token stands first
     return tuple(tokens[:, patches].transpose(1, 2).unflatten(2, tuple(grid)) for tokens in feats.tokens)
 
@@ -77,7 +79,7 @@ class SimpleFeaturePyramid(BaseModule):
             the patch size over these. Defaults to (4, 2, 1, 0.5).
         num_outs (int, optional): Number of levels; those beyond ``scales`` take every second position of the last one.
             Defaults to None: one level a scale.
-        init_cfg (dict, optional): mmengine's initialisation config. Defaults to None.
+        init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
 
     Raises:
         ValueError: If a scale is not among these, or ``num_outs`` is smaller than their number.

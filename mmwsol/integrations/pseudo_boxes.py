@@ -226,7 +226,7 @@ def encode_mask(mask: np.ndarray, kind: str) -> dict | list:
             raise ImportError("masks='rle' needs pycocotools: install it, or take masks='polygon'.") from error
         rle = mask_utils.encode(np.asfortranarray(mask.astype(np.uint8)))
         return dict(size=list(rle["size"]), counts=rle["counts"].decode())
-    # Contours join the centres of border pixels: twice the size shows the pixels' outer borders, to half a pixel.
+    # Contours join the centers of border pixels: twice the size shows the pixels' outer borders, to half a pixel.
     doubled = cv2.resize(mask.astype(np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
     contours, _ = cv2.findContours(doubled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     return [((contour.reshape(-1) + 0.5) / 2).tolist() for contour in contours if len(contour) > 2]

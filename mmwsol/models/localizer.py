@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from mmengine.structures import InstanceData
 from mmpretrain.models.classifiers import BaseClassifier
+from mmpretrain.models.utils import to_2tuple
 from torch import Tensor
 
+from mmwsol.models.backbones.timm_vit import TimmViT
 from mmwsol.models.features import Features, as_features
 from mmwsol.models.freezing import freeze
 from mmwsol.models.heads.base import LocHead, LocPrediction
@@ -91,6 +93,14 @@ class ImageLocalizer(BaseClassifier):
         super().init_weights()
         self.init_cfg = pretrained
         load_pretrained(self, pretrained["checkpoint"])
+
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """(H, W) of the images that the backbone has position embeddings for; None if it names no size."""
+        # Only some of mmpretrain's backbones have a size; timm's keep it in their patch embedding.
+        part = self.backbone.model.patch_embed if isinstance(self.backbone, TimmViT) else self.backbone
+        size = getattr(part, "img_size", None)
+        return size if size is None else to_2tuple(size)
 
     def forward(
         self,

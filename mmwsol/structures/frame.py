@@ -15,19 +15,31 @@ class Frame:
 
     Positions are continuous: a pixel covers [i, i + 1], an image of width W reaches from 0 to W. A flip makes a scale
     negative. Frames are immutable; :meth:`resized`, :meth:`cropped` and :meth:`flipped` give the frame after one more
-    step.
+    step, and :meth:`inverse` the way back.
 
     Args:
         ori_shape (tuple[int, int]): (H, W) of the original image.
         shape (tuple[int, int]): (H, W) of the network's input.
         scale (tuple[float, float]): Along x and y. Defaults to (1.0, 1.0).
         shift (tuple[float, float]): Along x and y, in network pixels. Defaults to (0.0, 0.0).
+
+    Raises:
+        ValueError: If a size is not positive, or a scale is 0 or not finite.
     """
 
     ori_shape: tuple[int, int]
     shape: tuple[int, int]
     scale: tuple[float, float] = (1.0, 1.0)
     shift: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        for name, side in (("ori_shape", self.ori_shape), ("shape", self.shape)):
+            if len(side) != 2 or min(side) < 1:
+                raise ValueError(f"{name} of a frame must be (H, W) of at least one pixel, got {side!r}.")
+        if not np.isfinite([*self.scale, *self.shift]).all() or 0 in self.scale:
+            raise ValueError(
+                f"a frame needs finite numbers and scales other than 0, got scale={self.scale} and shift={self.shift}."
+            )
 
     @classmethod
     def identity(cls, shape: Sequence[int]) -> Frame:
@@ -45,7 +57,7 @@ class Frame:
     def cropped(self, x: float, y: float, shape: Sequence[int]) -> Frame:
         """Return the frame after a crop to ``shape`` (H, W, ...) from (x, y) on; negative where it was padded."""
         size = (int(shape[0]), int(shape[1]))
-        return replace(self, shape=size, shift=(self.shift[0] - x, self.shift[1] - y))
+        return replace(self, shape=size, shift=(self.shift[0] - float(x), self.shift[1] - float(y)))
 
     def flipped(self, horizontal: bool = True, vertical: bool = False) -> Frame:
         """Return the frame after a flip left-right, upside down, or both."""
@@ -66,6 +78,16 @@ class Frame:
         """Return the way back, from network pixels to original pixels."""
         (sx, sy), (tx, ty) = self.scale, self.shift
         return Frame(self.shape, self.ori_shape, (1 / sx, 1 / sy), (-tx / sx, -ty / sy))
+
+    @property
+    def flips(self) -> tuple[bool, bool]:
+        """Whether the image is flipped left-right and upside down; ``frame.flipped(*frame.flips)`` is without flips."""
+        return self.scale[0] < 0, self.scale[1] < 0
+
+    @property
+    def whole_shape(self) -> tuple[float, float]:
+        """(H, W) of the whole original image in network pixels, before any crop; not rounded."""
+        return abs(self.scale[1]) * self.ori_shape[0], abs(self.scale[0]) * self.ori_shape[1]
 
     def points(self, points: np.ndarray) -> np.ndarray:
         """Move points (..., 2), x and y, from original to network pixels, in float64, without limits."""
@@ -95,9 +117,51 @@ class Frame:
             ValueError: If the picture does not have the original size.
         """
         if picture.shape[:2] != self.ori_shape:
-            raise ValueError(f"the frame begins at (H, W) = {self.ori_shape}, the picture has {picture.shape[:2]}.")
-        back = self.inverse()  # cv2 asks where each pixel comes from, and counts pixel centres from 0, not 0.5
+            raise ValueError(
+                f"a picture of (H, W) = {picture.shape[:2]} is not in the pixels of this frame, which begins at "
+                f"{self.ori_shape}: resize it first."
+            )
+        back = self.inverse()  # cv2 asks where each pixel comes from, and counts pixel centers from 0, not 0.5
         (sx, sy), (tx, ty) = back.scale, back.shift
         matrix = np.array([[sx, 0, tx + (sx - 1) / 2], [0, sy, ty + (sy - 1) / 2]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(picture, matrix, self.shape[::-1], flags=flags)
+
+    def masks(self, mask: np.ndarray) -> np.ndarray:
+        """Move a mask of the original image to network pixels, to the nearest pixel; 0 outside.
+
+        The rule of wsolevaluation: the mask is resized as the whole image was, with ``cv2.INTER_NEAREST``
+        (``floor(destination * scale)``), and then cropped and flipped as the image was.
+
+        Args:
+            mask (np.ndarray): (h, w), of any type and size: it covers the whole original image.
+
+        Returns:
+            np.ndarray: (H, W) of the same type.
+        """
+        horizontal, vertical = self.flips
+        unflipped = self.flipped(horizontal, vertical)
+        height, width = self.whole_shape
+        rows = _nearest(mask.shape[0], height, self.shape[0], unflipped.shift[1])
+        columns = _nearest(mask.shape[1], width, self.shape[1], unflipped.shift[0])
+        rows, columns = rows[:: -1 if vertical else 1], columns[:: -1 if horizontal else 1]
+        inside = (rows >= 0)[:, None] & (columns >= 0)
+        return np.where(inside, mask[rows][:, columns], np.zeros((), mask.dtype))
+
+
+def _nearest(mask_size: int, whole: float, size: int, shift: float) -> np.ndarray:
+    """Return which of ``mask_size`` pixels each of ``size`` pixels shows, -1 outside, along one axis without flip.
+
+    The mask covers ``whole`` network pixels, which begin at ``shift``.
+    """
+    target = np.arange(size)
+    start = -shift
+    if abs(whole - round(whole)) < 1e-6 and abs(start - round(start)) < 1e-6:
+        # a resize of the whole image, then a crop: let cv2 say which pixel it takes
+        source = np.arange(mask_size, dtype=np.float32)[None]
+        table = cv2.resize(source, (round(whole), 1), interpolation=cv2.INTER_NEAREST)[0]
+        index = target + round(start)
+        inside = (index >= 0) & (index < len(table))
+        return np.where(inside, table[index.clip(0, len(table) - 1)].astype(int), -1)
+    index = np.floor((target + start) * mask_size / whole).astype(int)
+    return np.where((index >= 0) & (index < mask_size), index, -1)

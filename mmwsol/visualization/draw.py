@@ -15,7 +15,7 @@ PRED_COLOR: Color = (40, 40, 240)
 MASK_COLOR: Color = (220, 160, 40)
 IGNORE_COLOR: Color = (150, 150, 150)
 OTHER_COLOR: Color = (240, 120, 40)
-WIDEST = 4000  # pixels of one panel; JPEG ends at 65,500
+LOWEST, HIGHEST, WIDEST = 224, 720, 4000  # height and width of one panel in pixels; JPEG ends at 65,500
 
 
 def overlay_map(image: np.ndarray, score_map: np.ndarray, alpha: float = 0.5) -> np.ndarray:
@@ -71,7 +71,7 @@ def draw_masks(
     ignore_mask: np.ndarray | None = None,
     alpha: float = 0.45,
 ) -> np.ndarray:
-    """Tint a foreground mask (H, W) and, in grey, an ignore mask (H, W)."""
+    """Tint a foreground mask (H, W) and, in gray, an ignore mask (H, W)."""
     image = image.copy()
     for region, color in ((ignore_mask, IGNORE_COLOR), (mask, MASK_COLOR)):
         if region is not None:
@@ -81,14 +81,14 @@ def draw_masks(
     return image
 
 
-def enlargement(height: int, width: int, side: int = 224) -> int:
-    """Return the whole factor that makes a picture at least ``side`` pixels high, but no wider than WIDEST."""
-    return max(1, min(-(-side // height), WIDEST // width))
+def enlargement(height: int, width: int) -> int:
+    """Return the whole factor that makes a picture at least LOWEST pixels high, but no wider than WIDEST."""
+    return max(1, min(-(-LOWEST // height), WIDEST // width))
 
 
-def display_scale(height: int, width: int, largest: int = 720) -> float:
-    """Return the factor for a readable picture: :func:`enlargement` of small ones; ``largest`` bounds the height."""
-    return min(enlargement(height, width), largest / height if height > largest else np.inf, WIDEST / width)
+def display_scale(height: int, width: int) -> float:
+    """Return the factor for a readable picture: :func:`enlargement` of small ones; HIGHEST bounds the height."""
+    return min(enlargement(height, width), HIGHEST / height if height > HIGHEST else np.inf, WIDEST / width)
 
 
 def resize_picture(image: np.ndarray, scale: float) -> np.ndarray:
@@ -98,13 +98,13 @@ def resize_picture(image: np.ndarray, scale: float) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=mode)
 
 
-def stack_panels(panels: Sequence[np.ndarray], caption: str = "", side: int = 224) -> np.ndarray:
-    """Put pictures of one size side by side under a caption, enlarged to at least ``side`` high."""
+def stack_panels(panels: Sequence[np.ndarray], caption: str = "") -> np.ndarray:
+    """Put pictures of one size side by side under a caption, enlarged by :func:`enlargement`."""
     height, width = panels[0].shape[:2]
-    row = resize_picture(np.concatenate(list(panels), axis=1), enlargement(height, width, side))
-    bar = np.full((22, row.shape[1], 3), 255, np.uint8)
-    _fit_text(bar, caption, 0, row.shape[1])
-    return np.concatenate([bar, row])
+    row = resize_picture(np.concatenate(list(panels), axis=1), enlargement(height, width))
+    header = np.full((22, row.shape[1], 3), 255, np.uint8)
+    _fit_text(header, caption, 0, row.shape[1])
+    return np.concatenate([header, row])
 
 
 def draw_prediction(
@@ -225,9 +225,9 @@ def _write(image: np.ndarray, text: str, origin: tuple[int, int], color: Color) 
     cv2.putText(image, text, origin, font, 0.4, color, 1, cv2.LINE_AA)
 
 
-def _fit_text(bar: np.ndarray, text: str, left: int, width: int) -> None:
-    """Write black text on a bar of 22 pixels, smaller if it is too long for ``width``."""
+def _fit_text(header: np.ndarray, text: str, left: int, width: int) -> None:
+    """Write black text on a header of 22 pixels, smaller if it is too long for ``width``."""
     font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.45
     while size > 0.25 and cv2.getTextSize(text, font, size, 1)[0][0] > width - 8:
         size -= 0.05
-    cv2.putText(bar, text, (left + 4, 15), font, size, (0, 0, 0), 1, cv2.LINE_AA)
+    cv2.putText(header, text, (left + 4, 15), font, size, (0, 0, 0), 1, cv2.LINE_AA)

@@ -49,7 +49,7 @@ def score_map(
         sample (LocDataSample): A prediction.
         index (int): Which of ``pred_maps``. Defaults to 0.
         map_range (tuple[float, float], optional): Values of the network's map that become 0 and 1, the same for all
-            images. Defaults to None: as the box rule normalises, which for most rules spreads every map over 0 to 1,
+            images. Defaults to None: as the box rule normalizes, which for most rules spreads every map over 0 to 1,
             however weak it is.
 
     Returns:
@@ -57,7 +57,7 @@ def score_map(
         network's map.
     """
     raw = sample.pred_maps.maps[index].detach().cpu().double().numpy()
-    size = (int(sample.img_shape[0]), int(sample.img_shape[1]))
+    size = sample.frame.shape
     rule = sample.get("box_rule")
     if map_range is not None:
         low, high = map_range
@@ -124,7 +124,7 @@ class LocVisualizer(Visualizer):
             image (np.ndarray): (H, W, 3) uint8 RGB, the original image.
             sample (LocDataSample): Its prediction, with ground truth where that is known.
             classes (Sequence[str], optional): Class names. Defaults to None: those of ``dataset_meta``, or numbers.
-            target (str, optional): In place of the visualizer's own. Defaults to None.
+            target (str, optional): Defaults to None: that of the visualizer.
             draw_gt (bool): Whether to show the ground truth. Defaults to True.
 
         Returns:

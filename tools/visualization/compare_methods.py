@@ -123,6 +123,7 @@ def draw_comparison(args: argparse.Namespace, pairs: list[tuple[str, str]], imag
     import numpy as np
 
     from mmwsol.apis import WSOLInferencer
+    from mmwsol.apis.inferencer import list_inputs
     from mmwsol.visualization import draw_boxes, draw_sheet
     from mmwsol.visualization.draw import GT_COLOR
 
@@ -131,7 +132,7 @@ def draw_comparison(args: argparse.Namespace, pairs: list[tuple[str, str]], imag
     for config, checkpoint in pairs:
         inferencer = WSOLInferencer(config, checkpoint, args.device, show_progress=False)
         if not items:
-            paths = inferencer._inputs_to_list(images)
+            paths = list_inputs(images)
             if 0 <= args.number < len(paths):
                 steps = np.linspace(0, len(paths) - 1, args.number)
                 paths = [paths[i] for i in steps.round().astype(int)]

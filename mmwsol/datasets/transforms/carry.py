@@ -6,8 +6,20 @@ from mmwsol.structures import Frame
 
 
 def frame_of(results: dict) -> Frame:
-    """Return the frame of ``results``; that of an image which nothing happened to, if there is none."""
-    return results.get("frame") or Frame.identity(results["img"].shape)
+    """Return the frame of ``results``; that of an image which nothing happened to, if there is none.
+
+    Raises:
+        ValueError: If a transform changed the size of the image without its frame: boxes and masks would be wrong.
+    """
+    height, width = results["img"].shape[:2]
+    frame = results.get("frame") or Frame.identity(results.get("ori_shape", (height, width)))
+    if frame.shape != (height, width):
+        raise ValueError(
+            f"the image became {width}x{height} (W x H) by a transform that does not update 'frame', which holds for "
+            f"{frame.shape[1]}x{frame.shape[0]}: use mmwsol's transforms (mmwsol.Resize, mmwsol.RandomFlip, ...), "
+            "which carry the frame"
+        )
+    return frame
 
 
 def carry(results: dict, frame: Frame) -> dict:

@@ -1,4 +1,4 @@
-"""Colour transforms."""
+"""Color transforms."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ColorJitter(mmpretrain_transforms.ColorJitter):
         super().__init__(brightness, contrast, saturation, hue, backend="pillow")
 
     def transform(self, results: dict) -> dict:
-        """Change the colours of ``img`` (H, W, 3) uint8 BGR."""
+        """Change the colors of ``img`` (H, W, 3) uint8 BGR."""
         order, brightness, contrast, saturation, hue = self._rand_params()
         steps = (
             (F.adjust_brightness, brightness),

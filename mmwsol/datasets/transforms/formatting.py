@@ -9,10 +9,9 @@ import torch
 from mmengine.structures import InstanceData
 from mmpretrain.datasets.transforms import PackInputs
 
+from mmwsol.datasets.transforms.carry import frame_of
 from mmwsol.registry import TRANSFORMS
-from mmwsol.structures import Frame, LocDataSample
-
-_FIX = "use mmwsol's transforms (mmwsol.Resize, mmwsol.RandomFlip, ...), which carry the frame"
+from mmwsol.structures import LocDataSample
 
 
 @TRANSFORMS.register_module()
@@ -23,9 +22,9 @@ class PackLocInputs(PackInputs):
     ``crops`` (10, 3, h, w) after :class:`TenCrop`; and ``data_samples``, a :class:`mmwsol.structures.LocDataSample`.
 
     Args:
-        input_key (str): Key of the image. Defaults to 'img'.
         algorithm_keys (Sequence[str]): Further keys to put into the data sample. Defaults to ().
-        meta_keys (Sequence[str]): Keys to put into its meta information, where present.
+        meta_keys (Sequence[str]): Keys to put into its meta information, where present. Defaults to
+            ``DEFAULT_META_KEYS``.
 
     Raises:
         ValueError: If a transform changed the geometry of the image without changing ``frame``: boxes would be wrong.
@@ -46,13 +45,8 @@ class PackLocInputs(PackInputs):
         "flip_direction",
     )
 
-    def __init__(
-        self,
-        input_key: str = "img",
-        algorithm_keys: Sequence[str] = (),
-        meta_keys: Sequence[str] = DEFAULT_META_KEYS,
-    ) -> None:
-        super().__init__(input_key, algorithm_keys, meta_keys)
+    def __init__(self, algorithm_keys: Sequence[str] = (), meta_keys: Sequence[str] = DEFAULT_META_KEYS) -> None:
+        super().__init__(algorithm_keys=algorithm_keys, meta_keys=meta_keys)
 
     def transform(self, results: dict) -> dict:
         """Pack ``results``."""
@@ -73,20 +67,19 @@ class PackLocInputs(PackInputs):
 
     def _check_frame(self, results: dict) -> None:
         """Set what a pipeline without mmwsol's loader left out and check that the geometry is consistent."""
-        shape = tuple(results[self.input_key].shape[:2])
-        results["img_shape"] = shape
-        results.setdefault("ori_shape", shape)
-        results.setdefault("frame", Frame.identity(results["ori_shape"]))
-        known = results["frame"].shape
-        if shape != known:
+        frame = frame_of(results)
+        results["frame"], results["img_shape"] = frame, frame.shape
+        results.setdefault("ori_shape", frame.ori_shape)
+        if tuple(results["ori_shape"][:2]) != frame.ori_shape:
             raise ValueError(
-                f"the image became {shape[1]}x{shape[0]} (W x H) by a transform that does not update 'frame', which "
-                f"holds for {known[1]}x{known[0]}: {_FIX}"
+                f"'frame' begins at (H, W) = {frame.ori_shape}, but 'ori_shape' is {results['ori_shape']}: load images "
+                "with mmwsol.LoadImage, and leave both to the transforms"
             )
         if "gt_bboxes_ori" in results and "gt_bboxes" in results:
-            expected = results["frame"].boxes(results["gt_bboxes_ori"])
+            expected = frame.boxes(results["gt_bboxes_ori"])
             if not np.allclose(expected, results["gt_bboxes"], atol=1e-2):
                 raise ValueError(
-                    f"gt_bboxes {np.asarray(results['gt_bboxes']).tolist()} is not gt_bboxes_ori mapped by 'frame', "
-                    f"{expected.tolist()}: {_FIX}"
+                    f"gt_bboxes {np.asarray(results['gt_bboxes']).tolist()} is not gt_bboxes_ori moved by 'frame', "
+                    f"{expected.tolist()}: use mmwsol's transforms (mmwsol.Resize, mmwsol.RandomFlip, ...), which "
+                    "carry the frame"
                 )

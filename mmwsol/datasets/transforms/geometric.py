@@ -35,43 +35,23 @@ def _check_fits(shape: tuple[int, ...], height: int, width: int, fix: str) -> No
 def _check_backend(img: np.ndarray, backend: str) -> None:
     if backend == "pillow" and img.dtype != np.uint8:
         raise ValueError(
-            f"backend='pillow' resizes 8-bit images only, this one is {img.dtype}: leave to_float32 of LoadImage out, "
-            "or take backend='cv2'"
+            f"backend='pillow' resizes 8-bit images only, this one is {img.dtype}: load it with mmwsol.LoadImage, or "
+            "take backend='cv2'"
         )
 
 
 @TRANSFORMS.register_module()
 class Resize(mmcv.transforms.Resize):
-    """Resize the whole image, by default without keeping its aspect ratio.
+    """Resize the whole image to one size, whatever its aspect ratio.
 
     Args:
-        scale (int | Sequence[int], optional): Target size, (w, h) or the side of a square.
-        scale_factor (float | tuple[float, float], optional): Factor, if ``scale`` is None.
-        keep_ratio (bool): Whether to fit the image into ``scale`` instead. Defaults to False.
+        scale (int | Sequence[int]): Target size, (w, h) or the side of a square.
         backend (str): 'pillow' or 'cv2'. Defaults to 'pillow'.
         interpolation (str): 'bilinear', 'bicubic', 'nearest', ... Defaults to 'bilinear'.
-        **kwargs: Further arguments of ``mmcv.transforms.Resize``.
     """
 
-    def __init__(
-        self,
-        scale: int | Sequence[int] | None = None,
-        scale_factor: float | tuple[float, float] | None = None,
-        keep_ratio: bool = False,
-        backend: str = "pillow",
-        interpolation: str = "bilinear",
-        **kwargs,
-    ) -> None:
-        if scale is None and scale_factor is None:
-            raise ValueError("Resize needs scale=(w, h) or scale_factor")
-        super().__init__(
-            None if scale is None else _pair(scale, "scale"),
-            scale_factor,
-            keep_ratio,
-            backend=backend,
-            interpolation=interpolation,
-            **kwargs,
-        )
+    def __init__(self, scale: int | Sequence[int], backend: str = "pillow", interpolation: str = "bilinear") -> None:
+        super().__init__(_pair(scale, "scale"), backend=backend, interpolation=interpolation)
 
     def transform(self, results: dict) -> dict:
         """Resize ``img`` and carry the geometry."""
@@ -83,26 +63,16 @@ class Resize(mmcv.transforms.Resize):
 
 @TRANSFORMS.register_module()
 class ResizeEdge(mmpretrain_transforms.ResizeEdge):
-    """Resize so that one edge has a given length, keeping the aspect ratio; ``short`` is torchvision's ``Resize(int)``.
+    """Resize the short edge to a given length, keeping the aspect ratio, as torchvision's ``Resize(int)`` does.
 
     Args:
-        scale (int): Length of the edge in pixels.
-        edge (str): 'short', 'long', 'width' or 'height'. Defaults to 'short'.
+        scale (int): Length of the short edge in pixels.
         backend (str): 'pillow' or 'cv2'. Defaults to 'pillow'.
-        interpolation (str): Defaults to 'bilinear'.
+        interpolation (str): As in :class:`Resize`. Defaults to 'bilinear'.
     """
 
-    def __init__(
-        self,
-        scale: int,
-        edge: str = "short",
-        backend: str = "pillow",
-        interpolation: str = "bilinear",
-    ) -> None:
-        edges = ("short", "long", "width", "height")
-        if edge not in edges:
-            raise ValueError(f"edge must be one of {edges}, got {edge!r}")
-        super().__init__(_pair(scale, "scale")[0], edge, backend, interpolation)
+    def __init__(self, scale: int, backend: str = "pillow", interpolation: str = "bilinear") -> None:
+        super().__init__(_pair(scale, "scale")[0], "short", backend, interpolation)
 
     def transform(self, results: dict) -> dict:
         """Resize ``img`` and carry the geometry."""
@@ -114,19 +84,18 @@ class ResizeEdge(mmpretrain_transforms.ResizeEdge):
 
 @TRANSFORMS.register_module()
 class CenterCrop(mmcv.transforms.CenterCrop):
-    """Crop the centre at ``round((n - crop) / 2)``, as torchvision does.
+    """Crop the center at ``round((n - crop) / 2)``, as torchvision does.
 
     Args:
         crop_size (int | Sequence[int]): (w, h) or the side of a square.
-        auto_pad (bool): Whether to pad smaller images at the right and the bottom. Defaults to False.
-        **kwargs: Further arguments of ``mmcv.transforms.CenterCrop``.
+        auto_pad (bool): Whether to pad smaller images with 0 at the right and the bottom. Defaults to False.
 
     Raises:
         ValueError: If the image is smaller than the crop and ``auto_pad`` is False.
     """
 
-    def __init__(self, crop_size: int | Sequence[int], auto_pad: bool = False, **kwargs) -> None:
-        super().__init__(_pair(crop_size, "crop_size"), auto_pad, **kwargs)
+    def __init__(self, crop_size: int | Sequence[int], auto_pad: bool = False) -> None:
+        super().__init__(_pair(crop_size, "crop_size"), auto_pad)
 
     def transform(self, results: dict) -> dict:
         """Crop ``img`` and carry the geometry."""
@@ -151,8 +120,7 @@ class RandomCrop(mmpretrain_transforms.RandomCrop):
         padding (int | Sequence[int], optional): Pixels added before the crop: one number, (left/right, top/bottom) or
             (left, top, right, bottom). Defaults to None.
         pad_if_needed (bool): Whether to pad images that are smaller than the crop. Defaults to False.
-        pad_val (float | Sequence[float]): Value of the padding. Defaults to 0.
-        padding_mode (str): 'constant', 'edge', 'reflect' or 'symmetric'. Defaults to 'constant'.
+        padding_mode (str): 'constant' (0), 'edge', 'reflect' or 'symmetric'. Defaults to 'constant'.
 
     Raises:
         ValueError: If the image is smaller than the crop and ``pad_if_needed`` is False.
@@ -163,7 +131,6 @@ class RandomCrop(mmpretrain_transforms.RandomCrop):
         crop_size: int | Sequence[int],
         padding: int | Sequence[int] | None = None,
         pad_if_needed: bool = False,
-        pad_val: float | Sequence[float] = 0,
         padding_mode: str = "constant",
     ) -> None:
         if isinstance(padding, int):
@@ -173,7 +140,7 @@ class RandomCrop(mmpretrain_transforms.RandomCrop):
         if padding is not None and len(padding) != 4:
             raise ValueError(f"padding must have 1, 2 or 4 numbers, got {padding!r}")
         size = _pair(crop_size, "crop_size")
-        super().__init__(size, padding, pad_if_needed, pad_val, padding_mode)
+        super().__init__(size, padding, pad_if_needed, padding_mode=padding_mode)
 
     def transform(self, results: dict) -> dict:
         """Pad and crop ``img`` and carry the geometry."""
@@ -187,12 +154,7 @@ class RandomCrop(mmpretrain_transforms.RandomCrop):
             left, top, right, bottom = left + dx, top + dy, right + dx, bottom + dy
         img = results["img"]
         if any((left, top, right, bottom)):
-            img = mmcv.impad(
-                img,
-                padding=(left, top, right, bottom),
-                pad_val=self.pad_val,
-                padding_mode=self.padding_mode,
-            )
+            img = mmcv.impad(img, padding=(left, top, right, bottom), padding_mode=self.padding_mode)
         _check_fits(img.shape, height, width, "resize first, or set pad_if_needed=True")
         y, x, height, width = self.rand_crop_params(img)
         results["img"] = np.ascontiguousarray(img[y : y + height, x : x + width])
@@ -201,32 +163,28 @@ class RandomCrop(mmpretrain_transforms.RandomCrop):
 
 @TRANSFORMS.register_module()
 class RandomResizedCrop(mmpretrain_transforms.RandomResizedCrop):
-    """Crop a random part of the image and resize it.
+    """Crop a random part of the image, with an aspect ratio of 3/4 to 4/3, and resize it.
 
     Args:
         scale (int | Sequence[int]): Output size, (h, w) or the side of a square.
         crop_ratio_range (tuple[float, float]): Area of the crop over that of the image. Defaults to (0.08, 1.0).
-        aspect_ratio_range (tuple[float, float]): Width over height of the crop. Defaults to (3/4, 4/3).
-        max_attempts (int): Tries before the central crop is taken. Defaults to 10.
-        interpolation (str): Defaults to 'bilinear'.
+        interpolation (str): As in :class:`Resize`. Defaults to 'bilinear'.
         backend (str): 'pillow' or 'cv2'. Defaults to 'pillow'.
     """
 
     # A subclass in mmpretrain enters this name a second time into the parent's list, after which mmcv's
-    # cache_random_params refuses the parent: keep a list of our own.
+    # cache_random_params refuses the parent: keep a separate list.
     _methods_with_randomness = ["rand_crop_params"]
 
     def __init__(
         self,
         scale: int | Sequence[int],
         crop_ratio_range: tuple[float, float] = (0.08, 1.0),
-        aspect_ratio_range: tuple[float, float] = (3.0 / 4.0, 4.0 / 3.0),
-        max_attempts: int = 10,
         interpolation: str = "bilinear",
         backend: str = "pillow",
     ) -> None:
         size = _pair(scale, "scale")
-        super().__init__(size, crop_ratio_range, aspect_ratio_range, max_attempts, interpolation, backend)
+        super().__init__(size, crop_ratio_range, interpolation=interpolation, backend=backend)
 
     def transform(self, results: dict) -> dict:
         """Crop and resize ``img`` and carry the geometry."""
@@ -264,18 +222,16 @@ class RandomFlip(mmcv.transforms.RandomFlip):
 class TenCrop(BaseTransform):
     """Add the ten crops that classification averages over, beside the one view that localization uses.
 
-    The order is torchvision's: top left, top right, bottom left, bottom right, centre, then the same five of the
+    The order is torchvision's: top left, top right, bottom left, bottom right, center, then the same five of the
     image flipped left-right. ``crops`` are left alone by the transforms that follow.
 
     Args:
         crop_size (int | Sequence[int]): (w, h) or the side of a square.
-        view (str): What ``img`` becomes: 'center', the centre crop (SAT: the fifth crop is then the view itself), or
+        view (str): What ``img`` becomes: 'center', the center crop (SAT: the fifth crop is then the view itself), or
             'plain', the image as it was. Defaults to 'center'.
         resize (int | Sequence[int], optional): Size (w, h) to which the image is resized for the crops, and for the
-            centre view, first. With ``view='plain'`` the image itself is not resized, so that
+            center view, first. With ``view='plain'`` the image itself is not resized, so that
             ``TenCrop(224, 'plain', resize=256), Resize(224)`` localizes on the whole image. Defaults to None.
-        interpolation (str): Interpolation of ``resize``. Defaults to 'bilinear'.
-        backend (str): Backend of ``resize``. Defaults to 'pillow'.
 
     Required keys: ``img``. Added keys: ``crops``, a list of ten (h, w, 3) arrays.
 
@@ -288,14 +244,12 @@ class TenCrop(BaseTransform):
         crop_size: int | Sequence[int] = 224,
         view: str = "center",
         resize: int | Sequence[int] | None = None,
-        interpolation: str = "bilinear",
-        backend: str = "pillow",
     ) -> None:
         if view not in ("center", "plain"):
             raise ValueError(f"view must be 'center' or 'plain', got {view!r}")
         self.crop_size = _pair(crop_size, "crop_size")
         self.view = view
-        self.resize = None if resize is None else Resize(resize, None, False, backend, interpolation)
+        self.resize = None if resize is None else Resize(resize)
         self.center_crop = CenterCrop(self.crop_size)
 
     def transform(self, results: dict) -> dict:

@@ -16,7 +16,7 @@ from mmwsol.datasets.transforms.carry import carry
 from mmwsol.registry import TRANSFORMS
 from mmwsol.structures import Frame
 
-_COLOUR = ("color", "color_ignore_orientation")
+_COLOR_TYPES = ("color", "color_ignore_orientation")
 
 
 class UnreadableImageError(ValueError):
@@ -28,13 +28,13 @@ def to_rgb(image: Image.Image, path: str) -> Image.Image:
     if image.mode == "F":
         raise UnreadableImageError(f"image '{path}' has float pixels: convert it to 8 or 16 bit")
     if image.mode.startswith("I"):  # 16 bit; Pillow's own conversion would saturate everything above 255
-        grey = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
-        image = Image.fromarray(grey)
+        gray = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
+        image = Image.fromarray(gray)
     return image.convert("RGB")
 
 
-def decode_image(content: bytes, path: str, backend: str = "pillow", color_type: str = _COLOUR[1]) -> np.ndarray:
-    """Decode an image file to three 8-bit channels, whatever it holds (grey, CMYK, palette, alpha, 16 bit).
+def decode_image(content: bytes, path: str, backend: str = "pillow", color_type: str = _COLOR_TYPES[1]) -> np.ndarray:
+    """Decode an image file to three 8-bit channels, whatever it holds (gray, CMYK, palette, alpha, 16 bit).
 
     Args:
         content (bytes): The file.
@@ -104,12 +104,12 @@ class LoadImage(LoadImageFromFile):
     orientation is ignored, since boxes are listed in stored pixels.
 
     Args:
-        to_float32 (bool): Whether to convert the image to float32. Defaults to False.
         color_type (str): 'color_ignore_orientation' or 'color' (turn by the EXIF tag). Defaults to the former.
         imdecode_backend (str): Decoder. Defaults to 'pillow', equal to ``Image.open(path).convert('RGB')``.
         check_size (bool): Whether to raise if the file has not the size that the list states: its boxes would be
             wrong. Defaults to True.
-        **kwargs: Further arguments of ``mmcv.LoadImageFromFile`` (``backend_args``, ``ignore_empty``).
+        ignore_empty (bool): Whether to return None for files that do not exist or cannot be decoded. Defaults to
+            False.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -119,22 +119,21 @@ class LoadImage(LoadImageFromFile):
 
     def __init__(
         self,
-        to_float32: bool = False,
         color_type: str = "color_ignore_orientation",
         imdecode_backend: str = "pillow",
         check_size: bool = True,
-        **kwargs,
+        ignore_empty: bool = False,
     ) -> None:
-        if color_type not in _COLOUR:
-            raise ValueError(f"color_type must be one of {_COLOUR}, got {color_type!r}")
-        super().__init__(to_float32, color_type, imdecode_backend, **kwargs)
+        if color_type not in _COLOR_TYPES:
+            raise ValueError(f"color_type must be one of {_COLOR_TYPES}, got {color_type!r}")
+        super().__init__(color_type=color_type, imdecode_backend=imdecode_backend, ignore_empty=ignore_empty)
         self.check_size = check_size
 
     def transform(self, results: dict) -> dict | None:
         """Read ``results['img_path']``."""
         path = results["img_path"]
         try:
-            content = fileio.get(path, backend_args=self.backend_args)
+            content = fileio.get(path)
             img = decode_image(content, path, self.imdecode_backend, self.color_type)
         except (FileNotFoundError, IsADirectoryError) as error:
             if self.ignore_empty:
@@ -157,7 +156,7 @@ class LoadImage(LoadImageFromFile):
                     f"image '{path}' is {width}x{height} (W x H) and box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) lies "
                     "outside it: correct the list"
                 )
-        results["img"] = img.astype(np.float32) if self.to_float32 else img
+        results["img"] = img
         results["ori_shape"] = (height, width)
         return carry(results, Frame.identity((height, width)))
 
@@ -168,9 +167,10 @@ class LoadMasks(BaseTransform):
 
     Pixels above 0.5 are foreground, the instances are united; ``ignore_mask`` is the ignore file without the
     foreground (wsolevaluation's rule). A mask covers the whole image, whatever its own size; it is resized with
-    ``cv2.INTER_NEAREST`` (``floor(destination * scale)``) and then cropped and flipped as the image was.
+    ``cv2.INTER_NEAREST`` (``floor(destination * scale)``) and then cropped and flipped as the image was, see
+    :meth:`mmwsol.structures.Frame.masks`.
 
-    Required keys: ``frame``, ``img_shape``, ``ori_shape``; optional ``mask_paths``, ``ignore_path``. Added keys, for
+    Required keys: ``frame``; optional ``mask_paths``, ``ignore_path``. Added keys, for
     images with masks: ``gt_masks`` and ``ignore_mask``, (H, W) bool.
 
     Raises:
@@ -182,11 +182,11 @@ class LoadMasks(BaseTransform):
         """Read ``results['mask_paths']`` and ``results['ignore_path']``."""
         if not results.get("mask_paths"):
             return results
-        masks = [load_mask(path, results) for path in results["mask_paths"]]
+        masks = [load_mask(path, results["frame"]) for path in results["mask_paths"]]
         foreground = np.logical_or.reduce(masks)
         ignore = np.zeros_like(foreground)
         if results.get("ignore_path"):
-            ignore = load_mask(results["ignore_path"], results) & ~foreground
+            ignore = load_mask(results["ignore_path"], results["frame"]) & ~foreground
         results["gt_masks"], results["ignore_mask"] = foreground, ignore
         return results
 
@@ -194,15 +194,15 @@ class LoadMasks(BaseTransform):
         return "LoadMasks()"
 
 
-def load_mask(path: str, results: dict) -> np.ndarray:
+def load_mask(path: str, frame: Frame) -> np.ndarray:
     """Read a mask file into the network frame, see :class:`LoadMasks`.
 
     Args:
-        path: Mask of the whole image.
-        results: Holds ``img_shape``, ``ori_shape`` and ``frame``.
+        path (str): Mask of the whole image.
+        frame (Frame): The way from original to network pixels.
 
     Returns:
-        (H, W) bool: values above 0.5, inside the image.
+        np.ndarray: (H, W) bool: values above 0.5, inside the image.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -215,27 +215,4 @@ def load_mask(path: str, results: dict) -> np.ndarray:
     mask = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None
     if mask is None:
         raise UnreadableImageError(f"mask '{path}' is empty or cannot be decoded")
-    (height, width), (ori_height, ori_width) = results["img_shape"][:2], results["ori_shape"][:2]
-    (scale_x, scale_y), (shift_x, shift_y) = results["frame"].scale, results["frame"].shift
-    columns = _nearest(mask.shape[1], ori_width, width, scale_x, shift_x)
-    rows = _nearest(mask.shape[0], ori_height, height, scale_y, shift_y)
-    inside = (rows >= 0)[:, None] & (columns >= 0)[None]
-    return (mask[rows][:, columns] > 0.5) & inside
-
-
-def _nearest(mask_size: int, ori_size: int, net_size: int, scale: float, shift: float) -> np.ndarray:
-    """Return the mask column shown in each column of the network frame, -1 outside the image."""
-    target = np.arange(net_size)
-    if scale < 0:  # in the flipped frame, pixel i of the network is pixel net_size - 1 - i
-        return _nearest(mask_size, ori_size, net_size, -scale, net_size - shift)[::-1]
-    whole = abs(scale) * ori_size  # size of the whole image after the resize
-    start = -shift
-    if abs(whole - round(whole)) < 1e-6 and abs(start - round(start)) < 1e-6:
-        # a resize of the whole image, then a crop: let cv2 say which pixel it takes
-        source = np.arange(mask_size, dtype=np.float32)[None]
-        table = cv2.resize(source, (round(whole), 1), interpolation=cv2.INTER_NEAREST)[0]
-        index = target + round(start)
-        inside = (index >= 0) & (index < len(table))
-        return np.where(inside, table[index.clip(0, len(table) - 1)].astype(int), -1)
-    index = np.floor((target + start) * mask_size / whole).astype(int)
-    return np.where((index >= 0) & (index < mask_size), index, -1)
+    return frame.masks(mask) > 0.5

@@ -111,9 +111,9 @@ class LocVisualizationHook(Hook):
 
     def _draw_batch(self, runner: Runner, loop: str, dataset: Any, data_batch: Any, outputs: Any) -> None:
         assert self.out_dir is not None
-        own = getattr(runner, "visualizer", None)
+        visualizer = runner.visualizer
         if self._visualizer is None:
-            self._visualizer = own if isinstance(own, LocVisualizer) else LocVisualizer()
+            self._visualizer = visualizer if isinstance(visualizer, LocVisualizer) else LocVisualizer()
         classes = (dataset.metainfo or {}).get("classes")
         for inputs, sample in zip(data_batch["inputs"], outputs or (), strict=False):
             index = int(sample.get("sample_idx", 0))
@@ -122,8 +122,8 @@ class LocVisualizationHook(Hook):
             picture = self._visualizer.draw(_original_image(sample, inputs), sample, classes, self.target)
             name = os.path.splitext(str(sample.img_id))[0].replace("/", "_").replace("\\", "_")
             write_picture(self.out_dir / f"{index:06d}_{name}.jpg", picture)
-            if self.backends and own is not None:
-                own.add_image(f"{loop}_{index:06d}_{name}", picture, runner.epoch)
+            if self.backends:
+                visualizer.add_image(f"{loop}_{index:06d}_{name}", picture, runner.epoch)
 
 
 def _original_image(sample: LocDataSample, inputs: Any) -> np.ndarray:

@@ -101,9 +101,8 @@ class PxAP(BaseLocMetric):
         """Read foreground and ignored pixels (H, W)."""
         if (files, frame) not in self._masks:
             mask_paths, ignore_path = files
-            geometry = dict(frame=frame, img_shape=frame.shape, ori_shape=frame.ori_shape)
-            foreground = np.logical_or.reduce([load_mask(path, geometry) for path in mask_paths])
-            ignore = load_mask(ignore_path, geometry) if ignore_path else np.zeros(frame.shape, bool)
+            foreground = np.logical_or.reduce([load_mask(path, frame) for path in mask_paths])
+            ignore = load_mask(ignore_path, frame) if ignore_path else np.zeros(frame.shape, bool)
             if not self.cache_masks:
                 return foreground, ignore
             self._masks[files, frame] = np.packbits([foreground, ignore])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from PIL import Image
 from mmwsol.datasets.offline_cache import cache_file, read_manifest
 from mmwsol.methods.dips.proposals import RASTERS, SUFFIX, Proposals, box_mask, read_proposals
 from mmwsol.registry import TRANSFORMS
+from mmwsol.structures import Frame
 
 
 @TRANSFORMS.register_module()
@@ -22,7 +22,7 @@ class LoadProposals(BaseTransform):
 
     The box is drawn in the original image and then resized (Pillow, bilinear), cropped and flipped as the image was.
 
-    Required keys: ``img`` (H, W, 3) uint8 BGR, ``img_id``, ``ori_shape``, ``frame``. Added keys, which
+    Required keys: ``img`` (H, W, 3) uint8 BGR, ``img_id``, ``frame``. Added keys, which
     ``mmwsol.PackLocInputs`` must be given as ``algorithm_keys``: ``proposal_mask``, (H, W) bool tensor;
     ``proposal_map`` (int), the attention map it came from; ``raw_img``, (3, H, W) uint8 RGB tensor, the image as it is
     now; with ``all_boxes`` also ``all_proposals_mask``, (H, W) bool tensor. An image without proposals has an empty
@@ -53,19 +53,18 @@ class LoadProposals(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Add the chosen proposal to ``results``."""
-        proposals = self._read(results["img_id"])
+        proposals, frame = self._read(results["img_id"]), results["frame"]
         number = min(self.top_k, len(proposals.boxes))
-        height, width = results["img"].shape[:2]
         if number:
             chosen = np.random.randint(number)
-            mask, index = self._mask(proposals.boxes[chosen], results), int(proposals.map_index[chosen])
+            mask, index = self._mask(proposals.boxes[chosen], frame), int(proposals.map_index[chosen])
         else:
-            mask, index = np.zeros((height, width), bool), 0
+            mask, index = np.zeros(frame.shape, bool), 0
         results["proposal_mask"] = torch.from_numpy(mask)
         results["proposal_map"] = index
         results["raw_img"] = torch.from_numpy(np.ascontiguousarray(results["img"][:, :, ::-1].transpose(2, 0, 1)))
         if self.all_boxes:
-            masks = [self._mask(box, results) for box in proposals.boxes[:number]]
+            masks = [self._mask(box, frame) for box in proposals.boxes[:number]]
             union = np.logical_or.reduce(masks) if masks else np.zeros_like(mask)
             results["all_proposals_mask"] = torch.from_numpy(union)
         return results
@@ -81,29 +80,28 @@ class LoadProposals(BaseTransform):
                 print_log(message, "current", logging.WARNING)
             return Proposals(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32))
 
-    def _mask(self, box: np.ndarray, results: dict) -> np.ndarray:
-        return mask_to_frame(box_mask(box, results["ori_shape"][:2], self.raster), results)
+    def _mask(self, box: np.ndarray, frame: Frame) -> np.ndarray:
+        return mask_to_frame(box_mask(box, frame.ori_shape, self.raster), frame)
 
     def __repr__(self) -> str:
         return f"LoadProposals(cache_dir='{self.cache_dir}', top_k={self.top_k}, raster='{self.raster}')"
 
 
-def mask_to_frame(mask: np.ndarray, results: dict[str, Any]) -> np.ndarray:
-    """Resize, crop and flip a mask (H, W) bool of the original image as ``img`` was, to the nearest pixel.
+def mask_to_frame(mask: np.ndarray, frame: Frame) -> np.ndarray:
+    """Resize, crop and flip a mask (H, W) bool of the original image as the image was; false outside the image.
 
-    Outside the image, where a crop was padded, it is false.
+    The official code's rule: Pillow resizes the whole mask bilinearly, then it is placed to the nearest pixel.
+    :meth:`mmwsol.structures.Frame.masks` is wsolevaluation's, which differs at the border of the mask.
     """
-    height, width = results["img"].shape[:2]
-    (sx, sy), (tx, ty) = results["frame"].scale, results["frame"].shift
-    whole = (max(round(abs(sx) * mask.shape[1]), 1), max(round(abs(sy) * mask.shape[0]), 1))
-    resized = Image.fromarray(mask.astype(np.uint8)).resize(whole, Image.Resampling.BILINEAR)
-    pixels = np.asarray(resized)[:: -1 if sy < 0 else 1, :: -1 if sx < 0 else 1]
-    # Where the whole image begins in the frame; a flipped one ends at tx.
-    left = round(tx if sx > 0 else tx - whole[0])
-    top = round(ty if sy > 0 else ty - whole[1])
-    out = np.zeros((height, width), bool)
+    height, width = (max(round(side), 1) for side in frame.whole_shape)
+    resized = Image.fromarray(mask.astype(np.uint8)).resize((width, height), Image.Resampling.BILINEAR)
+    horizontal, vertical = frame.flips
+    pixels = np.asarray(resized)[:: -1 if vertical else 1, :: -1 if horizontal else 1]
+    x, y = frame.points([0, 0]).tolist()  # a flipped image ends here, another one begins here
+    left, top = round(x - width if horizontal else x), round(y - height if vertical else y)
+    out = np.zeros(frame.shape, bool)
     x0, y0 = max(left, 0), max(top, 0)
-    x1, y1 = min(left + whole[0], width), min(top + whole[1], height)
+    x1, y1 = min(left + width, frame.shape[1]), min(top + height, frame.shape[0])
     if x0 < x1 and y0 < y1:
         out[y0:y1, x0:x1] = pixels[y0 - top : y1 - top, x0 - left : x1 - left] > 0
     return out

@@ -25,37 +25,36 @@ class LoadPseudoMask(BaseTransform):
     nearest pixel. An image without a mask, because it could not be read when the masks were made, counts as all
     foreground, with one warning.
 
-    Required keys: ``img_id``, ``frame``, ``img_shape``, ``ori_shape``. Added key: ``pseudo_mask`` (H, W) bool.
+    Required keys: ``img_id``, ``frame``. Added key: ``pseudo_mask`` (H, W) bool.
 
     Args:
         mask_root (str): Cache of a stage with :class:`mmwsol.models.PseudoMaskWriter`, such as
-            'stage://masks/cache', or any folder with masks under the images' relative paths. An address
+            'stage://masks/cache', or any folder with PNG masks under the images' relative
+            paths. An address
             ``stage://`` that no run has resolved (a dry run) stands for a folder without masks.
-        suffix (str): Suffix of the masks. Defaults to '.png'.
 
     Raises:
         ValueError: If the folder does not exist or the stage that makes it has not finished; or none of the first
             images has a mask.
     """
 
-    def __init__(self, mask_root: str, suffix: str = ".png") -> None:
+    def __init__(self, mask_root: str) -> None:
         self.mask_root = mask_root
-        self.suffix = suffix
         self.resolved = not mask_root.startswith("stage://")
-        self.found = False
+        self.any_found = False
         self.missing = 0
         if self.resolved:
             read_manifest(mask_root)
 
     def transform(self, results: dict) -> dict:
         """Set ``results['pseudo_mask']``."""
-        path = cache_file(self.mask_root, results["img_id"], self.suffix)
+        path = cache_file(self.mask_root, results["img_id"], ".png")
         if self.resolved and path.is_file():
-            self.found = True
-            results["pseudo_mask"] = load_mask(str(path), results)
+            self.any_found = True
+            results["pseudo_mask"] = load_mask(str(path), results["frame"])
         else:
             self._count_missing(path)
-            results["pseudo_mask"] = np.ones(results["img_shape"][:2], bool)
+            results["pseudo_mask"] = np.ones(results["frame"].shape, bool)
         return results
 
     def _count_missing(self, path: Path) -> None:
@@ -63,23 +62,23 @@ class LoadPseudoMask(BaseTransform):
         if self.missing == 1:
             message = f"there is no mask '{path}': such images count as all foreground (said once)"
             print_log(message, "current", logging.WARNING)
-        if self.resolved and not self.found and self.missing == _GIVE_UP:
+        if self.resolved and not self.any_found and self.missing == _GIVE_UP:
             raise ValueError(
                 f"none of {_GIVE_UP} images has a mask in '{self.mask_root}', the last '{path}': its masks were made "
                 "for other images."
             )
 
     def __repr__(self) -> str:
-        return f"LoadPseudoMask(mask_root={self.mask_root!r}, suffix={self.suffix!r})"
+        return f"LoadPseudoMask(mask_root={self.mask_root!r})"
 
 
 @TRANSFORMS.register_module()
 class RevealRandomBox(BaseTransform):
     """Blacken the background of the pseudo mask, except in a random box (LocLoc's augmentation of the classifier).
 
-    The box has CutMix's distribution: lambda ~ Beta(alpha, alpha), sides sqrt(1 - lambda) of the image's, its centre
+    The box has CutMix's distribution: lambda ~ Beta(alpha, alpha), sides sqrt(1 - lambda) of the image's, its center
     anywhere, clipped at the borders. Nothing is moved and the label stays. Works on 8-bit pixels: put it after
-    :class:`LoadPseudoMask` and before crop, flip and colour.
+    :class:`LoadPseudoMask` and before crop, flip and color.
 
     Required keys: ``img`` (H, W, 3), ``pseudo_mask`` (H, W) bool, which is removed.
 
@@ -114,7 +113,7 @@ class RevealRandomBox(BaseTransform):
 
     @cache_randomness
     def rand_box_params(self, shape: tuple[int, int]) -> tuple[float, int, int]:
-        """Draw lambda and the centre (row, column) of the box."""
+        """Draw lambda and the center (row, column) of the box."""
         lam = float(np.random.beta(self.alpha, self.alpha))
         return lam, int(np.random.randint(shape[0])), int(np.random.randint(shape[1]))
 
@@ -123,7 +122,7 @@ class RevealRandomBox(BaseTransform):
 
 
 def box_mask(shape: tuple[int, int], lam: float, row: int, column: int) -> np.ndarray:
-    """Return the (H, W) bool mask of a box with sides sqrt(1 - lam) of ``shape`` around a centre, clipped."""
+    """Return the (H, W) bool mask of a box with sides sqrt(1 - lam) of ``shape`` around a center, clipped."""
     mask = np.zeros(shape, bool)
     half_height, half_width = (int(side * np.sqrt(1.0 - lam)) // 2 for side in shape)
     rows = slice(max(row - half_height, 0), row + half_height)
