@@ -237,7 +237,7 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def _unwrap(dataset: Any) -> Any:
-    """Take the config of a data set out of wrappers such as ``mmwsol.KShot``."""
+    """Take the config of a data set out of wrappers such as ``RepeatDataset``."""
     while "dataset" in dataset:
         dataset = dataset.dataset
     return dataset
