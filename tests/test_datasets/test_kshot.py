@@ -88,7 +88,7 @@ def test_every_data_set_has_it():
 
 
 def test_shapes(tmp_path):
-    cfg = dict(type="mmwsol.Shapes", data_root=str(tmp_path), num_images=30, image_size=16)
+    cfg = dict(type="mmwsol.Shapes", data_root=str(tmp_path), num_images=30, image_size=32)
     few = DATASETS.build(dict(cfg, k_shot=2))
     assert sorted(few.get_data_info(index)["gt_label"] for index in range(len(few))) == sorted([*range(10)] * 2)
 
