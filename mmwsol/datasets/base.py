@@ -47,9 +47,9 @@ class BaseLocDataset(BaseDataset):
             log; while training, 'skip' also replaces an unreadable image by another sample. Defaults to 'raise'.
         check_images (bool): Whether to decode every image at the start and check its boxes against its size.
             Defaults to False: images are not touched before they are needed.
-        k_shot (int, optional): Keep this many random images of every class, for few-shot training. The choice depends on
-            ``k_seed`` and the image ids alone, not on the order of the list or the process, and the images of a smaller
-            number are among those of a larger one. Defaults to None: all images.
+        k_shot (int, optional): Keep this many random images of every class, for few-shot training. The choice depends
+            on ``k_seed`` and the image ids alone, not on the order of the list or the process, and the images of a
+            smaller number are among those of a larger one. Defaults to None: all images.
         k_seed (int): Number of the draw of ``k_shot``. Defaults to 0.
         **kwargs: Further arguments of ``mmengine.dataset.BaseDataset`` (``indices``, ``lazy_init``, ...).
 
@@ -289,7 +289,8 @@ class BaseLocDataset(BaseDataset):
             if len(images) < number:
                 name = classes[label] if classes is not None else label
                 raise ValueError(
-                    f"k_shot needs {number} images of every class, but '{name}' has {len(images)}: take a smaller k_shot"
+                    f"k_shot needs {number} images of every class, but '{name}' has {len(images)}: "
+                    "take a smaller k_shot"
                 )
             order = np.random.default_rng((self.k_seed, label)).permutation(len(images))
             chosen += [images[i][1] for i in order[:number]]

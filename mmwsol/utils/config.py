@@ -143,17 +143,27 @@ def load_cell(cell: Cell) -> Config:
             present = _look_up(base, key, cell, default=True)
             if present != _fill_in(value, base, cell):
                 raise ValueError(
-                    f"cell '{cell.name}' of {cell.file} is its base, where {key} is {present!r}; the sweep says {value!r}."
+                    f"cell '{cell.name}' of {cell.file} is its base, where {key} is {present!r}; "
+                    f"the sweep says {value!r}."
                 )
         return base
     cfg = copy.deepcopy(base)
-    for key, value in cell.overrides.items():
+    merge_settings(cfg, {key: _fill_in(value, base, cell) for key, value in cell.overrides.items()}, cell)
+    file = cell.file.with_name(f"{cell.name}.py")
+    return Config(cfg.to_dict(), cfg_text=f"# {cell.name}, a cell of {cell.file}\n", filename=str(file))
+
+
+def merge_settings(cfg: Config, settings: dict[str, Any], cell: Cell) -> None:
+    """Merge dotted keys into the config of a cell, one after the other.
+
+    Raises:
+        ValueError: If the config has no place for a key: all but its last part must be there.
+    """
+    for key, value in settings.items():
         parent = key.rpartition(".")[0]
         if parent:
             _look_up(cfg, parent, cell)
-        cfg.merge_from_dict({key: _fill_in(value, base, cell)})
-    file = cell.file.with_name(f"{cell.name}.py")
-    return Config(cfg.to_dict(), cfg_text=f"# {cell.name}, a cell of {cell.file}\n", filename=str(file))
+        cfg.merge_from_dict({key: value})
 
 
 def _find_base(cell: Cell) -> Path:
@@ -186,7 +196,9 @@ def _look_up(cfg: Config, key: str, cell: Cell, default: bool = False) -> Any:
         else:
             place = ".".join(parts[:index]) or "the config"
             keys = f"which has {', '.join(value)}" if isinstance(value, dict) else f"which is {value!r}"
-            raise ValueError(f"cell '{cell.name}' of {cell.file}: there is no '{part}' in {place} of '{cell.base}', {keys}.")
+            raise ValueError(
+                f"cell '{cell.name}' of {cell.file}: there is no '{part}' in {place} of '{cell.base}', {keys}."
+            )
     return value
 
 

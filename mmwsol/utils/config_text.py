@@ -55,7 +55,8 @@ def read_plain_values(text: str) -> dict[str, Any]:
         dict: The values by name.
 
     Raises:
-        ValueError: If there is anything else in the text, or a name or the key of a dict comes twice. The message names the line.
+        ValueError: If there is anything else in the text, or a name or the key of a dict comes twice. The message names
+            the line.
     """
     values: dict[str, Any] = {}
     try:

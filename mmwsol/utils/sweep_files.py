@@ -31,9 +31,9 @@ A sweep file, ``configs/<name>/sweeps/<what>.py``, consists of assignments of pl
                label is optional
 =============  ==========================================================================================
 
-The name of a cell is that of its base with the parts, joined by ``_``: ``sat_deit-s_cub_3-shot_freeze-b``. Values are merged
-as ``--cfg-options`` are (dotted keys, numbers step into lists), in the order common, grid; ``_delete_=True`` replaces a
-dict. A string ``'{{_base_.KEY}}'`` is what the base has under KEY, as in a config.
+The name of a cell is that of its base with the parts, joined by ``_``: ``sat_deit-s_cub_3-shot_freeze-b``. Values are
+merged as ``--cfg-options`` are (dotted keys, numbers step into lists), in the order common, grid; ``_delete_=True``
+replaces a dict. A string ``'{{_base_.KEY}}'`` is what the base has under KEY, as in a config.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ class Cell:
         file: The sweep file.
         parts: Parts of the name that the axes added, '' where the base is as it is.
         overrides: Values by dotted key, in the order in which they are merged.
+        axes: Keys of every axis of the grid.
         values: Value of every key of the grid, also where the cell leaves the base as it is.
         paper: Published figures by metric, in percent.
     """
@@ -71,6 +72,7 @@ class Cell:
     file: Path
     parts: tuple[str, ...] = ()
     overrides: dict[str, Any] = field(default_factory=dict)
+    axes: tuple[tuple[str, ...], ...] = ()
     values: dict[str, Any] = field(default_factory=dict)
     paper: dict[str, float] = field(default_factory=dict)
 
@@ -148,6 +150,7 @@ def _make_sweep(file: Path, content: dict[str, Any]) -> Sweep:
         raise ValueError("give grid or cells: what changes.")
     paper = _dict(content, "paper")
     common = _settings("common", _dict(content, "common"))
+    axes = tuple((key,) if isinstance(key, str) else key for key in content.get("grid", {}))
     cells: list[Cell] = []
     for base in bases:
         for parts, overrides, values in _points(content):
@@ -155,7 +158,7 @@ def _make_sweep(file: Path, content: dict[str, Any]) -> Sweep:
             if name in [cell.name for cell in cells]:
                 raise ValueError(f"two cells are called '{name}'; give them different parts of the name.")
             overrides = {**common, **overrides} if any(parts) else {}
-            cells.append(Cell(name, base, file, parts, overrides, values, dict(paper.get(name, {}))))
+            cells.append(Cell(name, base, file, parts, overrides, axes, values, dict(paper.get(name, {}))))
     names = [cell.name for cell in cells]
     for name in paper:
         if name not in names:
@@ -176,14 +179,14 @@ def _make_sweep(file: Path, content: dict[str, Any]) -> Sweep:
 
 
 def _points(content: dict[str, Any]) -> list[tuple[tuple[str, ...], dict[str, Any], dict[str, Any]]]:
-    """Return the parts of the name, settings and grid values of every cell of one base."""
+    """Return the parts of the name, the settings and the values in the grid of every cell of one base."""
     if "cells" in content:
         cells = _dict(content, "cells")
         for part, settings in cells.items():
             if not isinstance(settings, dict) or bool(part) != bool(settings):
                 raise ValueError(f"cells['{part}'] must be {{dotted key: value}}, and {{}} for '', the base itself.")
             _settings(f"cells['{part}']", settings)
-        return [((part,), settings, settings) for part, settings in cells.items()]
+        return [((part,), settings, {}) for part, settings in cells.items()]
     axes = [_axis(key, axis) for key, axis in _dict(content, "grid").items()]
     points = []
     for combination in itertools.product(*axes):
@@ -230,7 +233,9 @@ def _check_figure(sweep: Sweep) -> None:
         raise ValueError("figure needs x, a key of the grid, and y, a metric.")
     for cell in sweep.cells:
         if not isinstance(cell.values.get(x), (int, float)):
-            raise ValueError(f"figure.x='{x}' must have a number in every cell; '{cell.name}' has {cell.values.get(x)!r}.")
+            raise ValueError(
+                f"figure.x='{x}' must have a number in every cell; '{cell.name}' has {cell.values.get(x)!r}."
+            )
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

@@ -64,7 +64,9 @@ def test_choice_stays_that_of_earlier_versions(tmp_path):
 
 def test_too_few_images(tmp_path):
     make_list(tmp_path, counts=(6, 2, 7))
-    with pytest.raises(ValueError, match="k_shot needs 3 images of every class, but 'bee' has 2: take a smaller k_shot"):
+    with pytest.raises(
+        ValueError, match="k_shot needs 3 images of every class, but 'bee' has 2: take a smaller k_shot"
+    ):
         build(tmp_path, 3)
     with pytest.raises(ValueError, match="but 'dog' has 0"):
         build(tmp_path, 1, metainfo=dict(classes=[*CLASSES, "dog"]))
