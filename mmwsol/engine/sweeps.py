@@ -184,11 +184,8 @@ def _changes(then: Any, now: Any, key: str = "") -> list[str]:
         pairs = [(then.get(name), now.get(name), f"{key}.{name}" if key else name) for name in keys]
         return [change for pair in pairs for change in _changes(*pair)]
     if isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
-        return [
-            change
-            for index, pair in enumerate(zip(then, now, strict=True))
-            for change in _changes(*pair, f"{key}.{index}")
-        ]
+        pairs = [(*pair, f"{key}.{index}") for index, pair in enumerate(zip(then, now, strict=True))]
+        return [change for pair in pairs for change in _changes(*pair)]
     return [] if then == now else [f"{key} ({then} -> {now})"]
 
 
@@ -208,17 +205,10 @@ def _execute(run: Run, gpus: int | None, lock: int) -> str:
     train = [*_tool("train", gpus, config), "--work-dir", str(work_dir), "--resume", *options]
     _call(train, run.folder / "train.log", lock)
     kind, checkpoint = final_checkpoint(run, work_dir)
-    part = run.folder / f"part_{RESULTS}"
-    test = [
-        *_tool("test", gpus, config, checkpoint),
-        "--work-dir",
-        str(run.folder / "test"),
-        "--out",
-        str(part),
-        *options,
-    ]
-    _call(test, run.folder / "test.log", lock)
-    os.replace(part, run.folder / RESULTS)
+    test_dir = run.folder / "test"
+    test = [*_tool("test", gpus, config, checkpoint), "--work-dir", str(test_dir), "--out", str(test_dir / RESULTS)]
+    _call([*test, *options], run.folder / "test.log", lock)
+    os.replace(test_dir / RESULTS, run.folder / RESULTS)
     return f"{kind} checkpoint, {Path(checkpoint).name}"
 
 
