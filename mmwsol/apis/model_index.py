@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.fileio import load
 
-from mmwsol.utils.config import config_root, list_configs
+from mmwsol.utils.config import config_root, list_cells, list_configs
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class ModelInfo:
     """An entry of a metafile.
 
     Attributes:
-        name: Name of the config.
-        config: Its file.
+        name: Name of the config, or of the cell of a sweep.
+        config: Its file, or the sweep file.
         method: Name of the collection.
         dataset: Data set of the figures.
         paper: Published figures by metric, in percent.
@@ -42,9 +42,9 @@ def list_models(pattern: str = "*") -> list[str]:
         pattern (str): Shell pattern, such as 'trt*' or '*_cub'. Defaults to '*'.
 
     Returns:
-        list[str]: Names of configs, sorted.
+        list[str]: Names of configs and of cells of sweeps, sorted.
     """
-    return sorted(name for name in list_configs() if fnmatchcase(name, pattern))
+    return sorted(name for name in [*list_configs(), *list_cells()] if fnmatchcase(name, pattern))
 
 
 def read_model_index() -> dict[str, ModelInfo]:

@@ -5,7 +5,6 @@ from .brain_tumor import BrainTumor
 from .cub import CUB
 from .fine_grained import FGVCAircraft, StanfordCars, StanfordDogs
 from .ilsvrc import ILSVRC
-from .kshot import KShot
 from .loc_list import LocListDataset
 from .neu_det import NEUDET
 from .shapes import Shapes
@@ -21,7 +20,6 @@ __all__ = [
     "CUBv2",
     "FGVCAircraft",
     "ImageNetV2",
-    "KShot",
     "LocListDataset",
     "OpenImages30k",
     "Shapes",

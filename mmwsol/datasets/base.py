@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -46,11 +47,16 @@ class BaseLocDataset(BaseDataset):
             log; while training, 'skip' also replaces an unreadable image by another sample. Defaults to 'raise'.
         check_images (bool): Whether to decode every image at the start and check its boxes against its size.
             Defaults to False: images are not touched before they are needed.
+        k_shot (int, optional): Keep this many random images of every class, for few-shot training. The choice depends
+            on ``k_seed`` and the image ids alone, not on the order of the list or the process, and the images of a
+            smaller number are among those of a larger one. Defaults to None: all images.
+        k_seed (int): Number of the draw of ``k_shot``. Defaults to 0.
         **kwargs: Further arguments of ``mmengine.dataset.BaseDataset`` (``indices``, ``lazy_init``, ...).
 
     Raises:
         FileNotFoundError: If a list or a folder is missing.
-        ValueError: If ``on_error='raise'`` and there are bad records, or no image is left.
+        ValueError: If ``on_error='raise'`` and there are bad records, no image is left, or a class has fewer than
+            ``k_shot`` images.
     """
 
     data_prefix: dict
@@ -68,8 +74,12 @@ class BaseLocDataset(BaseDataset):
         test_mode: bool = False,
         on_error: str = "raise",
         check_images: bool = False,
+        k_shot: int | None = None,
+        k_seed: int = 0,
         **kwargs,
     ) -> None:
+        if k_shot is not None and k_shot < 1:
+            raise ValueError(f"k_shot must be at least 1, got {k_shot}")
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}")
         if isinstance(data_prefix, str):
@@ -77,6 +87,8 @@ class BaseLocDataset(BaseDataset):
         self.split = split
         self.on_error = on_error
         self.check_images = check_images
+        self.k_shot = k_shot
+        self.k_seed = k_seed
         self.problems = Problems()
         self.num_replaced = 0  # unreadable training images replaced so far, in this process
         super().__init__(
@@ -133,7 +145,7 @@ class BaseLocDataset(BaseDataset):
         if self.check_images:
             items = self._check_images(items)
         self._settle(items)
-        return items
+        return items if self.k_shot is None else self._few(items, self.k_shot)
 
     def make_item(self, record: Record, label: int | str | None, path: str | None = None) -> dict:
         """Return the item of a record with boxes x0, y0, x1, y1; ``path`` is relative to the image folder."""
@@ -264,6 +276,25 @@ class BaseLocDataset(BaseDataset):
         if self.test_mode and not any(len(i["gt_bboxes_ori"]) or "mask_paths" in i for i in items):
             message = f"{name} has neither boxes nor masks: only classification can be scored"
             print_log(message, "current", logging.WARNING)
+
+    def _few(self, items: list[dict], number: int) -> list[dict]:
+        """Return ``number`` random items of every class, in the order of the data set."""
+        by_class: dict[int, list[tuple[str, int]]] = defaultdict(list)
+        for index, item in enumerate(items):
+            by_class[item["gt_label"]].append((str(item["img_id"]), index))
+        classes = self._metainfo.get("classes")
+        chosen: list[int] = []
+        for label in range(len(classes)) if classes is not None else sorted(by_class):
+            images = sorted(by_class[label])
+            if len(images) < number:
+                name = classes[label] if classes is not None else label
+                raise ValueError(
+                    f"k_shot needs {number} images of every class, but '{name}' has {len(images)}: "
+                    "take a smaller k_shot"
+                )
+            order = np.random.default_rng((self.k_seed, label)).permutation(len(images))
+            chosen += [images[i][1] for i in order[:number]]
+        return [items[index] for index in sorted(chosen)]
 
     # ---- loading -------------------------------------------------------------------------------
 

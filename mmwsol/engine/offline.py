@@ -35,7 +35,7 @@ class OfflineItems(Dataset):
     """The images of a data set, each once, through its pipeline; an image that fails gives the reason instead.
 
     Args:
-        dataset: Data set with ``get_data_info``, possibly inside wrappers such as :class:`mmwsol.datasets.KShot`.
+        dataset: Data set with ``get_data_info``, possibly inside wrappers such as ``RepeatDataset``.
 
     Attributes:
         names (list[str]): ``img_id`` of every image, in the order of the data set.

@@ -1,16 +1,20 @@
-"""Find configs by name, in a checkout as in an installed wheel."""
+"""Find configs by name, in a checkout as in an installed wheel: files, and cells of sweep files."""
 
 from __future__ import annotations
 
 import copy
 import difflib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mmwsol.utils.sweep_files import FOLDER, Cell, read_sweep
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
 MISSING = object()
+_REFERENCE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
 
 
 def config_root() -> Path:
@@ -34,7 +38,26 @@ def list_configs() -> dict[str, Path]:
     """Map every config name (``'trt_deit-b_cub'``) to its file, without ``_base_`` parts and the detectors of mmdet."""
     root = config_root()
     files = sorted(root.rglob("*.py"))
-    return {f.stem: f for f in files if not {"_base_", "mmdet"} & set(f.relative_to(root).parts)}
+    return {f.stem: f for f in files if not {"_base_", "mmdet", FOLDER} & set(f.relative_to(root).parts)}
+
+
+def list_cells() -> dict[str, Cell]:
+    """Map the name of every cell (``'sat_deit-s_cub_3-shot'``) of the sweeps of this package to the cell.
+
+    Raises:
+        ValueError: If two cells, or a cell and a config, have one name.
+    """
+    configs = list_configs()
+    cells: dict[str, Cell] = {}
+    for file in sorted(config_root().glob(f"*/{FOLDER}/*.py")):
+        for cell in read_sweep(file).cells:
+            if cell.is_base:
+                continue
+            other = configs.get(cell.name) or (cells[cell.name].file if cell.name in cells else None)
+            if other is not None:
+                raise ValueError(f"'{cell.name}' is a cell of {file} and stands in {other}, too; give it another name.")
+            cells[cell.name] = cell
+    return cells
 
 
 def find_config(name_or_path: str | Path) -> Path:
@@ -45,7 +68,7 @@ def find_config(name_or_path: str | Path) -> Path:
             ``.py`` (``'trt_deit-b_cub'``).
 
     Returns:
-        Path: An existing file.
+        Path: An existing file; of a cell, the sweep file, which :func:`load_config` reads.
 
     Raises:
         FileNotFoundError: If there is none. The message lists the nearest names.
@@ -55,10 +78,15 @@ def find_config(name_or_path: str | Path) -> Path:
         return path
     known = list_configs()
     name = path.name.removesuffix(".py")
-    if name in known and path.name == str(name_or_path):
+    plain = path.name == str(name_or_path)
+    if plain and name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, n=5, cutoff=0.4)
-    hint = f"the nearest are: {', '.join(near)}" if near else f"there are: {', '.join(known)}"
+    cells = list_cells()
+    if plain and name in cells:
+        return cells[name].file
+    names = [*known, *cells]
+    near = difflib.get_close_matches(name, names, n=5, cutoff=0.4)
+    hint = f"the nearest are: {', '.join(near)}" if near else f"there are: {', '.join(names)}"
     raise FileNotFoundError(f"config '{name_or_path}' is neither a file nor the name of a config of mmwsol; {hint}.")
 
 
@@ -123,15 +151,119 @@ def load_config(name_or_path: str | Path, options: dict[str, Any] | None = None)
     """Read a config and merge options into it.
 
     Args:
-        name_or_path (str | Path): As for :func:`find_config`.
+        name_or_path (str | Path): As for :func:`find_config`; also the name of a cell of a sweep.
         options (dict, optional): As for :func:`merge_options`. Defaults to None.
 
     Returns:
         Config: The merged config.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+        ValueError: If it is a sweep file.
     """
     from mmengine.config import Config
 
-    cfg = Config.fromfile(find_config(name_or_path))
+    file = find_config(name_or_path)
+    if file.parent.name == FOLDER:
+        name = str(name_or_path).removesuffix(".py")
+        cells = list_cells()
+        if Path(name_or_path).expanduser().is_file() or name not in cells:
+            names = ", ".join(cell.name for cell in read_sweep(file).cells)
+            raise ValueError(f"'{file}' is a sweep: run it with tools/sweep.py, or name one of its cells: {names}.")
+        cfg = load_cell(cells[name])
+    else:
+        cfg = Config.fromfile(file)
     if options:
         merge_options(cfg, options)
     return cfg
+
+
+def load_cell(cell: Cell) -> Config:
+    """Merge the settings of a cell into its base.
+
+    Args:
+        cell (Cell): A cell of a sweep.
+
+    Returns:
+        Config: The config. Its file name, which work directories and experiments are named after, is that of the cell,
+        beside the sweep file; no such file exists. Of a cell that is its base it is the base's.
+
+    Raises:
+        FileNotFoundError: If the base does not exist.
+        ValueError: If the base has no place for a key, or another value than a cell that leaves it as it is.
+    """
+    from mmengine.config import Config
+
+    base = Config.fromfile(_find_base(cell))
+    if cell.is_base:
+        for key, value in cell.values.items():
+            present = _look_up(base, key, cell, default=True)
+            if present != _fill_in(value, base, cell):
+                raise ValueError(
+                    f"cell '{cell.name}' of {cell.file} is its base, where {key} is {present!r}; "
+                    f"the sweep says {value!r}."
+                )
+        return base
+    cfg = copy.deepcopy(base)
+    merge_settings(cfg, {key: _fill_in(value, base, cell) for key, value in cell.overrides.items()}, cell)
+    file = cell.file.with_name(f"{cell.name}.py")
+    return Config(cfg.to_dict(), cfg_text=f"# {cell.name}, a cell of {cell.file}\n", filename=str(file))
+
+
+def merge_settings(cfg: Config, settings: dict[str, Any], cell: Cell) -> None:
+    """Merge dotted keys into the config of a cell, one after the other.
+
+    Raises:
+        ValueError: If the config has no place for a key: all but its last part must be there.
+    """
+    for key, value in settings.items():
+        parent = key.rpartition(".")[0]
+        if parent:
+            _look_up(cfg, parent, cell)
+        cfg.merge_from_dict({key: value})
+
+
+def _find_base(cell: Cell) -> Path:
+    """Return the file of a cell's base: a path relative to the sweep file, or a name."""
+    beside = cell.file.parent / cell.base
+    if beside.is_file():
+        return beside
+    known = list_configs()
+    name = cell.base.removesuffix(".py")
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(Path(name).name, known, n=5, cutoff=0.4)
+    hint = f"; the nearest are: {', '.join(near)}" if near else ""
+    raise FileNotFoundError(
+        f"sweep '{cell.file}': the base '{cell.base}' is neither a file beside it nor the name of a config{hint}."
+    )
+
+
+def _look_up(cfg: Config, key: str, cell: Cell, default: bool = False) -> Any:
+    """Return what a config has under a dotted key; with ``default`` None if its last part is missing."""
+    value: Any = cfg._cfg_dict
+    parts = key.split(".")
+    for index, part in enumerate(parts):
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, (list, tuple)) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        elif default and isinstance(value, dict) and index == len(parts) - 1:
+            return None
+        else:
+            place = ".".join(parts[:index]) or "the config"
+            keys = f"which has {', '.join(value)}" if isinstance(value, dict) else f"which is {value!r}"
+            raise ValueError(
+                f"cell '{cell.name}' of {cell.file}: there is no '{part}' in {place} of '{cell.base}', {keys}."
+            )
+    return value
+
+
+def _fill_in(value: Any, base: Config, cell: Cell) -> Any:
+    """Replace ``'{{_base_.KEY}}'`` by what the base has under KEY."""
+    if isinstance(value, dict):
+        return {key: _fill_in(item, base, cell) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_fill_in(item, base, cell) for item in value)
+    reference = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    return copy.deepcopy(_look_up(base, reference[1], cell)) if reference else value

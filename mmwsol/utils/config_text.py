@@ -30,29 +30,50 @@ def read_config_text(text: str, source: str) -> Config:
     """
     if os.environ.get(TRUST_VARIABLE) == "1":
         return Config.fromstring(text, ".py")
-    values: dict[str, Any] = {}
     try:
-        statements = ast.parse(text).body
-    except SyntaxError as error:
-        raise ValueError(f"the config in '{source}' cannot be read: {error}") from error
-    for statement in statements:
-        try:
-            if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
-                raise ValueError("not an assignment to a name")
-            values[statement.targets[0].id] = _value(statement.value)
-        except ValueError as error:
-            line = text.splitlines()[statement.lineno - 1].strip()
-            raise ValueError(
-                f"the config in '{source}' was not read: line {statement.lineno} ({line[:60]}) is more than plain "
-                f"values ({error}) and could run code of whoever made the file. Pass the config file or, if you trust "
-                f"its author, set {TRUST_VARIABLE}=1 and try again."
-            ) from error
+        values = read_plain_values(text)
+    except ValueError as error:
+        raise ValueError(
+            f"the config in '{source}' was not read: {error}, and could run code of whoever made the file. Pass the "
+            f"config file or, if you trust its author, set {TRUST_VARIABLE}=1 and try again."
+        ) from error
     config = Config(values)
     if values.get("custom_imports"):
         from mmengine.utils import import_modules_from_strings
 
         import_modules_from_strings(**values["custom_imports"])
     return config
+
+
+def read_plain_values(text: str) -> dict[str, Any]:
+    """Read assignments of plain values, ``dict(...)`` and lists, without running them.
+
+    Args:
+        text (str): Python text.
+
+    Returns:
+        dict: The values by name.
+
+    Raises:
+        ValueError: If there is anything else in the text, or a name or the key of a dict comes twice. The message names
+            the line.
+    """
+    values: dict[str, Any] = {}
+    try:
+        statements = ast.parse(text).body
+    except SyntaxError as error:
+        raise ValueError(f"it is no Python text: {error}") from error
+    for statement in statements:
+        try:
+            if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+                raise ValueError("not an assignment to a name")
+            if len(statement.targets) > 1 or statement.targets[0].id in values:
+                raise ValueError("two names for a value, or a name twice")
+            values[statement.targets[0].id] = _value(statement.value)
+        except ValueError as error:
+            line = text.splitlines()[statement.lineno - 1].strip()
+            raise ValueError(f"line {statement.lineno} ({line[:60]}) is more than plain values ({error})") from error
+    return values
 
 
 def _value(node: ast.expr) -> Any:
@@ -64,7 +85,11 @@ def _value(node: ast.expr) -> Any:
     if isinstance(node, ast.Tuple):
         return tuple(_value(item) for item in node.elts)
     if isinstance(node, ast.Dict) and None not in node.keys:
-        return {_value(key): _value(value) for key, value in zip(node.keys, node.values, strict=True) if key}
+        keys = [_value(key) for key in node.keys if key]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ValueError(f"the key {key!r} twice")
+        return dict(zip(keys, map(_value, node.values), strict=True))
     if isinstance(node, ast.Call) and ast.unparse(node.func) == "dict" and not node.args:
         if any(word.arg is None for word in node.keywords):
             raise ValueError("dict(**...)")

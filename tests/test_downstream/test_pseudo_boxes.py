@@ -155,7 +155,7 @@ def test_ground_truth(project):
 
 def test_wrappers_and_absolute_names(project, tmp_path):
     cfg, checkpoint, root = project
-    cfg.train_dataloader.dataset = dict(type="mmwsol.KShot", k=1, dataset=cfg.train_dataloader.dataset)
+    cfg.train_dataloader.dataset = dict(type="RepeatDataset", times=1, dataset=cfg.train_dataloader.dataset)
     assert len(export_boxes(cfg, checkpoint).images) == 3
     elsewhere = tmp_path / "elsewhere"
     (root / "images").rename(elsewhere)

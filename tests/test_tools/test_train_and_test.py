@@ -221,9 +221,10 @@ def test_browse_the_originals_of_a_wrapped_data_set(tiny_config, tool, tmp_path,
     config = tmp_path / "few.py"
     config.write_text(
         f"_base_ = {str(tiny_config)!r}\n"
-        "dataset = dict(_delete_=True, type='mmwsol.KShot', k=1, dataset=dict(\n"
+        "few = dict(\n"
         "    type='mmwsol.Shapes', data_root={{_base_.data_root}}, split='train', num_images=60, image_size=32,\n"
-        "    pipeline={{_base_.train_pipeline}}))\n"
+        "    pipeline={{_base_.train_pipeline}}, k_shot=1)\n"
+        "dataset = dict(_delete_=True, type='RepeatDataset', times=1, dataset=few)\n"
         "repeated = dict(_delete_=True, type='RepeatDataset', times=2, dataset={{_base_.val_dataloader.dataset}})\n"
         "train_dataloader = dict(dataset=dataset)\n"
         "val_dataloader = dict(dataset=repeated)\n"

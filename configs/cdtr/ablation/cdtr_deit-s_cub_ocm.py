@@ -1,3 +1,0 @@
-# CDTR on CUB-200-2011, component ablation (Table V): OCM alone.
-_base_ = ['../cdtr_deit-s_cub.py']
-model = dict(head=dict(with_csm=False, with_ski=False, map_losses=dict(loss_sba=None)))

@@ -1,3 +1,0 @@
-# CDTR on ILSVRC2012, number K of blocks of OCM's pseudo map (Table VIII): 4 in place of 10.
-_base_ = ['../cdtr_deit-s_ilsvrc.py']
-model = dict(head=dict(ocm_blocks=4))

@@ -1,9 +1,0 @@
-# SAT, DeiT-S on CUB with 1 training image a class, Table 8 (b); the paper averages ten draws (`seed`). Epochs and
-# batch are not published: the images are repeated to give about the iterations of the whole set.
-_base_ = ['../sat_deit-s_cub_freeze-b.py']
-train_dataloader = dict(
-    dataset=dict(
-        _delete_=True,
-        type='RepeatDataset',
-        times=30,
-        dataset=dict(type='mmwsol.KShot', k=1, seed=0, dataset={{_base_.train_dataloader.dataset}})))

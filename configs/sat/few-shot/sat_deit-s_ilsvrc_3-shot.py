@@ -1,9 +1,0 @@
-# SAT, DeiT-S on ILSVRC with 3 training images a class, Table 8 (a); the paper averages ten draws (`seed`). Epochs and
-# batch are not published: the images are repeated to give about the iterations of the whole set.
-_base_ = ['../sat_deit-s_ilsvrc.py']
-train_dataloader = dict(
-    dataset=dict(
-        _delete_=True,
-        type='RepeatDataset',
-        times=427,
-        dataset=dict(type='mmwsol.KShot', k=3, seed=0, dataset={{_base_.train_dataloader.dataset}})))

@@ -1,3 +1,0 @@
-# SAT, DeiT-S on ILSVRC, ablation of Table 2: classification and area loss.
-_base_ = ['./sat_deit-s_ilsvrc.py']
-model = dict(head=dict(map_losses=dict(loss_norm=None)))

@@ -1,0 +1,256 @@
+"""Run the cells of a sweep: train, evaluate, resume.
+
+The format of sweep files is in :mod:`mmwsol.utils.sweep_files`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+
+from mmwsol.engine.stages import latest_checkpoint, select_stage, stage_configs
+from mmwsol.utils.config import config_root, load_cell, merge_settings
+from mmwsol.utils.sweep_files import Cell, Sweep, read_sweep
+
+__all__ = ["Cell", "Outcome", "Run", "Sweep", "plan_runs", "read_metrics", "read_sweep", "run_sweep"]
+
+RECORD = "run.json"
+RESULTS = "results.json"
+TRAINING = "train"  # sub-folder: the work directory of tools/train.py
+
+
+@dataclass(frozen=True)
+class Run:
+    """A cell with one seed.
+
+    Attributes:
+        cell: The cell.
+        seed: The seed.
+        cfg: Config of the cell with the seed in it.
+        options: What ``--cfg-options`` gave, as it was typed.
+        folder: ``<work dir>/<cell>/seed-<seed>``: config, logs, checkpoints, ``results.json``.
+    """
+
+    cell: Cell
+    seed: int
+    cfg: Config
+    options: tuple[str, ...]
+    folder: Path
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What decides the numbers of the run, as JSON has it."""
+        record = dict(seed=self.seed, cfg_options=self.options, config=self.cfg.to_dict())
+        return json.loads(json.dumps(record, default=str))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened to a run: 'started', 'finished', 'skipped' (it was finished before) or 'failed', and why."""
+
+    run: Run
+    state: str
+    message: str = ""
+
+
+def plan_runs(
+    sweep: Sweep,
+    work_dir: str | Path,
+    names: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    options: Sequence[str] = (),
+) -> list[Run]:
+    """Return the runs of a sweep, with their configs; nothing is run or written.
+
+    Args:
+        sweep (Sweep): The sweep.
+        work_dir (str | Path): Folder of all runs.
+        names (Sequence[str]): Cells to take. Defaults to (): all.
+        seeds (Sequence[int]): Defaults to (): those of the sweep, else the seed of each config.
+        options (Sequence[str]): ``KEY=VALUE``, as ``tools/train.py --cfg-options`` takes them. Defaults to ().
+
+    Raises:
+        FileNotFoundError: If a base does not exist.
+        ValueError: If there is no such cell, a key has no place in the base, or a config has no seed.
+    """
+    given = parse_options(options)
+    for key in sweep.seed_keys:
+        if key in given:
+            raise ValueError(f"--cfg-options {key}=...: every run would have this seed; use --seeds.")
+    runs = []
+    for cell in sweep.select(names):
+        cfg = load_cell(cell)
+        own_seed = (cfg.get("randomness") or {}).get("seed")
+        if own_seed is None and not (seeds or sweep.seeds):
+            raise ValueError(f"'{cell.name}' has no randomness.seed: give seeds in {sweep.file}, or --seeds.")
+        for seed in seeds or sweep.seeds or [own_seed]:
+            seeded = Config(cfg.to_dict(), cfg_text=cfg.text, filename=cfg.filename)
+            merge_settings(seeded, dict.fromkeys(sweep.seed_keys, seed), cell)
+            folder = Path(work_dir, cell.name, f"seed-{seed}")
+            runs.append(Run(cell, seed, seeded, tuple(options), folder))
+    return runs
+
+
+def run_sweep(runs: Sequence[Run], gpus: int | None = None) -> Iterator[Outcome]:
+    """Train and evaluate runs, one after the other, each in processes of its own.
+
+    A run is ``tools/train.py --resume`` in ``<folder>/train`` and then ``tools/test.py`` on the best checkpoint, if the
+    config keeps one (``save_best``), else the last. Finished runs, those with ``results.json``, are skipped, and
+    interrupted ones go on. A run that fails does not stop the others.
+
+    Args:
+        runs (Sequence[Run]): From :func:`plan_runs`.
+        gpus (int, optional): Number of processes, started as ``tools/dist_train.sh`` does. Defaults to None: one
+            process without launcher.
+
+    Yields:
+        Outcome: 'started' where that is so, then one of the other states, for every run.
+    """
+    for run in runs:
+        try:
+            with _lock(run.folder) as handle:
+                if _is_finished(run):
+                    yield Outcome(run, "skipped", "was finished before")
+                    continue
+                yield Outcome(run, "started", f"log: {run.folder / 'train.log'}")
+                message = _execute(run, gpus, handle)
+        except (ValueError, OSError) as error:
+            yield Outcome(run, "failed", str(error))
+        else:
+            yield Outcome(run, "finished", message)
+
+
+def read_metrics(run: Run) -> dict[str, float] | None:
+    """Return the metrics of a finished run, None if it is not finished.
+
+    Raises:
+        ValueError: If the run in the folder had other settings.
+    """
+    return json.loads((run.folder / RESULTS).read_text())["metrics"] if _is_finished(run) else None
+
+
+def parse_options(options: Sequence[str]) -> dict[str, Any]:
+    """Read ``KEY=VALUE`` as ``--cfg-options`` does."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--options", nargs="*", action=DictAction, default={})
+    return parser.parse_args(["--options", *options]).options if options else {}
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[int]:
+    """Hold the folder of a run; its processes inherit the lock, and hold it when this one is killed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(f"another process works in {folder}.") from error
+        yield file.fileno()
+
+
+def _is_finished(run: Run) -> bool:
+    """Tell whether a run has results, and refuse a folder in which something else was run.
+
+    Raises:
+        ValueError: If the settings differ. The message names them.
+    """
+    record = run.folder / RECORD
+    if not record.is_file():
+        return False
+    changes = _changes(json.loads(record.read_text()), run.record)
+    if changes:
+        raise ValueError(
+            f"{run.folder} was run with other settings: {', '.join(changes[:8])}. "
+            "Delete it, or choose another --work-dir."
+        )
+    return (run.folder / RESULTS).is_file()
+
+
+def _changes(then: Any, now: Any, key: str = "") -> list[str]:
+    """Name what differs between two records, by dotted keys."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        keys = [*then, *(name for name in now if name not in then)]
+        pairs = [(then.get(name), now.get(name), f"{key}.{name}" if key else name) for name in keys]
+        return [change for pair in pairs for change in _changes(*pair)]
+    if isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        pairs = [(*pair, f"{key}.{index}") for index, pair in enumerate(zip(then, now, strict=True))]
+        return [change for pair in pairs for change in _changes(*pair)]
+    return [] if then == now else [f"{key} ({then} -> {now})"]
+
+
+def _execute(run: Run, gpus: int | None, lock: int) -> str:
+    """Train and evaluate a run; return what was evaluated.
+
+    Raises:
+        ValueError: If a process fails. The message names its log.
+    """
+    record = run.folder / RECORD
+    if not record.is_file():
+        record.write_text(json.dumps(run.record, indent=1))
+    config = run.folder / f"{run.cell.name}.py"
+    run.cfg.dump(str(config))
+    options = ["--cfg-options", *run.options] if run.options else []
+    work_dir = run.folder / TRAINING
+    train = [*_tool("train", gpus, config), "--work-dir", str(work_dir), "--resume", *options]
+    _call(train, run.folder / "train.log", lock)
+    kind, checkpoint = final_checkpoint(run, work_dir)
+    test_dir = run.folder / "test"
+    test = [*_tool("test", gpus, config, checkpoint), "--work-dir", str(test_dir), "--out", str(test_dir / RESULTS)]
+    _call([*test, *options], run.folder / "test.log", lock)
+    os.replace(test_dir / RESULTS, run.folder / RESULTS)
+    return f"{kind} checkpoint, {Path(checkpoint).name}"
+
+
+def final_checkpoint(run: Run, work_dir: Path) -> tuple[str, str]:
+    """Return 'best' and the best checkpoint of a trained run, if its config keeps one, else 'last' and the last.
+
+    Of several metrics of ``save_best`` the first one counts.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    stage = select_stage(stage_configs(run.cfg, parse_options(run.options)), None)
+    folder = work_dir / stage.name
+    metrics = ((stage.cfg.get("default_hooks") or {}).get("checkpoint") or {}).get("save_best")
+    if not metrics:
+        last = latest_checkpoint(folder)
+        if last is None:
+            raise ValueError(f"training left no checkpoint in {folder}.")
+        return "last", last
+    metric = metrics if isinstance(metrics, str) else metrics[0]
+    name = "*" if metric == "auto" else metric.replace("/", "_")
+    files = sorted(folder.glob(f"best_{name}_*.pth"), key=lambda file: file.stat().st_mtime)
+    if not files:
+        raise ValueError(f"training left no checkpoint best_{name}_*.pth in {folder}.")
+    return "best", str(files[-1])
+
+
+def _tool(name: str, gpus: int | None, *arguments: str | Path) -> list[str]:
+    """Return the command of tools/train.py or tools/test.py, or of its launcher."""
+    tools = config_root().parent / "tools"
+    words = [str(argument) for argument in arguments]
+    if gpus is None:
+        return [sys.executable, str(tools / f"{name}.py"), *words]
+    return ["bash", str(tools / f"dist_{name}.sh"), *words, str(gpus)]
+
+
+def _call(command: list[str], log: Path, lock: int) -> None:
+    environment = {**os.environ, "PYTHON": sys.executable}  # dist_*.sh start it
+    with open(log, "a") as file:
+        done = subprocess.run(
+            command, stdout=file, stderr=subprocess.STDOUT, env=environment, pass_fds=[lock], check=False
+        )
+    if done.returncode:
+        lines = log.read_text(errors="replace").strip().splitlines() or ["it printed nothing"]
+        raise ValueError(f"{Path(command[1]).name} ended with {done.returncode}: {lines[-1][:300]} ({log})")

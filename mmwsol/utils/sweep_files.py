@@ -1,0 +1,243 @@
+"""The format of sweep files: a grid of settings over one config, or several configs side by side, as plain data.
+
+A sweep file, ``configs/<name>/sweeps/<what>.py``, consists of assignments of plain values. It is read, never run::
+
+    # SAT on CUB-200-2011, Table 8: some of the parts are frozen, few images a class.
+    base = 'sat_deit-s_cub'                     # name of a config, or a path relative to this file
+    common = {                                  # optional: settings of all cells
+        'train_dataloader.dataset': dict(
+            _delete_=True, type='RepeatDataset', times=1, dataset='{{_base_.train_dataloader.dataset}}')}
+    grid = {                                    # a cell for every combination
+        ('train_dataloader.dataset.dataset.k_shot', 'train_dataloader.dataset.times'): {
+            '1-shot': (1, 30), '3-shot': (3, 10)},
+        'model.frozen': {'': None, 'freeze-b': ['backbone.layers.[0-8].attn.*']},
+    }
+    seeds = [0, 1, 2]                           # optional
+    paper = {'sat_deit-s_cub_1-shot': {'loc/gt_known': 91.3}}
+    figure = dict(x='train_dataloader.dataset.dataset.k_shot', y='loc/gt_known')
+
+=============  ==========================================================================================
+``base``       config that the cells change; or ``bases``, a list of configs that are compared
+``grid``       an axis for each dotted key: ``{part of the name: value}``. A tuple of keys is one axis that sets several
+               keys. The part ``''`` stands for the base as it is; its value is what the base has, None if nothing
+``cells``      in place of ``grid``, where that does not fit: ``{part of the name: {dotted key: value}}``; ``{}`` under
+               ``''`` is the base itself
+``common``     dotted keys and values of all cells
+``seeds``      seeds of every cell. Defaults to the seed of the config
+``seed_keys``  dotted keys that a seed is written to. Defaults to ``['randomness.seed']``
+``metrics``    columns of the table. Defaults to those of ``paper``, else the usual ones
+``paper``      ``{cell: {metric: published figure in percent}}``
+``figure``     ``dict(x=KEY of the grid, y=METRIC, x_label=TEXT)``: a line for each combination of the other axes. The
+               label is optional
+=============  ==========================================================================================
+
+The name of a cell is that of its base with the parts, joined by ``_``: ``sat_deit-s_cub_3-shot_freeze-b``. Values are
+merged as ``--cfg-options`` are (dotted keys, numbers step into lists), in the order common, grid; ``_delete_=True``
+replaces a dict. A string ``'{{_base_.KEY}}'`` is what the base has under KEY, as in a config.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmwsol.utils.config_text import read_plain_values
+
+KEYS = ("base", "bases", "grid", "cells", "common", "seeds", "seed_keys", "metrics", "paper", "figure")
+FIGURE_KEYS = ("x", "y", "x_label")
+FOLDER = "sweeps"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of a sweep: a config and what is changed in it.
+
+    Attributes:
+        name: Name of the cell, as models are called.
+        base: Name or path of the config, as the sweep file has it.
+        file: The sweep file.
+        parts: Parts of the name that the axes added, '' where the base is as it is.
+        overrides: Values by dotted key, in the order in which they are merged.
+        axes: Keys of every axis of the grid.
+        values: Value of every key of the grid, also where the cell leaves the base as it is.
+        paper: Published figures by metric, in percent.
+    """
+
+    name: str
+    base: str
+    file: Path
+    parts: tuple[str, ...] = ()
+    overrides: dict[str, Any] = field(default_factory=dict)
+    axes: tuple[tuple[str, ...], ...] = ()
+    values: dict[str, Any] = field(default_factory=dict)
+    paper: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def is_base(self) -> bool:
+        """Whether the cell is the base itself, and only has its name."""
+        return not any(self.parts)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep file; see the module for the format.
+
+    Attributes:
+        file: The file.
+        cells: The cells, in the order of the file.
+        seeds: Seeds of every cell; empty: the seed of the config.
+        seed_keys: Dotted keys that a seed is written to.
+        metrics: Columns of the table; empty: those of the paper.
+        figure: Description of the figure, None if there is none.
+    """
+
+    file: Path
+    cells: tuple[Cell, ...]
+    seeds: tuple[int, ...] = ()
+    seed_keys: tuple[str, ...] = ("randomness.seed",)
+    metrics: tuple[str, ...] = ()
+    figure: dict[str, str] | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the sweep: that of its file, with the method's folder in front (``sat_few-shot_cub``)."""
+        folder = self.file.resolve().parent
+        return f"{folder.parent.name}_{self.file.stem}" if folder.name == FOLDER else self.file.stem
+
+    def select(self, names: Sequence[str]) -> tuple[Cell, ...]:
+        """Return the cells with these names, all of them for an empty sequence.
+
+        Raises:
+            ValueError: If there is no such cell.
+        """
+        known = [cell.name for cell in self.cells]
+        for name in names:
+            if name not in known:
+                raise ValueError(f"{self.file} has no cell '{name}'; {_nearest(name, known)}.")
+        return tuple(cell for cell in self.cells if not names or cell.name in names)
+
+
+def read_sweep(file: str | Path) -> Sweep:
+    """Read a sweep file, without running it and without looking at its base.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no sweep file. The message names file and key.
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no sweep file '{file}'.")
+    try:
+        return _make_sweep(file, read_plain_values(file.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise ValueError(f"sweep '{file}': {error}") from error
+
+
+def _make_sweep(file: Path, content: dict[str, Any]) -> Sweep:
+    for key in content:
+        if key not in KEYS:
+            raise ValueError(f"unknown key '{key}'; {_nearest(key, KEYS)}.")
+    bases = content.get("bases") or [content.get("base")]
+    if ("base" in content) == ("bases" in content) or not all(isinstance(base, str) for base in bases):
+        raise ValueError("give base='NAME OF A CONFIG' or bases=[NAME, ...].")
+    if "grid" in content and "cells" in content:
+        raise ValueError("give grid or cells, not both.")
+    if "base" in content and "grid" not in content and "cells" not in content:
+        raise ValueError("give grid or cells: what changes.")
+    paper = _dict(content, "paper")
+    common = _settings("common", _dict(content, "common"))
+    axes = tuple((key,) if isinstance(key, str) else key for key in content.get("grid", {}))
+    cells: list[Cell] = []
+    for base in bases:
+        for parts, overrides, values in _points(content):
+            name = "_".join(filter(None, [Path(base).name.removesuffix(".py"), *parts]))
+            if name in [cell.name for cell in cells]:
+                raise ValueError(f"two cells are called '{name}'; give them different parts of the name.")
+            overrides = {**common, **overrides} if any(parts) else {}
+            cells.append(Cell(name, base, file, parts, overrides, axes, values, dict(paper.get(name, {}))))
+    names = [cell.name for cell in cells]
+    for name in paper:
+        if name not in names:
+            raise ValueError(f"paper has figures of '{name}', which is no cell; {_nearest(name, names)}.")
+    seeds = content.get("seeds", [])
+    if not all(isinstance(seed, int) for seed in seeds) or len(set(seeds)) != len(seeds):
+        raise ValueError(f"seeds must be different integers, got {seeds}.")
+    sweep = Sweep(
+        file,
+        tuple(cells),
+        tuple(seeds),
+        tuple(content.get("seed_keys", ("randomness.seed",))),
+        tuple(content.get("metrics", ())),
+        content.get("figure"),
+    )
+    _check_figure(sweep)
+    return sweep
+
+
+def _points(content: dict[str, Any]) -> list[tuple[tuple[str, ...], dict[str, Any], dict[str, Any]]]:
+    """Return the parts of the name, the settings and the values in the grid of every cell of one base."""
+    if "cells" in content:
+        cells = _dict(content, "cells")
+        for part, settings in cells.items():
+            if not isinstance(settings, dict) or bool(part) != bool(settings):
+                raise ValueError(f"cells['{part}'] must be {{dotted key: value}}, and {{}} for '', the base itself.")
+            _settings(f"cells['{part}']", settings)
+        return [((part,), settings, {}) for part, settings in cells.items()]
+    axes = [_axis(key, axis) for key, axis in _dict(content, "grid").items()]
+    points = []
+    for combination in itertools.product(*axes):
+        overrides = {key: value for part, settings in combination if part for key, value in settings.items()}
+        values = {key: value for _, settings in combination for key, value in settings.items()}
+        points.append((tuple(part for part, _ in combination), overrides, values))
+    return points
+
+
+def _axis(key: str | tuple[str, ...], axis: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Return the settings of every value of an axis, under its part of the name."""
+    if not isinstance(axis, dict) or not axis or not all(isinstance(part, str) for part in axis):
+        raise ValueError(f"grid[{key!r}] must be {{part of the name: value}}, got {axis!r}.")
+    if isinstance(key, str):
+        return [(part, _settings("grid", {key: value})) for part, value in axis.items()]
+    for part, values in axis.items():
+        if not isinstance(values, (tuple, list)) or len(values) != len(key):
+            raise ValueError(f"grid[{key!r}]['{part}'] must have {len(key)} values, one a key, got {values!r}.")
+    return [(part, _settings("grid", dict(zip(key, values, strict=True)))) for part, values in axis.items()]
+
+
+def _settings(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    for key in settings:
+        if not isinstance(key, str) or not key or "" in key.split("."):
+            raise ValueError(f"{name} has the key {key!r}; it must be dotted, as 'model.head.num_classes'.")
+    return settings
+
+
+def _dict(content: dict[str, Any], key: str) -> dict[Any, Any]:
+    value = content.get(key, {})
+    if not isinstance(value, dict):
+        raise ValueError(f"{key} must be a dict, got {value!r}.")
+    return value
+
+
+def _check_figure(sweep: Sweep) -> None:
+    if sweep.figure is None:
+        return
+    for key in sweep.figure:
+        if key not in FIGURE_KEYS:
+            raise ValueError(f"unknown key '{key}' of figure; {_nearest(key, FIGURE_KEYS)}.")
+    x = sweep.figure.get("x")
+    if not x or "y" not in sweep.figure:
+        raise ValueError("figure needs x, a key of the grid, and y, a metric.")
+    for cell in sweep.cells:
+        if not isinstance(cell.values.get(x), (int, float)):
+            raise ValueError(
+                f"figure.x='{x}' must have a number in every cell; '{cell.name}' has {cell.values.get(x)!r}."
+            )
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=5, cutoff=0.4)
+    return f"the nearest are: {', '.join(near)}" if near else f"there are: {', '.join(known)}"

@@ -1,0 +1,50 @@
+"""The figure of a sweep: a metric against a setting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmwsol.engine.sweep_report import Line
+
+
+def draw_sweep(lines: Sequence[Line], x_label: str, y_label: str, path: str | Path) -> list[Path]:
+    """Plot our means, with the spread as bars, and the published figures, dashed.
+
+    Args:
+        lines (Sequence[Line]): What is plotted.
+        x_label (str): Text below.
+        y_label (str): Text at the left, the metric.
+        path (str | Path): Path without ending.
+
+    Returns:
+        list[Path]: ``<path>.png`` and ``<path>.pdf``.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 3.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for index, line in enumerate(lines):
+        color = f"C{index % 10}"
+        ours = [point for point in zip(line.x, line.mean, line.spread, strict=True) if point[1] is not None]
+        if ours:
+            x, mean, spread = zip(*ours, strict=True)
+            bars = [value or 0 for value in spread]
+            axes.errorbar(x, mean, yerr=bars, color=color, marker="o", capsize=3, label=line.label)
+        paper = [point for point in zip(line.x, line.paper, strict=True) if point[1] is not None]
+        if paper:
+            x, values = zip(*paper, strict=True)
+            axes.plot(x, values, color=color, linestyle="--", marker="x", label=f"{line.label}, paper")
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(f"{y_label}, %")
+    axes.grid(alpha=0.3)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize="small")
+    files = [Path(f"{path}{ending}") for ending in (".png", ".pdf")]
+    for file in files:
+        figure.savefig(file, dpi=150)
+    return files

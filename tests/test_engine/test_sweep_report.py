@@ -1,0 +1,140 @@
+"""Tables and lines of the figure, from results that are given; what is planned and what is left out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from mmwsol.engine.sweep_report import csv_table, figure_lines, latex_table, markdown_table, summarize, write_report
+from mmwsol.engine.sweeps import final_checkpoint, plan_runs, read_sweep, run_sweep
+
+BASE = "model = dict(width=4, frozen=None)\ntrain_dataloader = dict(dataset=dict())\nrandomness = dict(seed=3)\n"
+SWEEP = """
+base = 'a_net.py'
+grid = {
+    ('model.width', 'model.depth'): {'w-8': (8, 2), '': (4, None)},
+    'model.frozen': {'': None, 'frozen': ['x']},
+}
+seeds = [0, 1, 2]
+seed_keys = ['randomness.seed', 'train_dataloader.dataset.k_seed']
+paper = {'a_net_w-8': {'loc/gt_known': 50.5}, 'a_net': {'loc/gt_known': 40, 'cls/top1': 70.25}}
+figure = dict(x='model.width', y='loc/gt_known')
+"""
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    (tmp_path / "a_net.py").write_text(BASE)
+    (tmp_path / "sweep.py").write_text(SWEEP)
+    return read_sweep(tmp_path / "sweep.py")
+
+
+def finish(run, **metrics):
+    run.folder.mkdir(parents=True)
+    (run.folder / "run.json").write_text(json.dumps(run.record))
+    metrics = {key.replace("__", "/"): value for key, value in metrics.items()}
+    (run.folder / "results.json").write_text(json.dumps(dict(metrics=metrics)))
+
+
+def plan(sweep, folder, *args):
+    return {(run.cell.name, run.seed): run for run in plan_runs(sweep, folder, *args)}
+
+
+def test_plan(sweep, tmp_path):
+    runs = plan(sweep, tmp_path)
+    assert len(runs) == 12 and list(runs)[:3] == [("a_net_w-8", 0), ("a_net_w-8", 1), ("a_net_w-8", 2)]
+    run = runs["a_net_w-8_frozen", 2]
+    assert run.folder == tmp_path / "a_net_w-8_frozen/seed-2"
+    assert run.cfg.randomness.seed == run.cfg.train_dataloader.dataset.k_seed == 2 and run.cfg.model.width == 8
+    assert list(plan(sweep, tmp_path, ["a_net"], [5])) == [("a_net", 5)]
+    text = SWEEP.replace("seeds = [0, 1, 2]\n", "")
+    Path(sweep.file).write_text(text)
+    assert {seed for _, seed in plan(read_sweep(sweep.file), tmp_path)} == {3}  # the config's
+    Path(sweep.file).write_text(text.replace("dataset.k_seed", "datasat.k_seed"))
+    with pytest.raises(ValueError, match="no 'datasat' in train_dataloader"):
+        plan(read_sweep(sweep.file), tmp_path)
+    assert not (tmp_path / "a_net").exists()
+
+
+def test_tables(sweep, tmp_path):
+    runs = plan(sweep, tmp_path / "runs")
+    for seed, known in enumerate((50.0, 51.0, 52.6)):
+        finish(runs["a_net_w-8", seed], loc__gt_known=known, cls__top1=80.0)
+    finish(runs["a_net", 1], loc__gt_known=41.0)
+    rows, problems = summarize(list(runs.values()))
+    assert problems == [] and [len(row.seeds) for row in rows] == [3, 0, 1, 0]
+    metrics = ["loc/gt_known", "cls/top1"]
+    lines = markdown_table(rows, metrics).splitlines()
+    assert lines[0] == "| cell | n | loc/gt_known | loc/gt_known, paper | cls/top1 | cls/top1, paper |"
+    # standard deviation with divisor 2: 1.3115...
+    assert lines[2] == "| a_net_w-8 | 3 | 51.20 ± 1.31 | 50.5 | 80.00 ± 0.00 | – |"
+    assert lines[3] == "| a_net_w-8_frozen | 0 | – | – | – | – |"
+    assert lines[4] == "| a_net | 1 | 41.00 | 40 | – | 70.25 |"
+    assert "divisor n - 1" in lines[-1]
+    latex = latex_table(rows, metrics).splitlines()
+    assert r"a\_net\_w-8 & 3 & 51.20 $\pm$ 1.31 & 50.5 & 80.00 $\pm$ 0.00 & – \\" in latex
+    records = list(csv.DictReader(io.StringIO(csv_table(rows, metrics))))
+    assert float(records[0]["std"]) == pytest.approx(1.3114877048604)
+    assert records[0]["seeds"] == "0 1 2" and records[0]["values"] == "50.0 51.0 52.6"
+    assert records[4] == dict(
+        cell="a_net", metric="loc/gt_known", n="1", mean="41.0", std="", paper="40.0", seeds="1", values="41.0"
+    )
+
+
+def test_runs_of_other_settings_are_left_out(sweep, tmp_path):
+    runs = plan(sweep, tmp_path / "runs")
+    finish(runs["a_net", 0], loc__gt_known=10.0)
+    finish(runs["a_net", 1], loc__top1=10.0)
+    finish(runs["a_net_frozen", 0], loc__gt_known=10.0)
+    sweep.file.write_text(SWEEP.replace("['x']", "['y']"))
+    again = plan(read_sweep(sweep.file), tmp_path / "runs")
+    rows, problems = summarize(list(again.values()))
+    assert [len(row.seeds) for row in rows] == [0, 0, 1, 0]
+    assert "other metrics" in problems[0]
+    assert "config.model.frozen.0 (x -> y). Delete it" in problems[1]
+    changed = plan(sweep, tmp_path / "runs", (), (), ["model.width=9"])
+    assert "cfg_options" in summarize([changed["a_net", 0]])[1][0]
+
+
+def test_figure(sweep, tmp_path):
+    runs = plan(sweep, tmp_path / "runs")
+    for (name, _), run in runs.items():
+        finish(run, loc__gt_known=20.0 + run.seed + 10 * ("w-8" in name) + 5 * ("frozen" in name))
+    rows, _ = summarize(list(runs.values()))
+    first, second = figure_lines("model.width", "loc/gt_known", rows)
+    assert (first.label, first.x, first.mean, first.paper) == ("a_net", [4, 8], [21.0, 31.0], [40, 50.5])
+    assert (second.label, second.mean, second.spread) == ("a_net, frozen", [26.0, 36.0], [1.0, 1.0])
+    files = write_report(sweep, rows, tmp_path / "out")
+    assert [file.name for file in files] == ["table.md", "table.csv", "table.tex", "figure.png", "figure.pdf"]
+    assert all(file.stat().st_size for file in files)
+    assert (tmp_path / "out/table.md").read_text().startswith("| cell | n | loc/gt_known |")  # metrics of the paper
+
+
+def test_checkpoint(sweep, tmp_path):
+    run = plan(sweep, tmp_path)["a_net", 0]
+    with pytest.raises(ValueError, match="left no checkpoint in"):
+        final_checkpoint(run, tmp_path)
+    run.cfg.default_hooks = dict(checkpoint=dict(save_best=["loc/top1", "loc/gt_known"]))
+    with pytest.raises(ValueError, match=r"left no checkpoint best_loc_top1_\*\.pth"):
+        final_checkpoint(run, tmp_path)
+    for name in ("best_loc_top1_epoch_3.pth", "best_loc_gt_known_epoch_4.pth"):
+        (tmp_path / name).write_bytes(b"")
+    assert final_checkpoint(run, tmp_path) == ("best", str(tmp_path / "best_loc_top1_epoch_3.pth"))
+    run.cfg.stages = [dict(name="a"), dict(name="b", default_hooks=dict(checkpoint=dict(save_best=None)))]
+    with pytest.raises(ValueError, match=f"left no checkpoint in {tmp_path}/b"):
+        final_checkpoint(run, tmp_path)
+
+
+def test_a_folder_in_use_is_left_alone(sweep, tmp_path):
+    import fcntl
+
+    (run,) = plan(sweep, tmp_path, ["a_net"], [0]).values()
+    run.folder.mkdir(parents=True)
+    with open(run.folder / "lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        (outcome,) = run_sweep([run])
+    assert outcome.state == "failed" and "another process works in" in outcome.message

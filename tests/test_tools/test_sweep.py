@@ -1,0 +1,128 @@
+"""tools/sweep.py: runs that are killed and resumed, the table's numbers, failures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+METRICS = ["cls/top1", "cls/top5"]
+
+
+def write_sweep(tiny_config, folder):
+    """Two cells, one of them the base, of a shortened tiny config; few images, one epoch."""
+    (folder / "tiny.py").write_text(
+        f"_base_ = {str(tiny_config)!r}\n"
+        "stages = None\n"
+        "train_dataloader = dict(num_workers=0)\n"
+        "custom_hooks = [dict(type='mmwsol.NumClassesHook')]\n"
+        "val_evaluator = [dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls')]\n"
+        "test_evaluator = val_evaluator\n"
+    )
+    file = folder / "sweep.py"
+    file.write_text(
+        "base = 'tiny.py'\n"
+        "grid = {'train_dataloader.batch_size': {'': 4, 'batch-6': 6}}\n"
+        "seeds = [0, 1]\n"
+        f"metrics = {METRICS}\n"
+        "paper = {'tiny_batch-6': {'cls/top1': 90.5}}\n"
+        "figure = dict(x='train_dataloader.batch_size', y='cls/top1', x_label='batch')\n"
+    )
+    return file
+
+
+@pytest.fixture
+def quick(tool, monkeypatch):
+    """Run train.py and test.py in this process: most of the time of a process of its own is that of imports."""
+    real = subprocess.run
+
+    def run(command, *args, **kwargs):
+        script = Path(str(command[1])).name if isinstance(command, list) and len(command) > 1 else ""
+        if script not in ("train.py", "test.py"):
+            return real(command, *args, **kwargs)
+        try:
+            tool(script, *command[2:])
+        except (Exception, SystemExit) as error:
+            kwargs["stdout"].write(f"{type(error).__name__}: {error}\n")
+            return subprocess.CompletedProcess(command, 1)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+
+
+def test_killed_resumed_and_tabulated(tiny_config, tool, tmp_path, capsys, request):
+    file = write_sweep(tiny_config, tmp_path)
+    command = [sys.executable, "-W", "ignore", ROOT / "tools/sweep.py", file, "--work-dir", "runs"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tiny_config.parent), str(ROOT)])}
+    options = dict(cwd=tmp_path, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([str(word) for word in command], **options)
+    first, second = tmp_path / "runs/tiny/seed-0", tmp_path / "runs/tiny/seed-1"
+    deadline = time.monotonic() + 300
+    while not (second / "run.json").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert (first / "results.json").is_file() and not (second / "results.json").exists()
+    before = (first / "results.json").stat().st_mtime_ns
+
+    request.getfixturevalue("quick")
+    tool("sweep.py", file, "--work-dir", "runs", "--out", "out")
+    assert (first / "results.json").stat().st_mtime_ns == before
+    output = capsys.readouterr().out
+    assert output.startswith("tiny, seed 0: skipped (was finished before)\n")
+    assert "tiny, seed 1: finished (last checkpoint, epoch_1.pth)\n" in output
+
+    rows = {(row["cell"], row["metric"]): row for row in csv.DictReader((tmp_path / "out/table.csv").open())}
+    table, latex = ((tmp_path / f"out/table.{ending}").read_text() for ending in ("md", "tex"))
+    assert set(rows) == {(cell, metric) for cell in ("tiny", "tiny_batch-6") for metric in METRICS}
+    for (cell, metric), row in rows.items():
+        results = [json.loads((tmp_path / f"runs/{cell}/seed-{seed}/results.json").read_text()) for seed in (0, 1)]
+        values = [result["metrics"][metric] for result in results]
+        mean, std = sum(values) / 2, statistics.stdev(values)
+        assert [float(row["mean"]), float(row["std"])] == pytest.approx([mean, std]) and row["n"] == "2"
+        assert f"{mean:.2f} ± {std:.2f}" in table and rf"{mean:.2f} $\pm$ {std:.2f}" in latex
+    assert rows["tiny_batch-6", "cls/top1"]["paper"] == "90.5" and rows["tiny", "cls/top1"]["paper"] == ""
+    assert (tmp_path / "out/figure.png").stat().st_size > 5000 and (tmp_path / "out/figure.pdf").is_file()
+    seeds = [(tmp_path / f"runs/tiny_batch-6/seed-{seed}/tiny_batch-6.py").read_text() for seed in (0, 1)]
+    assert "seed=0" in seeds[0] and "seed=1" in seeds[1] and "batch_size=6" in seeds[0]
+
+    # the same command again does nothing; another setting is refused, and a failed cell does not stop the other
+    tool("sweep.py", file, "--work-dir", "runs")
+    assert capsys.readouterr().out.count("skipped") == 4
+    file.write_text(file.read_text().replace("'batch-6': 6", "'batch-6': 5"))
+    with pytest.raises(SystemExit, match=r"2 of 4 runs failed: tiny_batch-6, seed 0; tiny_batch-6, seed 1"):
+        tool("sweep.py", file, "--work-dir", "runs")
+    output = capsys.readouterr().out
+    assert output.count("tiny, seed 1: skipped") == 1
+    assert "config.train_dataloader.batch_size (6 -> 5)" in output and "| tiny_batch-6 | 0 |" in output
+
+
+def test_failed_cell_is_named(tiny_config, tool, quick, tmp_path, capsys):
+    file = write_sweep(tiny_config, tmp_path)
+    options = ["--seeds", 3, "--cfg-options", "model.head.no_such_option=1"]
+    with pytest.raises(SystemExit, match="1 of 1 runs failed: tiny, seed 3"):
+        tool("sweep.py", file, "tiny", "--work-dir", "runs", *options)
+    output = capsys.readouterr().out
+    assert "train.py ended with 1" in output and "no_such_option" in output and "runs/tiny/seed-3/train.log" in output
+
+
+def test_errors(tiny_config, tool, tmp_path):
+    file = write_sweep(tiny_config, tmp_path)
+    with pytest.raises(SystemExit, match=r"has no cell 'tiny_batch-7'; the nearest are: tiny_batch-6"):
+        tool("sweep.py", file, "tiny_batch-7")
+    with pytest.raises(SystemExit, match=r"randomness\.seed=.* use --seeds"):
+        tool("sweep.py", file, "--cfg-options", "randomness.seed=1")
+    (tmp_path / "tiny.py").unlink()
+    with pytest.raises(SystemExit, match=r"FileNotFoundError: .*the base 'tiny\.py' is neither a file beside it nor"):
+        tool("sweep.py", file)
+    assert not (tmp_path / "work_dirs").exists()
