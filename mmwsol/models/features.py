@@ -61,7 +61,7 @@ class Features(NamedTuple):
             ValueError: If the backbone did not fill it; the message says what to set.
         """
         value = getattr(self, name)
-        if value is None or isinstance(value, tuple) and not value:
+        if value is None or (isinstance(value, tuple) and not value):
             raise ValueError(
                 f"the head needs {name!r} of the features, which the backbone did not return: {_FIXES[name]}."
             )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -89,15 +90,15 @@ class Frame:
         """(H, W) of the whole original image in network pixels, before any crop; not rounded."""
         return abs(self.scale[1]) * self.ori_shape[0], abs(self.scale[0]) * self.ori_shape[1]
 
-    def points(self, points: np.ndarray) -> np.ndarray:
+    def points(self, points: ArrayLike) -> np.ndarray:
         """Move points (..., 2), x and y, from original to network pixels, in float64, without limits."""
         return np.asarray(points, np.float64) * self.scale + self.shift
 
-    def boxes(self, boxes: np.ndarray, clip: bool = True) -> np.ndarray:
+    def boxes(self, boxes: ArrayLike, clip: bool = True) -> np.ndarray:
         """Move boxes from original to network pixels; ``frame.inverse().boxes`` moves them back.
 
         Args:
-            boxes (np.ndarray): (M, 4) x0, y0, x1, y1.
+            boxes (ArrayLike): (M, 4) x0, y0, x1, y1.
             clip (bool): Whether to clip to the frame, which leaves degenerate boxes of those outside. Defaults to True.
 
         Returns:

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from mmwsol.models.heads.base import BaseLocHead, LocPrediction
+from mmwsol.models.heads.base import LocHead
 
 CONFIG = """
 default_scope = 'mmpretrain'
@@ -36,20 +36,18 @@ class BrightBackbone(nn.Module):
 
 
 @MODELS.register_module(force=True)
-class BrightHead(BaseLocHead):
-    """Scores (0.1, 0.7, 0.2); the map of class c is the brightness plus c times the row number."""
+class BrightHead(LocHead):
+    """Scores (0.1, 0.7, 0.2); the map of every class is the brightness."""
 
     def __init__(self, num_classes):
         super().__init__(num_classes)
         self.scale = nn.Parameter(torch.ones(()))
 
-    def forward(self, feats):
-        return torch.tensor([0.1, 0.7, 0.2]).log().expand(len(feats), 3) * self.scale
+    def classify(self, feats):
+        return torch.tensor([0.1, 0.7, 0.2]).log().expand(len(feats.patch_map), 3) * self.scale
 
-    def predict(self, feats, gt_labels=None, scores=None):
-        scores = self(feats).softmax(dim=1)
-        labels = self.select_labels(scores, gt_labels)
-        return LocPrediction(scores, feats.expand(-1, labels.shape[1], -1, -1), labels)
+    def localize(self, feats, labels):
+        return feats.patch_map.expand(-1, labels.shape[1], -1, -1)
 
 
 def config() -> Config:

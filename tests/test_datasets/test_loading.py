@@ -13,7 +13,7 @@ from PIL import Image
 
 from mmwsol.datasets.transforms import LoadImage, UnreadableImageError
 from mmwsol.registry import TRANSFORMS
-from mmwsol.structures import apply_frame
+from mmwsol.structures import Frame
 
 
 def load(path, **kwargs):
@@ -31,7 +31,7 @@ def test_equals_pil(tmp_path):
     np.testing.assert_array_equal(results["img"], rgb[:, :, ::-1])
     assert results["img"].flags.c_contiguous
     assert results["ori_shape"] == results["img_shape"] == (30, 40)
-    assert results["frame"] == ((1, 0), (1, 0))
+    assert results["frame"] == Frame.identity((30, 40))
     assert results["gt_bboxes"].tolist() == [[1, 2, 40, 12]] and results["gt_bboxes"].dtype == np.float32
     assert results["gt_bboxes_ori"].tolist() == [[1, 2, 50, 12]]  # as listed
 
@@ -183,10 +183,10 @@ def test_masks_follow_a_random_resized_crop(tmp_path):
     for _ in range(20):
         item = dict(img_path=str(image), mask_paths=[str(tmp_path / "m.png")], gt_bboxes_ori=box)
         results = steps(item)
-        x0, y0, x1, y1 = apply_frame(box, results["frame"], results["img_shape"])[0]
+        x0, y0, x1, y1 = results["frame"].boxes(box)[0]
         ys, xs = np.nonzero(results["gt_masks"])
-        found = [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
-        assert np.abs(np.subtract(found, [x0, y0, x1, y1])).max() <= 1.5
+        extent = [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+        assert np.abs(np.subtract(extent, [x0, y0, x1, y1])).max() <= 1.5
 
 
 def test_mask_errors(masked, tmp_path):

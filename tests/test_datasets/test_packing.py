@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from mmwsol.datasets import CUB
 from mmwsol.datasets.transforms import PackLocInputs
-from mmwsol.structures import LocDataSample
+from mmwsol.structures import Frame, LocDataSample
 
 LOAD, PACK = dict(type="mmwsol.LoadImage"), dict(type="mmwsol.PackLocInputs")
 
@@ -29,7 +29,7 @@ def test_pack(tmp_path):
     assert isinstance(sample, LocDataSample)
     assert sample.gt_label.tolist() == [1] and sample.img_id == "002.Bird_2/Bird_2_1.jpg"
     assert sample.ori_shape == (30, 40) and sample.img_shape == (15, 20) and sample.sample_idx == 1
-    assert sample.frame == ((0.5, 0), (0.5, 0))
+    assert sample.frame == Frame((30, 40), (15, 20), (0.5, 0.5))
     assert sample.gt_bboxes_ori.tolist() == [[3, 2, 13, 8]]
     assert sample.gt_instances.bboxes.tolist() == [[1.5, 1, 6.5, 4]]
     assert sample.gt_instances.bboxes.dtype == torch.float32
@@ -38,7 +38,7 @@ def test_pack(tmp_path):
     assert sample.gt_masks.any() and not sample.ignore_mask.any()
     # metrics see meta fields as keys of a dict
     assert {"gt_bboxes_ori", "ori_shape", "img_shape", "img_id", "frame"} <= set(sample.to_dict())
-    np.testing.assert_allclose(sample.to_original(sample.gt_instances.bboxes.numpy()), [[3, 2, 13, 8]])
+    np.testing.assert_allclose(sample.frame.inverse().boxes(sample.gt_instances.bboxes), [[3, 2, 13, 8]])
 
 
 def test_inputs_keep_the_channel_order(tmp_path):
@@ -54,7 +54,7 @@ def test_ten_crop_and_loader(tmp_path):
     crops = batch["crops"]
     assert [c.shape for c in crops] == [(10, 3, 24, 24)] * 2 and crops[0].dtype == torch.uint8
     torch.testing.assert_close(crops[0][4], batch["inputs"][0])
-    assert batch["data_samples"][1].frame == ((32 / 40, -4), (32 / 30, -4))
+    assert batch["data_samples"][1].frame == Frame((30, 40), (24, 24), (32 / 40, 32 / 30), (-4.0, -4.0))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,15 @@ def test_foreign_geometry_is_an_error_not_a_wrong_box(tmp_path, foreign):
         dataset(tmp_path, foreign)[0]
 
 
-def test_foreign_colour_is_fine(tmp_path):
+@pytest.mark.parametrize("load", [LOAD, dict(type="LoadImageFromFile")])
+def test_foreign_geometry_is_noticed_before_the_next_step_hides_it(tmp_path, load):
+    """After a crop without frame, a resize gives an image of the right size."""
+    steps = [load, dict(type="mmpretrain.RandomCrop", crop_size=20), dict(type="mmwsol.Resize", scale=32), PACK]
+    with pytest.raises(ValueError, match="the image became 20x20 .* by a transform that does not update 'frame'"):
+        CUB(layouts.cub(tmp_path), pipeline=steps)[0]
+
+
+def test_foreign_color_is_fine(tmp_path):
     packed = dataset(tmp_path, dict(type="mmpretrain.RandomErasing", erase_prob=1.0))[0]
     assert packed["inputs"].shape == (3, 30, 40)
 
@@ -80,9 +88,11 @@ def test_without_ground_truth_or_loader():
     packed = PackLocInputs()(dict(img=np.zeros((8, 6, 3), np.uint8)))
     sample = packed["data_samples"]
     assert packed["inputs"].shape == (3, 8, 6) and "gt_label" not in sample and "gt_instances" not in sample
-    assert sample.frame == ((1, 0), (1, 0)) and sample.ori_shape == sample.img_shape == (8, 6)
+    assert sample.frame == Frame.identity((8, 6)) and sample.ori_shape == sample.img_shape == (8, 6)
     with pytest.raises(ValueError, match="does not update 'frame'"):
         PackLocInputs()(dict(img=np.zeros((8, 6, 3), np.uint8), ori_shape=(4, 4)))
+    with pytest.raises(ValueError, match=r"'frame' begins at \(H, W\) = \(8, 6\), but 'ori_shape' is \(16, 12\)"):
+        PackLocInputs()(dict(img=np.zeros((8, 6, 3), np.uint8), ori_shape=(16, 12), frame=Frame.identity((8, 6))))
 
 
 def test_further_keys():

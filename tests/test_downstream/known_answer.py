@@ -1,4 +1,4 @@
-"""A localizer whose answer is known: the map of class c is the colour channel c of its input."""
+"""A localizer whose answer is known: the map of class c is the color channel c of its input."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 from mmengine.model import BaseModule
 
-from mmwsol.models import BaseLocHead, LocPrediction
-from mmwsol.models.heads.base import select_maps
+from mmwsol.models.heads.base import LocHead, select_maps
 
 BOXES = {0: (8, 6, 48, 46), 1: (60, 10, 84, 34), 2: (52, 44, 92, 60)}  # of red, green and blue; areas 1600, 576, 640
 
@@ -19,22 +18,20 @@ class Pixels(BaseModule):
         return x
 
 
-class ChannelHead(BaseLocHead):
+class ChannelHead(LocHead):
     """Score a class by the mean of its channel, or, class-agnostic, map the sum of the channels."""
 
     def __init__(self, agnostic=False, **kwargs):
         super().__init__(num_classes=3, **kwargs)
-        self.agnostic = agnostic
+        self.class_agnostic = agnostic
 
-    def forward(self, feats):
-        return feats.mean(dim=(2, 3)) * 4
+    def classify(self, feats):
+        return feats.patch_map.mean(dim=(2, 3)) * 4
 
-    def predict(self, feats, gt_labels=None, scores=None):
-        scores = self(feats).softmax(dim=1)
-        labels = self.select_labels(scores, gt_labels)
-        if self.agnostic:
-            return LocPrediction(scores, feats.sum(dim=1, keepdim=True), labels.new_full((len(labels), 1), -1))
-        return LocPrediction(scores, select_maps(feats, labels), labels)
+    def localize(self, feats, labels):
+        if self.class_agnostic:
+            return feats.patch_map.sum(dim=1, keepdim=True)
+        return select_maps(feats.patch_map, labels)
 
 
 def localizer(agnostic=False):

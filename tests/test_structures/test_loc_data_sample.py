@@ -9,11 +9,13 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from mmwsol.structures import LocDataSample
+from mmwsol.structures import Frame, LocDataSample
+
+FRAME = Frame((20, 30), (10, 10), (1 / 3, 0.5))
 
 
 def sample():
-    meta = dict(img_path="a.png", ori_shape=(20, 30), img_shape=(10, 10), frame=((1 / 3, 0.0), (0.5, 0.0)))
+    meta = dict(img_path="a.png", ori_shape=(20, 30), img_shape=(10, 10), frame=FRAME)
     out = LocDataSample(metainfo=meta).set_gt_label(2)
     out.gt_instances = InstanceData(bboxes=torch.tensor([[1.0, 2, 3, 4]]))
     out.pred_maps = InstanceData(maps=torch.rand(2, 4, 4), labels=torch.tensor([2, 0]))
@@ -42,7 +44,11 @@ def test_pickling(pickler):
     assert isinstance(copy, LocDataSample)
     assert copy.gt_instances.bboxes.tolist() == [[1, 2, 3, 4]]
     assert copy.pred_maps.maps.shape == (2, 4, 4)
+    assert copy.frame == FRAME
 
 
-def test_boxes_to_original_pixels_are_clipped():
-    np.testing.assert_allclose(sample().to_original([[1, 2, 20, 9]]), [[3, 4, 30, 18]])
+def test_frame_is_a_meta_field():
+    """It goes through mmengine's copies as it is, and brings boxes back, clipped to the image."""
+    made = sample()
+    assert made.frame == made.metainfo["frame"] == made.clone().frame == made.to_dict()["frame"] == FRAME
+    np.testing.assert_allclose(made.frame.inverse().boxes([[1, 2, 20, 9]]), [[3, 4, 30, 18]])

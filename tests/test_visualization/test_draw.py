@@ -12,7 +12,6 @@ from mmwsol.visualization import (
     draw_prediction,
     overlay_map,
     stack_panels,
-    warp_to_original,
 )
 from mmwsol.visualization.draw import GT_COLOR, OTHER_COLOR, PRED_COLOR
 
@@ -53,21 +52,6 @@ def test_masks(image):
     assert (draw_masks(image, None) == image).all()
 
 
-@pytest.mark.parametrize("flip", [False, True])
-def test_warp_to_original(flip):
-    """A block of the frame lands on the pixels that the frame took it from."""
-    # original 20 x 10 (W x H), enlarged twice, cropped at x=8, then flipped
-    frame = ((2.0, -8.0), (2.0, 0.0))
-    picture = np.zeros((20, 24), np.float32)
-    picture[4:8, 2:12] = 1  # x_ori = (x_net + 8) / 2: 5 to 10
-    if flip:
-        frame, picture = ((-2.0, 24 + 8.0), (2.0, 0.0)), np.ascontiguousarray(picture[:, ::-1])
-    warped = warp_to_original(picture, frame, (10, 20))
-    expected = np.zeros((10, 20))
-    expected[2:4, 5:10] = 1
-    assert np.allclose(warped, expected)
-
-
 def test_prediction_picture(image):
     score = np.zeros((40, 60), np.float32)
     box, gt = np.array([10, 5, 30, 25]), np.array([[10, 5, 30, 15], [0, 0, 2, 2]])
@@ -80,7 +64,7 @@ def test_prediction_picture(image):
     assert stack_panels([image], "x" * 500).shape[1] == 360
 
 
-def test_outcome_shows_every_box_in_its_colour(image):
+def test_outcome_shows_every_box_in_its_color(image):
     drawn = draw_outcome(image, [[2, 2, 50, 35]], [[10, 5, 30, 25], [20, 8, 55, 30]], [PRED_COLOR, OTHER_COLOR], "IoU")
     colors = {tuple(pixel) for pixel in drawn.reshape(-1, 3).tolist()}
     assert {GT_COLOR, PRED_COLOR, OTHER_COLOR} <= colors

@@ -14,7 +14,7 @@ from mmengine.visualization import BaseVisBackend
 
 from mmwsol.engine import LocVisualizationHook
 from mmwsol.models.box_rules import ComponentBox, ContourBox
-from mmwsol.structures import LocDataSample
+from mmwsol.structures import Frame, LocDataSample
 from mmwsol.visualization import LocVisualizer, draw_sheet, score_map, shown_map, write_picture
 from mmwsol.visualization.draw import GT_COLOR, PRED_COLOR
 
@@ -55,7 +55,7 @@ def sample(rule=RULE):
         sample_idx=1,
         ori_shape=(20, 40),
         img_shape=(20, 20),
-        frame=((0.5, 0.0), (1.0, 0.0)),
+        frame=Frame.identity((20, 40)).resized((20, 20)),
         gt_bboxes_ori=np.array([[20, 0, 40, 16]], np.float32),
     )
     made = LocDataSample(metainfo=meta).set_gt_label(0).set_pred_label(1)
@@ -114,7 +114,7 @@ def test_picture():
     assert not (without == GT_COLOR[::-1]).all(-1).any()
     large = np.zeros((2000, 3000, 3), np.uint8)
     made = sample()
-    made.set_metainfo(dict(ori_shape=(2000, 3000), frame=((20 / 3000, 0.0), (20 / 2000, 0.0))))
+    made.set_metainfo(dict(ori_shape=(2000, 3000), frame=Frame.identity((2000, 3000)).resized((20, 20))))
     assert LocVisualizer().draw(large, made).shape == (22 + 720, 2 * 1080, 3)
 
 

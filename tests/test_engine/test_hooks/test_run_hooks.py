@@ -17,16 +17,21 @@ from mmwsol.engine import LocVisualizationHook, NumClassesHook, PredictionDumpHo
 from mmwsol.engine.hooks.loc_visualization_hook import _original_image
 from mmwsol.evaluation.metrics import BaseLocMetric, LocAccuracy, MaxBoxAcc
 from mmwsol.evaluation.results_file import load_results
+from mmwsol.models import ImageLocalizer
 from mmwsol.structures import Frame, LocDataSample
 
 
 def class_runner(classes, num_classes):
-    model = nn.Module()
-    model.head = nn.Linear(1, 1)
-    model.head.num_classes = num_classes
+    """Return a runner of a localizer, or of any other model, whose data has ``classes``."""
+    model = nn.Linear(1, 1)
+    if num_classes is not None:
+        backbone = dict(type="mmpretrain.ResNet", depth=18)
+        head = dict(type="mmwsol.LinearCAMHead", num_classes=num_classes, in_channels=512)
+        model = ImageLocalizer(backbone, head)
     dataset = SimpleNamespace(metainfo=dict(classes=classes) if classes else {})
     loader = SimpleNamespace(dataset=dataset)
-    return SimpleNamespace(model=model, train_dataloader=loader, val_dataloader=loader, test_dataloader=loader)
+    loaders = dict(train_dataloader=loader, val_dataloader=loader, test_dataloader=loader)
+    return SimpleNamespace(model=model, visualizer=None, **loaders)
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
@@ -37,7 +42,7 @@ def test_num_classes_hook(split):
     check(class_runner("abc", None))
     with pytest.raises(ValueError) as error:
         check(class_runner("abc", 200))
-    for part in ("SimpleNamespace", f"{split}_dataloader", "has 3 classes", "Linear", "num_classes=200"):
+    for part in ("SimpleNamespace", f"{split}_dataloader", "has 3 classes", "LinearCAMHead", "num_classes=200"):
         assert part in str(error.value)
     assert "model.head.num_classes=3" in str(error.value)
 
@@ -83,6 +88,7 @@ def run_test(hook, samples, metrics=(), rounds=1):
         test_dataloader=loader,
         test_evaluator=SimpleNamespace(metrics=list(metrics)),
         logger=SimpleNamespace(info=lambda text: None),
+        visualizer=None,
     )
     for _ in range(rounds):
         hook.before_test(runner)
