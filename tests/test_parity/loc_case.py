@@ -62,7 +62,7 @@ def check_flags(case: Case, i: int, threshold: float, samples: list[dict]) -> No
     ious = []
     for sample in samples:
         metric.process(None, [sample])
-        _, rank, iou, _ = metric.results[-1]
+        _, rank, iou, *_ = metric.results[-1]
         values = metric.evaluate(1)
         flags = {"cls_top1": rank < 1, "cls_top5": rank < 5, "gt_known": values["loc/gt_known"]}
         flags |= {f"loc_top{k}": values[f"loc/top{k}"] for k in (1, 5)}

@@ -12,7 +12,7 @@ auto_scale_lr = dict(base_batch_size=total_batch_size, enable=False)
 # Epoch and threshold are chosen on val, a held-out set.
 evaluator = [
     dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
-    dict(type='mmwsol.LocAccuracy', protocol='wsol', map_to_box=dict(type='mmwsol.ContourBox', preset='dips'),
+    dict(type='mmwsol.LocAccuracy', protocol='dips', map_to_box=dict(type='mmwsol.ContourBox', preset='dips'),
          threshold=dict(grid=0.001, select_by='gt_known', select_on='val')),
     dict(type='mmwsol.MaxBoxAcc', map_to_box=dict(type='mmwsol.ContourBox', preset='dips')),
 ]

@@ -49,7 +49,7 @@ def _squashed_and_cropped(ori_shape: Size, size: Size, resize: int) -> Frame:
 
 def _short_side_and_cropped(ori_shape: Size, size: Size, resize: int) -> Frame:
     scale, offset = short_side_geometry(ori_shape[1], ori_shape[0], size[0], resize)
-    return Frame(ori_shape, size, (scale[0], scale[1]), (-offset[0], -offset[1]))
+    return Frame(ori_shape, size, (float(scale[0]), float(scale[1])), (-float(offset[0]), -float(offset[1])))
 
 
 def _move_wsol(boxes: np.ndarray, ori_shape: Size, size: Size, resize: int) -> np.ndarray:
