@@ -1,6 +1,6 @@
-"""Every config parses, builds (shrunk), trains one step, predicts, and builds its data pipeline and runtime."""
+"""Every config and every cell of a sweep parses, builds (shrunk), trains a step, predicts, and builds its runtime."""
 
-import re
+import ast
 from pathlib import Path
 
 import cv2
@@ -15,10 +15,14 @@ from mmengine.registry import HOOKS, MODELS, PARAM_SCHEDULERS, init_default_scop
 
 from mmwsol.engine.batch_size import rank_config
 from mmwsol.engine.stages import stage_configs
-from mmwsol.utils.config import list_configs
+from mmwsol.utils.config import list_cells, list_configs, load_cell, load_config
+from mmwsol.utils.sweep_files import read_sweep
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 LEAVES = sorted(list_configs().values())  # those of configs/mmdet: tests/test_downstream
+CELLS = list_cells()
+SWEEPS = sorted(CONFIGS.glob("*/sweeps/*.py"))
+NAMES = sorted([*list_configs(), *CELLS])
 WIDTH = 24
 SMALL_VIT = dict(arch=dict(embed_dims=WIDTH, num_layers=2, num_heads=2, feedforward_channels=2 * WIDTH))
 # Backbones that take other arguments: theirs, and those of the head on it. SAT's configs name all of its blocks.
@@ -99,9 +103,9 @@ def batch(pipeline, picture) -> dict:
 def stage_params(key=None):
     """Yield the stages of every config; one of those with the same ``key(cfg)``, if it is given."""
     seen = set()
-    for path in LEAVES:
-        for stage in stage_configs(Config.fromfile(path)):
-            name = f"{path.stem}{'-' if stage.name else ''}{stage.name}"
+    for config in NAMES:
+        for stage in stage_configs(load_config(config)):
+            name = f"{config}{'-' if stage.name else ''}{stage.name}"
             kind = key(stage.cfg) if key else name
             if kind not in seen:
                 yield pytest.param(stage.cfg, id=name)
@@ -125,15 +129,12 @@ def test_parse(path):
 
 def chain(path: Path) -> int:
     """Number of leaf configs that one inherits from, itself included."""
-    [listed] = re.findall(r"^_base_ = \[(.*?)\]", path.read_text(), re.DOTALL | re.MULTILINE)
-    bases = re.findall(r"'(.+?)'", listed)
-    leaves = [(path.parent / base).resolve() for base in bases if "_base_" not in Path(base).parts]
-    return 1 + max(map(chain, leaves), default=0)
+    return 1 + max(map(chain, leaf_bases(path)), default=0)
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=lambda path: path.stem)
 def test_bases(path):
-    assert chain(path) <= 2 or {"few-shot", "ablation"} & set(path.parts)
+    assert chain(path) <= 2
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=lambda path: path.stem)
@@ -145,8 +146,53 @@ def test_batch_size(path):
     assert Config.fromfile(path).auto_scale_lr.base_batch_size > 0
 
 
+def leaf_bases(path: Path) -> list[Path]:
+    """Return the configs that a config inherits from, without the parts in ``_base_``."""
+    listed = ast.parse(path.read_text().replace("{{", "'").replace("}}", "'")).body
+    (bases,) = (ast.literal_eval(line.value) for line in listed if line.targets[0].id == "_base_")
+    bases = [bases] if isinstance(bases, str) else bases
+    return [(path.parent / base).resolve() for base in bases if "_base_" not in Path(base).parts]
+
+
+def settings(value, key="") -> dict:
+    """Flatten a config: dotted keys, lists as one value."""
+    if not isinstance(value, dict):
+        return {key: value}
+    return {k: v for name, item in value.items() for k, v in settings(item, f"{key}.{name}").items()}
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=lambda path: path.stem)
+def test_config_is_no_cell(path):
+    """A config that changes a single setting of another one is a cell of a sweep."""
+    own = settings(Config.fromfile(path).to_dict())
+    for base in leaf_bases(path):
+        theirs = settings(Config.fromfile(base).to_dict())
+        changed = [key for key in own.keys() | theirs.keys() if own.get(key) != theirs.get(key)]
+        assert len(changed) > 1, f"write it into configs/<name>/sweeps: {changed}"
+
+
+def described(cfg: Config) -> str:
+    """Write all that a run depends on."""
+    helpers = {"filename", "train_pipeline", "test_pipeline"}
+    return repr([{k: v for k, v in stage.cfg.to_dict().items() if k not in helpers} for stage in stage_configs(cfg)])
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: f"{path.parts[-3]}-{path.stem}")
+def test_sweep(path):
+    """Every cell merges into its base, survives printing, and differs from every other in what is run."""
+    assert len(path.read_text().splitlines()) <= 60, "a sweep states differences only"
+    runs = {}
+    for cell in read_sweep(path).cells:
+        cfg = load_cell(cell)
+        assert Config.fromstring(cfg.pretty_text, ".py").to_dict() == cfg.to_dict()
+        assert Path(cfg.filename).stem == cell.name and cell.name in NAMES
+        assert cell.is_base or load_config(cell.name).to_dict() == cfg.to_dict()
+        same = runs.setdefault(described(cfg), cell.name)
+        assert same == cell.name, f"{cell.name} does what {same} does"
+
+
 def test_there_are_configs():
-    assert len(LEAVES) >= 9
+    assert len(LEAVES) >= 9 and len(CELLS) >= 90 and len(SWEEPS) >= 15
 
 
 @pytest.mark.parametrize("cfg", stage_params(step))

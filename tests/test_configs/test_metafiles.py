@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from mmwsol.apis import list_models, read_model_index
+from mmwsol.utils.config import find_config
+from mmwsol.utils.sweep_files import read_sweep
 
 ROOT = Path(__file__).resolve().parents[2]
 spec = importlib.util.spec_from_file_location("tables", ROOT / "tools/misc/build_readme_tables.py")
@@ -51,7 +53,8 @@ def test_metafile(path):
     for model in content["Models"]:
         where = f"{path.parent.name}: {model['Name']}"
         assert set(model) - OPTIONAL_MODEL_KEYS == MODEL_KEYS, where
-        assert (ROOT / model["Config"]).is_file() and Path(model["Config"]).stem == model["Name"], where
+        config = ROOT / model["Config"]
+        assert config.is_file() and config == find_config(model["Name"]), where  # of a cell: the sweep file
         assert model["In Collection"] in collections, where
         assert set(model["Metadata"]) == {"Epochs", "Input"}, where
         assert all(isinstance(value, int) for value in model["Metadata"].values()), where
@@ -62,6 +65,16 @@ def test_metafile(path):
             assert isinstance(result["Dataset"], str), where
             for key in ("Paper", "Metrics", "Baseline"):
                 check_figures(result.get(key, {}), where)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("configs/*/sweeps/*.py")), ids=lambda p: f"{p.parts[-3]}-{p.stem}")
+def test_figures_of_the_papers_are_those_of_the_sweeps(path):
+    index = read_model_index()
+    for cell in read_sweep(path).cells:
+        listed = index[cell.name].paper
+        if cell.is_base:  # the metafile has more of its figures
+            listed = {metric: listed[metric] for metric in cell.paper}
+        assert cell.paper == listed, cell.name
 
 
 def test_every_config_is_listed_once():

@@ -1,7 +1,5 @@
 """The SAT configs train what the paper and the official code train: parameters, decay groups, frozen parts, rates."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from mmengine.config import Config
@@ -10,12 +8,11 @@ from mmengine.registry import init_default_scope
 
 from mmwsol.engine.stages import stage_configs
 from mmwsol.registry import MODELS
-
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+from mmwsol.utils.config import load_config
 
 
 def config(name: str) -> Config:
-    return Config.fromfile(CONFIGS / f"{name}.py")
+    return load_config(name.rpartition("/")[2])
 
 
 def build(cfg: Config) -> torch.nn.Module:
@@ -67,9 +64,9 @@ def test_frozen_parts_of_table_8(row, frozen, cub_rate, ilsvrc_rate):
         assert count(p for p in parameters if not p.requires_grad) == frozen
         assert round(100 * frozen / count(parameters)) == rate
         for shots in (1, 3, 5, 10):
-            few = config(f"sat/few-shot/sat_deit-s_{data}_{shots}-shot_freeze-{row}")
+            few = config(f"sat_deit-s_{data}_{shots}-shot_freeze-{row}")
             assert few.model == config(f"sat/{name}").model
-            assert few.train_dataloader.dataset.dataset.k == shots
+            assert few.train_dataloader.dataset.dataset.k_shot == shots
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from mmwsol.engine.stages import select_stage, stage_configs
 from mmwsol.methods.trt import TRTHead
 from mmwsol.registry import MODELS
 from mmwsol.utils import convert_official, load_pretrained
+from mmwsol.utils.config import load_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "trt"
 SETUP = json.loads((GOLDEN_DIR / "trt" / "train_setup.json").read_text())
@@ -30,7 +31,7 @@ def stage_of(official: str) -> Config:
     data, name = official.split("/")
     size = "-384" if "_384" in name else ""
     variant = {"deitpos": "_topk", "deit_base": "_attention-only"}.get(name.split("_tscam")[0].split("_patch")[0], "")
-    cfg = Config.fromfile(CONFIGS / f"trt_deit-b{size}_{data.lower()}{variant}.py")
+    cfg = load_config(f"trt_deit-b{size}_{data.lower()}{variant}")
     stages = stage_configs(cfg)
     return select_stage(stages, None if len(stages) == 1 else "cam" if "_fuse_" in name else "tpsm").cfg
 
