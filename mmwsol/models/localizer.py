@@ -58,7 +58,7 @@ class ImageLocalizer(BaseClassifier):
         preprocessor = {"type": "mmwsol.LocDataPreprocessor", **(data_preprocessor or {})}
         super().__init__(init_cfg=init_cfg, data_preprocessor=MODELS.build(preprocessor))
         head_type: Any = MODELS.get(head["type"]) if isinstance(head["type"], str) else head["type"]
-        if head_type is None or not issubclass(head_type, LocHead):
+        if not issubclass(head_type, LocHead):
             raise ValueError(f"head.type must be a localization head (mmwsol.models.LocHead), got {head['type']!r}.")
         options = {name: value for name, value in head.items() if name != "type"}
         for name, value in head_type.backbone_options(**options).items():

@@ -37,12 +37,14 @@ def attention_stack(attention: Tensor, map_set: str = "1_4_heads_and_mean") -> T
     """
     if map_set not in MAP_SETS:
         raise ValueError(f"map_set must be one of {tuple(MAP_SETS)}, got {map_set!r}.")
-    needed = max(len(heads) for heads in MAP_SETS[map_set] if heads is not None) if map_set[0] == "1" else 1
+    single_heads, mean_heads = MAP_SETS[map_set]
+    needed = 1 if single_heads is None else len(single_heads)
     if attention.shape[1] < needed:
         raise ValueError(f"map_set={map_set!r} needs {needed} heads, the backbone has {attention.shape[1]}.")
     attention = attention.nan_to_num(nan=0.0, posinf=1.0, neginf=0.0)
-    single, mean = (attention if heads is None else attention[:, : len(heads)] for heads in MAP_SETS[map_set])
-    return torch.cat([mean.mean(dim=1, keepdim=True), single], dim=1)
+    single = attention if single_heads is None else attention[:, : len(single_heads)]
+    averaged = attention if mean_heads is None else attention[:, : len(mean_heads)]
+    return torch.cat([averaged.mean(dim=1, keepdim=True), single], dim=1)
 
 
 def upsample_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -32,8 +32,8 @@ class DiPSDecoder(nn.Sequential):
     """
 
     def __init__(self, in_channels: int, channels: Sequence[int] = (192, 96, 48), final_relu: bool = True) -> None:
-        sizes = [in_channels, *channels, 2]
-        super().__init__(*map(_DecoderBlock, sizes, sizes[1:]))
+        inputs, outputs = (in_channels, *channels), (*channels, 2)
+        super().__init__(*(_DecoderBlock(*sizes) for sizes in zip(inputs, outputs, strict=True)))
         if not final_relu:
             self[-1].conv2 = nn.Sequential(nn.Conv2d(2, 2, 3, padding=1))
 
