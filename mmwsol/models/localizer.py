@@ -84,7 +84,7 @@ class ImageLocalizer(BaseClassifier):
         return self
 
     def init_weights(self) -> None:
-        """Initialise; ``init_cfg`` of type 'Pretrained' may name a release in its official layout."""
+        """Initialize; ``init_cfg`` of type 'Pretrained' may name a release in its official layout."""
         pretrained = self.init_cfg
         if not (isinstance(pretrained, dict) and pretrained.get("type") == "Pretrained"):
             super().init_weights()
@@ -112,7 +112,7 @@ class ImageLocalizer(BaseClassifier):
         """Run the model.
 
         Args:
-            inputs (Tensor): Images (B, 3, H, W), normalised.
+            inputs (Tensor): Images (B, 3, H, W), normalized.
             data_samples (list[LocDataSample], optional): Needed by ``mode='loss'``. Defaults to None.
             mode (str): 'tensor' gives class logits (B, C); 'loss' a dict of losses; 'predict' the data samples with
                 ``pred_score``, ``pred_label``, ``pred_maps`` and ``pred_instances``. Defaults to 'tensor'.

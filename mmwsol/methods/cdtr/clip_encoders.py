@@ -38,12 +38,12 @@ class FrozenEncoder:
             attributes of this class too.
     """
 
-    def __init__(self, encoder: nn.Module) -> None:
-        self.encoder: Any = encoder.eval().requires_grad_(False)
-        self.embed_dim: int = self.encoder.embed_dim
-        self.input_size: int = self.encoder.input_size
-        self.mean: Sequence[float] = self.encoder.mean
-        self.std: Sequence[float] = self.encoder.std
+    def __init__(self, encoder: Any) -> None:
+        self.encoder: nn.Module = encoder.eval().requires_grad_(False)
+        self.embed_dim: int = encoder.embed_dim
+        self.input_size: int = encoder.input_size
+        self.mean: Sequence[float] = encoder.mean
+        self.std: Sequence[float] = encoder.std
 
     def __call__(self, images: Tensor) -> Tensor:
         """Compute features (n, E) of images (n, 3, S, S), with gradient to the images."""

@@ -54,7 +54,7 @@ def upsample_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def otsu_threshold(values: np.ndarray) -> float:
-    """Return Otsu's threshold of whole numbers: the first that maximises the variance between the two classes.
+    """Return Otsu's threshold of whole numbers: the first that maximizes the variance between the two classes.
 
     The histogram has one bin for every number from the smallest to the largest; ``values > threshold`` is the upper
     class. A single number is its own threshold.
@@ -74,7 +74,7 @@ def otsu_threshold(values: np.ndarray) -> float:
 
 
 def otsu_mask(scoremap: np.ndarray) -> np.ndarray:
-    """Binarise a map (H, W) with values 0 to 1 by Otsu's threshold of ``floor(255 map)``; a constant map is empty.
+    """Binarize a map (H, W) with values 0 to 1 by Otsu's threshold of ``floor(255 map)``; a constant map is empty.
 
     A threshold of 0 becomes 1, one of 255 becomes 254, as in the official code.
     """

@@ -123,7 +123,7 @@ class DiPSHead(LocHead):
         self.loss_crf = None if loss_crf is None else MODELS.build(loss_crf)
 
     def init_weights(self) -> None:
-        """Initialise the linear layer: normal (std 0.01), zero bias, or the weights of ``fc_weights``.
+        """Initialize the linear layer: normal (std 0.01), zero bias, or the weights of ``fc_weights``.
 
         Raises:
             ValueError: If these have another shape.
