@@ -147,7 +147,7 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
         return (self.region, self.rule["box_end"], *self.map_options())
 
     def scoremap(self, maps: Tensor | np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Resize and normalise localization maps by the rule.
+        """Resize and normalize localization maps by the rule.
 
         Args:
             maps: (K, h, w) float maps, not thresholded.
@@ -273,7 +273,7 @@ class ContourBox(_MapToBox):
         interpolation: 'bilinear' or 'bicubic' upsampling to the frame (OpenCV).
         norm: 'minmax', 'minmax_eps', 'max', 'none' or 'ivr', see
             :func:`mmwsol.evaluation.functional.normalize_map`.
-        norm_order: Normalise 'after' or 'before' the resize.
+        norm_order: Normalize 'after' or 'before' the resize.
         dtype: 'float32' or 'float64' arithmetic.
         nan: 'error', or 'zero': a map with NaN counts as zero.
         contour: 'largest', or 'all' contours, also of holes.

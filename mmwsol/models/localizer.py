@@ -58,7 +58,7 @@ class ImageLocalizer(BaseClassifier):
         preprocessor = {"type": "mmwsol.LocDataPreprocessor", **(data_preprocessor or {})}
         super().__init__(init_cfg=init_cfg, data_preprocessor=MODELS.build(preprocessor))
         head_type: Any = MODELS.get(head["type"]) if isinstance(head["type"], str) else head["type"]
-        if head_type is None or not issubclass(head_type, LocHead):
+        if not issubclass(head_type, LocHead):
             raise ValueError(f"head.type must be a localization head (mmwsol.models.LocHead), got {head['type']!r}.")
         options = {name: value for name, value in head.items() if name != "type"}
         for name, value in head_type.backbone_options(**options).items():
@@ -84,7 +84,7 @@ class ImageLocalizer(BaseClassifier):
         return self
 
     def init_weights(self) -> None:
-        """Initialise; ``init_cfg`` of type 'Pretrained' may name a release in its official layout."""
+        """Initialize; ``init_cfg`` of type 'Pretrained' may name a release in its official layout."""
         pretrained = self.init_cfg
         if not (isinstance(pretrained, dict) and pretrained.get("type") == "Pretrained"):
             super().init_weights()
@@ -112,7 +112,7 @@ class ImageLocalizer(BaseClassifier):
         """Run the model.
 
         Args:
-            inputs (Tensor): Images (B, 3, H, W), normalised.
+            inputs (Tensor): Images (B, 3, H, W), normalized.
             data_samples (list[LocDataSample], optional): Needed by ``mode='loss'``. Defaults to None.
             mode (str): 'tensor' gives class logits (B, C); 'loss' a dict of losses; 'predict' the data samples with
                 ``pred_score``, ``pred_label``, ``pred_maps`` and ``pred_instances``. Defaults to 'tensor'.

@@ -55,7 +55,7 @@ def shrink(cfg: Config) -> Config:
     if "tau" in cfg.model.backbone.get("tpsm", {}):
         cfg.model.backbone.tpsm.tau = 1e-4  # the attention of a random model has no peaks
     head, arch = cfg.model.head, cfg.model.backbone.get("arch")
-    if head.type == "mmwsol.CDTRHead":
+    if head.type in ("mmwsol.CATRHead", "mmwsol.CDTRHead"):
         head.num_classes = min(head.num_classes, 20)
         head.attn_shape = (arch["num_layers"], arch["num_heads"])
         head.c_base = min(head.get("c_base", 8), 8)
@@ -64,14 +64,13 @@ def shrink(cfg: Config) -> Config:
         layers = dict(num_layers=arch["num_layers"], num_heads=2, feedforward_channels=2 * WIDTH, drop_path_rate=0.0)
         head.classifier = dict(head.get("classifier", {}), **layers)
         head.num_classes = min(head.num_classes, 20)
-    if cfg.model.backbone.get("frozen_stages"):
-        cfg.model.backbone.frozen_stages = arch["num_layers"]
     if head.type == "mmwsol.DiPSHead":
         head.channels = (8,) * len(head.channels)
         head.fc_weights = None
-    if head.get("loss_sba"):
-        head.loss_sba.text_embeddings = torch.randn(head.num_classes, 16)
-        head.loss_sba.clip = dict(type="mmwsol.StandInCLIP", embed_dim=16)
+    loss_sba = head.get("map_losses", {}).get("loss_sba")
+    if loss_sba:
+        loss_sba.text_embeddings = torch.randn(head.num_classes, 16)
+        loss_sba.clip = dict(type="mmwsol.StandInCLIP", embed_dim=16)
     cfg.model.map_to_box.setdefault("threshold", 0.5)  # some are calibrated in training
     return cfg
 

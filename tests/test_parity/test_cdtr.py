@@ -75,10 +75,10 @@ def build(case: Case, dtype: torch.dtype, **options):
     if map_losses:
         loss = model.head.map_losses["loss_sba"]
         loss.load()
-        shapes = dict(weight=tuple(loss.encoder.weight.shape), bias=tuple(loss.encoder.bias.shape))
+        shapes = dict(weight=tuple(loss.encoder.encoder.weight.shape), bias=tuple(loss.encoder.encoder.bias.shape))
         for name, scale in (("weight", stub["scale"]), ("bias", 1.0)):
             value = scale * recipe.w(stub[name], shapes[name], meta["seed"], 1.0)
-            getattr(loss.encoder, name).data = torch.from_numpy(value).to(dtype)
+            getattr(loss.encoder.encoder, name).data = torch.from_numpy(value).to(dtype)
     return model
 
 

@@ -40,7 +40,6 @@ def build(meta: dict, dtype: torch.dtype, **head) -> torch.nn.Module:
         img_size=arch["img_size"],
         patch_size=arch["patch"],
         out_tokens=(0, -1),
-        frozen_stages=arch["depth"],
     )
     classifier = dict(
         num_layers=arch.get("lfdm_depth", 1),

@@ -104,8 +104,8 @@ def test_decoder_of_ppd():
     assert torch.stack(found).tolist() == pytest.approx([-0.1277457699, -0.1262723237, -0.1353963376], abs=1e-9)
 
 
-def test_frozen_transformer_and_classifier():
-    backbone = TapViT("deit-small", tap="none", out_tokens=(0, -1), frozen_stages=12).double()
+def test_transformer_and_classifier():
+    backbone = TapViT("deit-small", tap="none", out_tokens=(0, -1)).double()
     release = timm.create_model("deit_small_patch16_224", num_classes=0).state_dict()
     weights = convert_official({name: fill(name, value.shape) for name, value in release.items()}, "deit")
     backbone.load_state_dict({name.removeprefix("backbone."): value for name, value in weights.items()})

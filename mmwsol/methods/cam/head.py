@@ -24,7 +24,7 @@ class LinearCAMHead(LocHead):
         in_channels (int): Channels D of the backbone's map.
         map_bias (bool): Whether to add the class's bias to its map, which min-max undoes. Defaults to False, as in the
             official codes.
-        init_cfg (dict, optional): mmengine's initialisation config. Defaults to None: N(0, 0.01) and zero bias, as in
+        init_cfg (dict, optional): mmengine's initialization config. Defaults to None: N(0, 0.01) and zero bias, as in
             the codes of TS-CAM (VGG16) and wsolevaluation.
         **kwargs: Arguments of :class:`LocHead`.
     """

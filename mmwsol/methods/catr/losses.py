@@ -12,7 +12,7 @@ from mmwsol.registry import MODELS
 
 @MODELS.register_module()
 class AutomaticWeightedLoss(nn.Module):
-    """Weights of losses: ``L_i / (2 lambda_i^2) + ln(1 + lambda_i^2)``, with learned lambdas; the sum is minimised.
+    """Weights of losses: ``L_i / (2 lambda_i^2) + ln(1 + lambda_i^2)``, with learned lambdas; the sum is minimized.
 
     Adam moves a lambda by at most about its learning rate a step: with a small learning rate the weights stay near 1/2.
     ``optim_wrapper.paramwise_cfg.custom_keys={'weighting': dict(lr_mult=...)}`` lets them move.

@@ -34,16 +34,16 @@ class FrozenEncoder:
     ``train()`` does not reach it. It follows its input's device and precision.
 
     Args:
-        encoder (nn.Module): The encoder, which is frozen.
+        encoder (nn.Module): The encoder, which is frozen. Its ``embed_dim``, ``input_size``, ``mean`` and ``std`` are
+            attributes of this class too.
     """
 
-    def __init__(self, encoder: nn.Module) -> None:
-        self.encoder = encoder.eval().requires_grad_(False)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "encoder":  # not there yet, while unpickling
-            raise AttributeError(name)
-        return getattr(self.encoder, name)
+    def __init__(self, encoder: Any) -> None:
+        self.encoder: nn.Module = encoder.eval().requires_grad_(False)
+        self.embed_dim: int = encoder.embed_dim
+        self.input_size: int = encoder.input_size
+        self.mean: Sequence[float] = encoder.mean
+        self.std: Sequence[float] = encoder.std
 
     def __call__(self, images: Tensor) -> Tensor:
         """Compute features (n, E) of images (n, 3, S, S), with gradient to the images."""

@@ -42,9 +42,9 @@ class SemanticBoostLoss(MapLoss):
         prompt_index (str): 'label': text of the image's class. 'position': text of the class whose index is the image's
             position in the batch, which the official code does; it needs a batch of at most C images. Defaults to
             'label'.
-        mask_space (str): What is multiplied by the map: the 'normalized' network input, where 0 is the mean colour, or
+        mask_space (str): What is multiplied by the map: the 'normalized' network input, where 0 is the mean color, or
             'pixel' values, where 0 is black. Defaults to 'normalized'.
-        clip_norm (bool): Whether images are normalised anew with CLIP's mean and std. Defaults to False: they keep the
+        clip_norm (bool): Whether images are normalized anew with CLIP's mean and std. Defaults to False: they keep the
             network's.
         resize (str, optional): 'bilinear' or 'bicubic' resize of the masked images to CLIP's size. Defaults to None:
             network and CLIP have the same input size.
@@ -90,7 +90,7 @@ class SemanticBoostLoss(MapLoss):
             raise ValueError(f"SemanticBoostLoss needs text_embeddings, a file that {_TOOL} writes.")
         if source == "foreground" and map_norm == "none":
             raise ValueError(
-                "source='foreground' without normalisation gives CLIP a black image (attention is near 0.03): set "
+                "source='foreground' without normalization gives CLIP a black image (attention is near 0.03): set "
                 "map_norm='minmax'."
             )
         self.source = source
@@ -198,7 +198,7 @@ class SemanticBoostLoss(MapLoss):
         return self.text[:batch]
 
     def normalize_map(self, maps: Tensor) -> Tensor:
-        """Normalise maps (B, 1, h, w) as ``map_norm`` says."""
+        """Normalize maps (B, 1, h, w) as ``map_norm`` says."""
         if self.map_norm == "none":
             return maps
         low = maps.amin(dim=(2, 3), keepdim=True)
@@ -217,12 +217,12 @@ class SemanticBoostLoss(MapLoss):
         images = inputs.repeat(2, 1, 1, 1)
         if self.mask_space == "normalized":
             return images * mask
-        # The product in pixel values, in the network's normalisation again.
+        # The product in pixel values, in the network's normalization again.
         mean = self.mean / self.std
         return (images + mean) * mask - mean
 
     def encode(self, images: Tensor) -> Tensor:
-        """Compute CLIP's features (n, E), not normalised, of images (n, 3, H, W) normalised for the network."""
+        """Compute CLIP's features (n, E), not normalized, of images (n, 3, H, W) normalized for the network."""
         encoder = self.load()
         side = encoder.input_size
         if tuple(images.shape[2:]) != (side, side):

@@ -37,12 +37,14 @@ def attention_stack(attention: Tensor, map_set: str = "1_4_heads_and_mean") -> T
     """
     if map_set not in MAP_SETS:
         raise ValueError(f"map_set must be one of {tuple(MAP_SETS)}, got {map_set!r}.")
-    needed = max(len(heads) for heads in MAP_SETS[map_set] if heads is not None) if map_set[0] == "1" else 1
+    single_heads, mean_heads = MAP_SETS[map_set]
+    needed = 1 if single_heads is None else len(single_heads)
     if attention.shape[1] < needed:
         raise ValueError(f"map_set={map_set!r} needs {needed} heads, the backbone has {attention.shape[1]}.")
     attention = attention.nan_to_num(nan=0.0, posinf=1.0, neginf=0.0)
-    single, mean = (attention if heads is None else attention[:, : len(heads)] for heads in MAP_SETS[map_set])
-    return torch.cat([mean.mean(dim=1, keepdim=True), single], dim=1)
+    single = attention if single_heads is None else attention[:, : len(single_heads)]
+    averaged = attention if mean_heads is None else attention[:, : len(mean_heads)]
+    return torch.cat([averaged.mean(dim=1, keepdim=True), single], dim=1)
 
 
 def upsample_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -52,7 +54,7 @@ def upsample_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def otsu_threshold(values: np.ndarray) -> float:
-    """Return Otsu's threshold of whole numbers: the first that maximises the variance between the two classes.
+    """Return Otsu's threshold of whole numbers: the first that maximizes the variance between the two classes.
 
     The histogram has one bin for every number from the smallest to the largest; ``values > threshold`` is the upper
     class. A single number is its own threshold.
@@ -72,7 +74,7 @@ def otsu_threshold(values: np.ndarray) -> float:
 
 
 def otsu_mask(scoremap: np.ndarray) -> np.ndarray:
-    """Binarise a map (H, W) with values 0 to 1 by Otsu's threshold of ``floor(255 map)``; a constant map is empty.
+    """Binarize a map (H, W) with values 0 to 1 by Otsu's threshold of ``floor(255 map)``; a constant map is empty.
 
     A threshold of 0 becomes 1, one of 255 becomes 254, as in the official code.
     """

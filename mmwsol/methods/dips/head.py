@@ -32,8 +32,8 @@ class DiPSDecoder(nn.Sequential):
     """
 
     def __init__(self, in_channels: int, channels: Sequence[int] = (192, 96, 48), final_relu: bool = True) -> None:
-        sizes = [in_channels, *channels, 2]
-        super().__init__(*map(_DecoderBlock, sizes, sizes[1:]))
+        inputs, outputs = (in_channels, *channels), (*channels, 2)
+        super().__init__(*(_DecoderBlock(*sizes) for sizes in zip(inputs, outputs, strict=True)))
         if not final_relu:
             self[-1].conv2 = nn.Sequential(nn.Conv2d(2, 2, 3, padding=1))
 
@@ -123,7 +123,7 @@ class DiPSHead(LocHead):
         self.loss_crf = None if loss_crf is None else MODELS.build(loss_crf)
 
     def init_weights(self) -> None:
-        """Initialise the linear layer: normal (std 0.01), zero bias, or the weights of ``fc_weights``.
+        """Initialize the linear layer: normal (std 0.01), zero bias, or the weights of ``fc_weights``.
 
         Raises:
             ValueError: If these have another shape.

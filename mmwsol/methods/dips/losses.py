@@ -39,10 +39,10 @@ MODES = ("lattice", "exact")
 
 @MODELS.register_module()
 class DenseCRFLoss(nn.Module):
-    """Pixels of similar place and colour should have the same label: ``-(1 / B) sum_r <S_r, W S_r>``.
+    """Pixels of similar place and color should have the same label: ``-(1 / B) sum_r <S_r, W S_r>``.
 
     S = softmax(logits) and ``W_ij = exp(-|p_i - p_j|^2 / (2 sigma_xy^2) - |I_i - I_j|^2 / (2 sigma_rgb^2))``, i = j
-    included, not normalised, of pixel places p and colours I. This is the paper's ``sum_r S_r^T W (1 - S_r)`` (Eq. 3)
+    included, not normalized, of pixel places p and colors I. This is the paper's ``sum_r S_r^T W (1 - S_r)`` (Eq. 3)
     without its constant ``1^T W 1``: negative, with the same gradient on logits. The gradient with respect to S is
     taken as ``-2 W S / B``, as in the official code; the sum is over pixels, hence the tiny default weight.
 
@@ -51,9 +51,9 @@ class DenseCRFLoss(nn.Module):
             the sum itself, with a cost that grows with the square of the pixels; use it with ``scale`` 0.25 to 0.5, or
             as a test. The lattice gives 0.44 to 0.63 of it, thus 'exact' needs about 0.6 of the weight. Defaults to
             'lattice'.
-        sigma_rgb (float): Standard deviation of colours, 0 to 255. Defaults to 15.0.
+        sigma_rgb (float): Standard deviation of colors, 0 to 255. Defaults to 15.0.
         sigma_xy (float): Standard deviation of places, in pixels of the full image. Defaults to 100.0.
-        scale (float): Factor of the image size at which the loss is computed: colours by nearest neighbour,
+        scale (float): Factor of the image size at which the loss is computed: colors by nearest neighbor,
             probabilities bilinearly, ``sigma_xy`` with them. Defaults to 1.0.
         loss_weight (float): The paper's lambda_2. Defaults to 2e-9.
 

@@ -31,7 +31,7 @@ RECALL_TOP_K = (1, 2, 5)
 class ProposalWriter(CacheWriter):
     """Find boxes in the attention maps of an image and rank them by how well their content shows the image's class.
 
-    Each map of the head's ``map_set``, at the size of the image, is binarised by Otsu's threshold; every component
+    Each map of the head's ``map_set``, at the size of the image, is binarized by Otsu's threshold; every component
     gives a box. Boxes that cover more than ``min_area`` of the image stay; if there is none, the largest alone. The
     image is blurred outside each box, and the classifier's probability of the image's label is the box's score.
 

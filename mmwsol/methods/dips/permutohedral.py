@@ -30,7 +30,7 @@ class PermutohedralLattice:
     """The lattices of the points of some images, built together, without a loop over points.
 
     Every point is spread over the d + 1 corners of its simplex of the lattice, the corners are blurred along the d + 1
-    axes of the lattice, and read back with the same weights. What comes out is the unnormalised result of the code that
+    axes of the lattice, and read back with the same weights. What comes out is the unnormalized result of the code that
     dense CRFs use (Krähenbühl and Koltun, NIPS 2011), systematically 0.44 to 0.63 of the exact sum.
 
     A simplex is an integer; sorting finds the distinct ones, a few thousand in an image, and all else than the weights
@@ -70,29 +70,29 @@ class PermutohedralLattice:
             self.weights = self.weights.view(dim + 1, batch, -1)[:, :, :number].flatten(1)
 
     def _number_vertices(self, base: Tensor, rank: Tensor, image: Tensor) -> None:
-        """Find the distinct corners of the simplices and the two neighbours of each along every axis."""
+        """Find the distinct corners of the simplices and the two neighbors of each along every axis."""
         dim, count = base.shape
         corner = torch.arange(dim + 1, device=base.device)[:, None, None]
         place = base * (dim + 1) + torch.where(rank <= dim - corner, corner, corner - dim - 1)  # (d + 1, d, simplices)
-        # Room for the neighbours of the outermost vertices: no two places share a key.
+        # Room for the neighbors of the outermost vertices: no two places share a key.
         keys, strides = _pack(place.transpose(0, 1).flatten(1).double(), margin=dim + 1)
         keys += image.repeat(dim + 1) * strides[-1]
         known, vertices = torch.unique(keys, return_inverse=True)
         self.num_vertices = len(known)
         self.vertices = vertices.view(dim + 1, count)
         steps = [(dim + 1) * stride - sum(strides[:dim]) for stride in strides[:dim]] + [-sum(strides[:dim])]
-        self.neighbours = [(_look_up(known, known + step), _look_up(known, known - step)) for step in steps]
+        self.neighbors = [(_look_up(known, known + step), _look_up(known, known - step)) for step in steps]
 
     def filter(self, values: Tensor) -> Tensor:
         """Filter values (B, C, N)."""
         channels, weights = values.transpose(0, 1).flatten(1), self.weights.to(values.dtype)
-        # The last vertex stays zero: it stands for the neighbours that do not exist.
+        # The last vertex stays zero: it stands for the neighbors that do not exist.
         lattice = values.new_zeros(len(channels), self.num_vertices + 1)
         index = self.simplex.expand(len(weights), -1)
         for vertex, channel in zip(lattice, channels, strict=True):
             corners = values.new_zeros(self.vertices.shape).scatter_add_(1, index, weights * channel)
             vertex.scatter_add_(0, self.vertices.flatten(), corners.flatten())
-        for ahead, behind in self.neighbours:
+        for ahead, behind in self.neighbors:
             lattice[:, :-1] += 0.5 * (lattice[:, ahead] + lattice[:, behind])
         lattice *= 1 / (1 + 2.0 ** (1 - len(weights)))
         out = [(vertex[self.vertices].index_select(1, self.simplex) * weights).sum(0) for vertex in lattice]

@@ -97,7 +97,7 @@ def mask_to_frame(mask: np.ndarray, frame: Frame) -> np.ndarray:
     resized = Image.fromarray(mask.astype(np.uint8)).resize((width, height), Image.Resampling.BILINEAR)
     horizontal, vertical = frame.flips
     pixels = np.asarray(resized)[:: -1 if vertical else 1, :: -1 if horizontal else 1]
-    x, y = frame.points([0, 0]).tolist()  # a flipped image ends here, another one begins here
+    x, y = frame.points(np.zeros(2)).tolist()  # a flipped image ends here, another one begins here
     left, top = round(x - width if horizontal else x), round(y - height if vertical else y)
     out = np.zeros(frame.shape, bool)
     x0, y0 = max(left, 0), max(top, 0)

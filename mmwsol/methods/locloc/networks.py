@@ -133,7 +133,7 @@ class LocalFeatureDigging(nn.Module):
         self.norm = nn.LayerNorm(embed_dims, eps=1e-6)
         self.border_pooling = border_pooling
         self.conv_head = conv_head
-        # PyTorch's initialisation, as in the official code.
+        # PyTorch's initialization, as in the official code.
         if conv_head:
             self.conv1 = nn.Conv2d(embed_dims, embed_dims, 3, padding=1)
             conv2 = nn.Conv2d(embed_dims, num_classes, 3, padding=1, bias=False)

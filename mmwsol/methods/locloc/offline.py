@@ -64,7 +64,7 @@ def trimap(attention: np.ndarray, delta0: float, delta1: float, uncertain_label:
 
 
 def grabcut(image: np.ndarray, labels: np.ndarray, iterations: int = 1, seed: int = 0) -> np.ndarray | None:
-    """Decide the uncertain pixels of a tri-map by colour and edges (GrabCut, five Gaussians a side).
+    """Decide the uncertain pixels of a tri-map by color and edges (GrabCut, five Gaussians a side).
 
     Args:
         image (np.ndarray): (H, W, 3) uint8 BGR.
@@ -95,7 +95,7 @@ class PseudoMaskWriter(CacheWriter):
     The attention map is divided into certain foreground, certain background and uncertain pixels, which GrabCut
     decides; where it cannot (too few certain pixels, or nothing left), the mask is the attention above ``threshold``.
     Masks are lossless PNG files with 0 and 255, of the size of the input. The input is the whole image,
-    its pixels also give GrabCut's colours.
+    its pixels also give GrabCut's colors.
 
     Args:
         preset (str): 'released' (attention of the last block, heads 0 to 2, delta0 0.03, delta1 0.1), 'paper' (mean of
@@ -184,13 +184,13 @@ class PseudoMaskWriter(CacheWriter):
         """Make the mask (H, W) bool of an image."""
         if self.refine == "threshold":
             side = (self.mask_size, self.mask_size) if self.mask_size else [s // 4 for s in job.image.shape[1::-1]]
-            return min_max(cv2.resize(job.attention, side)) >= self.threshold  # normalised after the resize
+            return min_max(cv2.resize(job.attention, side)) >= self.threshold  # normalized after the resize
         attention = self.resized_attention(job)
         labels = grabcut(job.image, self.trimap(attention), self.iterations, self.seed)
         return attention >= self.threshold if labels is None else np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
 
     def resized_attention(self, job: MaskJob) -> np.ndarray:
-        """Normalise the attention on its grid, then resize it to the image (H, W)."""
+        """Normalize the attention on its grid, then resize it to the image (H, W)."""
         return cv2.resize(min_max(job.attention), job.image.shape[1::-1])
 
     def trimap(self, attention: np.ndarray) -> np.ndarray:
@@ -273,7 +273,7 @@ def _box_iou(mask: np.ndarray, boxes: np.ndarray) -> float:
 def _row(
     image: np.ndarray, attention: np.ndarray, labels: np.ndarray, mask: np.ndarray, boxes: np.ndarray
 ) -> np.ndarray:
-    """Draw image, attention, tri-map (uncertain: grey) and masked image side by side, 128 pixels high."""
+    """Draw image, attention, tri-map (uncertain: gray) and masked image side by side, 128 pixels high."""
     colors = cv2.applyColorMap((attention.clip(0, 1) * 255).astype(np.uint8), cv2.COLORMAP_JET)
     panels = [image, cv2.addWeighted(image, 0.4, colors, 0.6, 0), _TRIMAP_COLORS[labels], image * mask[..., None]]
     side, drawn = 128, []

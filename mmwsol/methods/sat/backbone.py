@@ -46,7 +46,7 @@ class SpatialQueryAttention(TapAttention):
     """Attention whose weights are multiplied by a gate on the keys (SAT's spatial-query attention).
 
     ``gate`` (B, N) is :func:`query_gate` of one token, ``out = (softmax(q k^T / sqrt(d)) * gate) v``: the same gate for
-    every head and every query, after the softmax, with no new normalisation. As it depends on the key alone, the
+    every head and every query, after the softmax, with no new normalization. As it depends on the key alone, the
     output is computed as attention to gated values, by PyTorch's fused kernel. ``tap='full'`` gates the matrix itself.
     It has the parameters of mmpretrain's attention and no more.
 
@@ -131,7 +131,7 @@ class SATViT(TapViT):
             )
 
     def init_weights(self) -> None:
-        """Initialise like DeiT; the spatial token and its embedding like the other tokens."""
+        """Initialize like DeiT; the spatial token and its embedding like the other tokens."""
         super().init_weights()
         pretrained = isinstance(self.init_cfg, dict) and self.init_cfg["type"] == "Pretrained"
         if self.has_spatial_token and not pretrained:

@@ -20,7 +20,7 @@ class SATHead(LocHead):
     ``loss_cls + loss_area + loss_norm``, the latter two being ``map_losses``:
     :class:`BatchAreaLoss` and :class:`MapNormalizationLoss`.
 
-    The convolution keeps PyTorch's default initialisation, as in the official code.
+    The convolution keeps PyTorch's default initialization, as in the official code.
 
     Args:
         num_classes (int): Number of classes C.
@@ -46,7 +46,7 @@ class SATHead(LocHead):
         self.fc = None if conv_channels is None else nn.Linear(conv_channels, num_classes)
 
     def init_weights(self) -> None:
-        """Initialise the linear classifier like the transformer's layers; the convolution stays as it is."""
+        """Initialize the linear classifier like the transformer's layers; the convolution stays as it is."""
         super().init_weights()
         if self.fc is not None:
             trunc_normal_(self.fc.weight, std=0.02)

@@ -60,7 +60,7 @@ def nsig_kernel(size: int = 3, nsig: float = 6.0) -> Tensor:
     """Make the smoothing kernel of the official code, (size, size) float64 with sum 1.
 
     The standard normal over +-(nsig + half a bin) is cut into ``size`` bins; the kernel is the square root of the outer
-    product of their masses. A larger ``nsig`` is therefore a *sharper* kernel: 3x3 with nsig 6 has its centre at
+    product of their masses. A larger ``nsig`` is therefore a *sharper* kernel: 3x3 with nsig 6 has its center at
     0.805, a Gaussian with sigma 6, which is what the paper says, at 0.113.
     """
     half = nsig + (2 * nsig + 1) / (2 * size)

@@ -47,7 +47,7 @@ class TRTViT(TapViT):
     tokens of block L, ``last_block``. The CAM branch is one more block on z_{L-2}.
 
     The blocks of TPSM and the CAM branch start as copies of block L, their norms of the final norm, when weights of a
-    plain transformer are loaded: ImageNet's, or those of an earlier stage. Without, they keep PyTorch's initialisation.
+    plain transformer are loaded: ImageNet's, or those of an earlier stage. Without, they keep PyTorch's initialization.
 
     Args:
         arch (str | dict): As in :class:`TapViT`, the last block included. Defaults to 'deit-base'.
@@ -110,7 +110,7 @@ class TRTViT(TapViT):
         self._register_load_state_dict_pre_hook(self.adapt_weights)
 
     def init_weights(self) -> None:
-        """Initialise like DeiT, the last block too; TPSM and CAM branch keep PyTorch's initialisation."""
+        """Initialize like DeiT, the last block too; TPSM and CAM branch keep PyTorch's initialization."""
         super().init_weights()
         for module in self.last_block.modules():
             if isinstance(module, nn.Linear):

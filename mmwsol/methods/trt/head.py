@@ -21,7 +21,7 @@ class TRTHead(LocHead):
     """Classify by the class token, and multiply its re-attention with class maps.
 
     With the features of :class:`TRTViT`: ``logits_t = Linear(cls_token)``; ``M_C = Conv(cam_map)`` (B, C, h, w),
-    ``logits_c = mean_hw(M_C)``; the map of class c is ``attn_map * M_C[c]``, with no ReLU and no normalisation before
+    ``logits_c = mean_hw(M_C)``; the map of class c is ``attn_map * M_C[c]``, with no ReLU and no normalization before
     the product. Class scores come from ``logits_t``, as in the official code.
 
     Args:
@@ -58,11 +58,11 @@ class TRTHead(LocHead):
         self.cls_branch = cls_branch
         self.fc = nn.Linear(in_channels, num_classes)
         if train_part != "tpsm":
-            # PyTorch's initialisation, as in the official code.
+            # PyTorch's initialization, as in the official code.
             self.cam_conv = nn.Conv2d(in_channels, num_classes, 3, padding=1)
 
     def init_weights(self) -> None:
-        """Initialise the linear layer like DeiT's: truncated normal (std 0.02), zero bias."""
+        """Initialize the linear layer like DeiT's: truncated normal (std 0.02), zero bias."""
         super().init_weights()
         trunc_normal_(self.fc.weight, std=0.02)
         nn.init.zeros_(self.fc.bias)

@@ -39,7 +39,7 @@ class ConformerCAMHead(ConvCAMHead):
         self.fc = nn.Linear(conv_channels, num_classes)
 
     def init_weights(self) -> None:
-        """Initialise as the official code: He for the convolution's weight, truncated normal for the linear layer."""
+        """Initialize as the official code: He for the convolution's weight, truncated normal for the linear layer."""
         super().init_weights()
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
         trunc_normal_(self.fc.weight, std=0.02)

@@ -35,7 +35,7 @@ class CoupledMapHead(LocHead):
 
     ``semantic = Conv(patch_map)`` (B, C, h, w); ``logits = mean_hw(semantic)``; the map of class c is
     ``attention * semantic[c]``. A subclass says what the attention is. The convolution keeps PyTorch's default
-    initialisation, as in the official codes.
+    initialization, as in the official codes.
 
     Args:
         num_classes (int): Number of classes C.
@@ -123,7 +123,7 @@ class CoupledMapHead(LocHead):
 class ConvCAMHead(CoupledMapHead):
     """TS-CAM: the attention is the class token's, head-mean, summed over blocks.
 
-    No ReLU and no normalisation before the product, as in the official code. The paper averages over blocks, the code
+    No ReLU and no normalization before the product, as in the official code. The paper averages over blocks, the code
     sums: the same map after min-max.
 
     Args:

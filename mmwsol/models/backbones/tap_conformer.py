@@ -69,7 +69,7 @@ class TapConformer(Conformer):
         return [getattr(self, f"conv_trans_{i}") for i in range(2, self.fin_stage)]
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Initialise one layer as the official code does."""
+        """Initialize one layer as the official code does."""
         if isinstance(module, nn.Linear):
             trunc_normal_(module.weight, std=0.02)
             if module.bias is not None:

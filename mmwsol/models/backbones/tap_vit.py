@@ -84,7 +84,7 @@ class TapViT(VisionTransformer):
         float_drop_path(self)
 
     def init_weights(self) -> None:
-        """Initialise like DeiT: truncated normal (std 0.02) for linear layers and tokens, zero biases."""
+        """Initialize like DeiT: truncated normal (std 0.02) for linear layers and tokens, zero biases."""
         super().init_weights()
         if isinstance(self.init_cfg, dict) and self.init_cfg["type"] == "Pretrained":
             return

@@ -113,7 +113,7 @@ class TimmViT(BaseModule):
             self.model.fc_norm = nn.Identity()
 
     def init_weights(self) -> None:
-        """Keep what timm has initialised or loaded; mmengine would call timm's ``init_weights`` again."""
+        """Keep what timm has initialized or loaded; mmengine would call timm's ``init_weights`` again."""
 
     def forward(self, x: Tensor) -> Features:
         """Compute features of images (B, 3, H, W); H and W must be multiples of the patch size.
@@ -224,7 +224,7 @@ def _project(attn: Any, part: str, x: Tensor, start: int, rope: Tensor | None) -
     Args:
         attn (nn.Module): timm's attention layer.
         part (str): 'q' or 'k'.
-        x (Tensor): Normalised tokens (B, R, D), a run of the layer's input.
+        x (Tensor): Normalized tokens (B, R, D), a run of the layer's input.
         start (int): Position of the first of them.
         rope (Tensor, optional): Rotary embedding of all patches; the tokens before them are not rotated.
 

@@ -21,7 +21,7 @@ class VGG16CAM(BaseModule):
     Args:
         base_channels (int): Channels of the first stage; the last has 8 times, the output 16 times as many. Defaults to
             64: VGG16.
-        init_cfg (dict, optional): mmengine's initialisation config. Defaults to None: N(0, sqrt(2 / (k^2 out))) and
+        init_cfg (dict, optional): mmengine's initialization config. Defaults to None: N(0, sqrt(2 / (k^2 out))) and
             zero bias, as in the official TS-CAM code.
     """
 

@@ -48,7 +48,7 @@ class LocPrediction(NamedTuple):
 
     Attributes:
         scores (Tensor): (B, C) class probabilities.
-        maps (Tensor): (B, K, h, w) localization maps, not normalised, not thresholded.
+        maps (Tensor): (B, K, h, w) localization maps, not normalized, not thresholded.
         labels (Tensor): (B, K) class of every map, -1 for class-agnostic maps. The ground-truth class stands last, and
             twice where it is among the best.
     """
@@ -103,7 +103,7 @@ class LocHead(BaseModule, metaclass=ABCMeta):
         map_losses (dict, optional): Losses of maps by name, such as ``dict(loss_area=dict(type='mmwsol.BatchAreaLoss',
             target=0.25))``, each a :class:`MapLoss`. One that is None or has ``loss_weight=0`` is left out. Defaults to
             None: none.
-        init_cfg (dict, optional): mmengine's initialisation config. Defaults to None: PyTorch's own.
+        init_cfg (dict, optional): mmengine's initialization config. Defaults to None: PyTorch's own.
 
     Raises:
         ValueError: If ``num_classes`` is not positive, the name of a map loss does not begin with 'loss_', or it is no
@@ -153,7 +153,7 @@ class LocHead(BaseModule, metaclass=ABCMeta):
 
     @abstractmethod
     def localize(self, encoded: Any, labels: Tensor) -> Tensor:
-        """Compute localization maps, not normalised.
+        """Compute localization maps, not normalized.
 
         Args:
             encoded: What :meth:`encode` gave.

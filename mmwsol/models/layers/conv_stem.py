@@ -12,7 +12,7 @@ class ConvStem(nn.Module):
     """Embed patches with stride-2 convolutions (after Xiao et al., NeurIPS 2021) in place of one large one.
 
     A transformer trained from scratch on a small data set learns far faster behind it. The kernels are 4x4 with padding
-    1, not 3x3: a token then looks at the centre of its patch. With 3x3 it looks at the patch's corner, and every map is
+    1, not 3x3: a token then looks at the center of its patch. With 3x3 it looks at the patch's corner, and every map is
     half a patch off. It has the interface of mmcv's ``PatchEmbed``.
 
     Args:

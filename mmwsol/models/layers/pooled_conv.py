@@ -12,6 +12,10 @@ def pooled_conv(conv: nn.Conv2d, x: Tensor) -> Tensor:
     Both operations are linear, so the mean comes first: for each cell of the kernel, of all positions that it meets
     (at the border a cell misses a row or a column). What is left costs as much as a linear layer on the cells.
 
+    Measured against convolution and mean, batches of 64, one thread, medians: 10 classes, D = 128, 8x8 cells: 0.55 ms
+    in place of 1.56, with the backward pass 3.2 in place of 7.7; 1000 classes, D = 384, 14x14 cells: 12 ms in place of
+    651, with the backward pass 46 in place of 2,090.
+
     Args:
         conv (nn.Conv2d): Stride 1, odd kernel, zero padding that keeps the size.
         x (Tensor): (B, D, h, w).

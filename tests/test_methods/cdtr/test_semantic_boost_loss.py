@@ -190,7 +190,7 @@ def test_clip_is_outside_the_module_tree():
     assert not boost.encoder.encoder.training
     assert copy.deepcopy(model).head.map_losses["loss_sba"].encoder is boost.encoder  # as EMA does
     value(boost.double(), *(x.double() for x in inputs()[:2]))
-    assert boost.encoder.weight.dtype == torch.float64  # it follows its input
+    assert boost.encoder.encoder.weight.dtype == torch.float64  # it follows its input
 
 
 def test_trained_model_predicts_without_clip_and_texts():
