@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from golden_case import Case, case_paths, recipe
+from golden_case import FLOAT32, Case, case_paths, recipe
 
 from mmwsol.evaluation.functional import (
     ERROR_TYPES,
@@ -558,7 +558,7 @@ def test_case(path):
 
 @pytest.mark.parametrize("path", [p for p in PATHS if kind(Case(p)) == "core"], ids=lambda path: path.stem)
 def test_network_float32(path):
-    check_network(Case(path), torch.float32, 1e-4)
+    check_network(Case(path), torch.float32, FLOAT32)
 
 
 def test_there_are_cases():

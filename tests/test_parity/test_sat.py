@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from golden_case import Case, case_paths, recipe
+from golden_case import FLOAT32, PERCENT, Case, case_paths, recipe
 from loc_case import run, samples_of
 from mmengine.optim import build_optim_wrapper
 
@@ -118,10 +118,11 @@ def check_losses(case: Case, model, images, names: dict[str, str], tolerance: fl
         case.close(f"loss_{name}", loss, tolerance)
         grads = torch.autograd.grad(loss, ordered, retain_graph=True, allow_unused=True)
         norms = torch.stack([torch.zeros_like(loss) if grad is None else grad.norm() for grad in grads])
-        case.close(f"grad_norm_{name}", norms, tolerance)
+        case.close_gradients(f"grad_norm_{name}", norms, tolerance)
         if name == "total":
             for whole in case.names("grad/"):
-                case.close(f"grad/{whole}", grads[meta["grad_names"].index(whole)], tolerance)
+                gradient = grads[meta["grad_names"].index(whole)]
+                case.close_gradients(f"grad/{whole}", gradient, tolerance)
     model.eval()
 
 
@@ -170,7 +171,7 @@ def check_evaluation(case: Case, model, images, maps, tolerance: float) -> None:
     )
     values = run(metric, records)
     ours = [values["loc/top1"], values["loc/gt_known"], values["loc/threshold"]]
-    np.testing.assert_allclose(ours, case["eval_return"], atol=1e-6)
+    np.testing.assert_allclose(ours, case["eval_return"], rtol=0, atol=PERCENT)
 
 
 def ten_crops(case: Case) -> torch.Tensor:
@@ -255,4 +256,4 @@ def test_case_float32(path):
     case = Case(path)
     if "tensors" not in case.meta or "step_inputs" in case.meta:
         pytest.skip("no single forward pass in this case")
-    check_network(case, torch.float32, 1e-4)
+    check_network(case, torch.float32, FLOAT32)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from golden_case import Case, case_paths
+from golden_case import FLOAT32, PERCENT, Case, case_paths
 from loc_case import check_evaluation, check_max_box_acc, samples_of
 from mmengine.optim import build_optim_wrapper
 from test_tscam import OFFICIAL_OPTIMIZER, check_boxes
@@ -174,9 +174,12 @@ def check_training(case: Case, model, names, images, labels, tolerance: float) -
     [loss] = model(images, samples, mode="loss").values()
     case.close("loss_ce", loss, tolerance)
     loss.backward()
+    # Norms in float64: a float32 norm of millions of numbers is itself off by 1e-4.
+    norms = {name: p.grad.double().norm() for name, p in params.items()}
+    listed = [f"gradnorm/{name}" for name in case.names("gradnorm/")]
     for name in case.names("gradnorm/"):
-        case.close(f"gradnorm/{name}", params[names[name]].grad.norm(), tolerance)
-    case.close("gradnorm_total", torch.stack([p.grad.norm() for p in params.values()]).norm(), tolerance)
+        case.close_gradients(f"gradnorm/{name}", norms[names[name]], tolerance, listed)
+    case.close_gradients("gradnorm_total", torch.stack(list(norms.values())).norm(), tolerance)
     if "loss_steps" in case:
         check_steps(case, model, names, images, samples, tolerance)
 
@@ -209,8 +212,99 @@ def check_steps(case: Case, model, names, images, samples, tolerance: float) -> 
         case.close(f"after_norm/{name}", after[names[name]].norm(), tolerance)
 
 
+def check_selections(case: Case, dtype: torch.dtype, tolerance: float) -> None:
+    """Compare both stages with one set of weights for several u, from an empty selection to all patches.
+
+    With an empty selection lambda and the fusion token are zero and m' is m. The official first stage divides zero by
+    zero there and has no map; ours has the same as the second.
+    """
+    meta = case.meta
+    images = torch.from_numpy(case.inputs()).to(dtype)
+    labels = torch.tensor(meta["labels"])
+    shape = images.shape[0], *(side // meta["arch"]["patch"] for side in images.shape[2:])
+    error = 0 if dtype == torch.float64 else 1e-5
+    for i, (u, known) in enumerate(zip(meta["us"], meta["per_u"], strict=True)):
+        assert u == known["u"]
+        second, _ = build_and_load(case, dict(meta, model="TRTFuse", u=u), dtype)
+        with torch.no_grad():
+            check_selection(case, second, images, labels, f"u{i}", known, tolerance)
+            maps = second.head.predict(second.backbone(images), labels).maps[:, -1]
+        rounded = after_scoring(dict(model="TRTFuse"), tolerance)
+        case.close(f"u{i}/fused_gt", maps, rounded)
+        check_gt_boxes(case, f"u{i}/box_gt_stage2", maps, images, error)
+
+        first, names = build_and_load(case, dict(meta, model="TRT", u=u), dtype)
+        with torch.no_grad():
+            feats = first.backbone(images)
+            maps = first.head.predict(feats, labels).maps[:, 0]
+            case.close(f"u{i}/logits", first.head(feats), rounded)
+        finite = np.isfinite(case[f"u{i}/m_prime_stage1"])
+        assert finite.all() == finite.any() == known["stage1_map_finite"]
+        expected = f"u{i}/m_prime_stage1" if known["stage1_map_finite"] else "m"
+        case.close(expected, maps.flatten(1), rounded)
+        if known["stage1_map_finite"]:
+            check_gt_boxes(case, f"u{i}/box_gt_stage1", maps.reshape(shape), images, error)
+        first.train()
+        loss = first(images, [LocDataSample().set_gt_label(label) for label in meta["labels"]], mode="loss")["loss_cls"]
+        case.close(f"u{i}/loss_stage1_ce", loss, rounded)
+        loss.backward()
+        parameters = dict(first.named_parameters())
+        prefix = f"u{i}/gradnorm_stage1/"
+        listed = [prefix + name for name in case.names(prefix)]
+        for name in case.names(prefix):
+            case.close_gradients(prefix + name, parameters[names[name]].grad.norm(), rounded, listed)
+
+
+def build_and_load(case: Case, meta: dict, dtype: torch.dtype) -> tuple[torch.nn.Module, dict[str, str]]:
+    """Build the model of one stage; the first has no CAM branch."""
+    state = case.state()
+    if meta["model"] == "TRT":
+        state = {name: value for name, value in state.items() if not name.startswith("camfuse_block.")}
+    model = build(meta, dtype)
+    return model, load(model, state)
+
+
+def check_selection(case: Case, model, images, labels, prefix: str, known: dict, tolerance: float) -> None:
+    """Compare selection, scores and maps of the second stage for one u."""
+    strict, tolerance = tolerance, after_scoring(dict(model="TRTFuse"), tolerance)
+    feats = TapViT.forward(model.backbone, images)
+    patches = feats.patch_map.flatten(2).transpose(1, 2)
+    scored = model.backbone.tpsm(patches, feats.cls_attn)
+    order = case["order"]
+    case.close("m", scored.attention, strict)
+    np.testing.assert_array_equal(scored.attention.argsort(dim=1, descending=True, stable=True), order)
+    case.close("cumsum", rank_of(order, scored.attention, order.shape[1]).cumsum(1), strict)
+    np.testing.assert_array_equal(scored.keep, case[f"{prefix}/b"])
+    assert scored.keep.sum(1).tolist() == known["kept"]
+    case.close(f"{prefix}/s", scored.scores, tolerance)
+    case.close(f"{prefix}/lam", scored.weights, tolerance)
+    case.close(f"{prefix}/fusion_token", (scored.weights[..., None] * patches).sum(1), tolerance)
+    feats = model.backbone(images)
+    class_maps = model.head.class_maps(feats)
+    case.close("M_C", class_maps, strict)
+    case.close("logits_c", class_maps.mean((2, 3)), strict)
+    case.close(f"{prefix}/logits", model.head(feats), tolerance)
+    case.close(f"{prefix}/m_prime_stage2", feats.attn_map.flatten(1), tolerance)
+    if not any(known["kept"]):
+        torch.testing.assert_close(feats.attn_map.flatten(1), scored.attention)
+
+
+def check_gt_boxes(case: Case, name: str, maps, images, error: float) -> None:
+    """Compare boxes (T, B, 4) of float32 maps (B, h, w) where the cut is farther from a gray level than ``error``."""
+    thresholds = (0.1, 0.12)  # the published ones, for cases that list none
+    if "box_thr" in case:
+        thresholds = case["box_thr"]
+    for threshold, expected, margin in zip(thresholds, case[name], case[f"{name}_margin"], strict=True):
+        boxes = ContourBox(preset="trt", threshold=float(threshold))(maps.float(), tuple(images.shape[2:]))
+        np.testing.assert_array_equal(boxes[margin > error], expected[margin > error], err_msg=f"{name} {threshold}")
+        assert np.abs(boxes - expected).max() <= 3, f"{name} at {threshold}"
+
+
 def check_network(case: Case, dtype: torch.dtype, tolerance: float) -> None:
     meta = case.meta
+    if "us" in meta:
+        check_selections(case, dtype, tolerance)
+        return
     model = build(meta, dtype)
     names = load(model, case.state())
     images = torch.from_numpy(case.inputs()).to(dtype)
@@ -243,7 +337,7 @@ def check_published_evaluator(case: Case) -> None:
         metric.process(None, samples)
         values = metric.evaluate(len(samples))
         ours = [values[f"trt_v2/max_box_acc_v2@{bar}"] for bar in (30, 50, 70)]
-        np.testing.assert_allclose(ours, case[name], rtol=0, atol=1e-9)
+        np.testing.assert_allclose(ours, case[name], rtol=0, atol=PERCENT)
     check_max_box_acc(case, "maxboxacc_sweep_first_gt_only", case["maxboxacc_sweep_thr"].tolist(), samples)
 
 
@@ -259,7 +353,7 @@ def test_case(path):
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_case_float32(path):
-    check_network(Case(path), torch.float32, 1e-4)
+    check_network(Case(path), torch.float32, FLOAT32)
 
 
 def test_there_are_cases():
