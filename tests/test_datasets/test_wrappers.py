@@ -1,5 +1,7 @@
 """Data sets and their configs come out of wrappers."""
 
+from types import SimpleNamespace
+
 from mmengine.config import ConfigDict
 from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
 
@@ -13,9 +15,11 @@ def dataset() -> BaseDataset:
 def test_inner_dataset_is_that_with_the_pipeline():
     plain = dataset()
     assert inner_dataset(plain) is plain
-    assert inner_dataset(RepeatDataset(RepeatDataset(plain, 2, lazy_init=True), 3, lazy_init=True)) is plain
+    assert inner_dataset(RepeatDataset(plain, 2, lazy_init=True)) is plain
+    outer = SimpleNamespace(dataset=RepeatDataset(plain, 2, lazy_init=True))
+    assert inner_dataset(outer) is plain
     both = ConcatDataset([plain, dataset()], lazy_init=True)
-    assert inner_dataset(RepeatDataset(both, 2, lazy_init=True)) is both  # and has no pipeline
+    assert inner_dataset(SimpleNamespace(dataset=both)) is both  # which has two pipelines
 
 
 def test_inner_config_is_a_part_of_the_whole():
