@@ -74,7 +74,7 @@ def test_torch_program(tmp_path):
     assert scores.shape == (4, 7) and labels.tolist() == [[-1]] * 4
 
 
-def test_normalisation_is_inside():
+def test_normalization_is_inside():
     """The graph takes RGB, also where the network takes BGR."""
     model = build("TapViT")
     model.data_preprocessor.to_rgb = False
@@ -100,7 +100,7 @@ def test_a_difference_is_found(tmp_path, monkeypatch):
 def test_errors(tmp_path, monkeypatch):
     model = MODELS.build(bright.config().model)
     monkeypatch.delattr(bright.BrightBackbone, "img_size")
-    with pytest.raises(ValueError, match="BrightBackbone has no img_size: pass the image size"):
+    with pytest.raises(ValueError, match="BrightBackbone names no image size: pass the image size"):
         export_model(model, tmp_path / "model.pt2", "torch")
     with pytest.raises(ValueError, match="format must be one of .*, got 'trt'"):
         export_model(model, tmp_path / "model", "trt")
