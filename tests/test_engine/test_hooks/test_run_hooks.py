@@ -17,13 +17,19 @@ from mmwsol.engine import LocVisualizationHook, NumClassesHook, PredictionDumpHo
 from mmwsol.engine.hooks.loc_visualization_hook import _original_image
 from mmwsol.evaluation.metrics import BaseLocMetric, LocAccuracy, MaxBoxAcc
 from mmwsol.evaluation.results_file import load_results
+from mmwsol.models import ImageLocalizer
 from mmwsol.structures import Frame, LocDataSample
 
 
 def class_runner(classes, num_classes):
+    """``num_classes`` None: a model that is no localizer."""
     model = nn.Module()
-    model.head = nn.Linear(1, 1)
-    model.head.num_classes = num_classes
+    if num_classes is not None:
+        arch = dict(embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=32)
+        model = ImageLocalizer(
+            backbone=dict(type="mmwsol.TapViT", img_size=32, patch_size=8, arch=arch),
+            head=dict(type="mmwsol.ConvCAMHead", num_classes=num_classes, in_channels=16),
+        )
     dataset = SimpleNamespace(metainfo=dict(classes=classes) if classes else {})
     loader = SimpleNamespace(dataset=dataset)
     return SimpleNamespace(model=model, train_dataloader=loader, val_dataloader=loader, test_dataloader=loader)
@@ -37,7 +43,7 @@ def test_num_classes_hook(split):
     check(class_runner("abc", None))
     with pytest.raises(ValueError) as error:
         check(class_runner("abc", 200))
-    for part in ("SimpleNamespace", f"{split}_dataloader", "has 3 classes", "Linear", "num_classes=200"):
+    for part in ("SimpleNamespace", f"{split}_dataloader", "has 3 classes", "ConvCAMHead", "num_classes=200"):
         assert part in str(error.value)
     assert "model.head.num_classes=3" in str(error.value)
 
@@ -83,6 +89,7 @@ def run_test(hook, samples, metrics=(), rounds=1):
         test_dataloader=loader,
         test_evaluator=SimpleNamespace(metrics=list(metrics)),
         logger=SimpleNamespace(info=lambda text: None),
+        visualizer=None,
     )
     for _ in range(rounds):
         hook.before_test(runner)
@@ -189,7 +196,7 @@ def test_visualization_of_turned_photographs(tmp_path, color_type, width):
 def test_visualization_of_validation_goes_to_the_work_dir(tmp_path):
     samples = [sample(i, tmp_path) for i in range(3)]
     runner = class_runner("abc", 3)
-    runner.work_dir = str(tmp_path)
+    runner.work_dir, runner.visualizer = str(tmp_path), None
     runner.val_dataloader.dataset = type("Three", (list,), {"metainfo": {}})(range(3))
     hook = LocVisualizationHook(number=2, loops=["val"])
     batch = dict(inputs=[torch.zeros(3, 20, 20)] * 3)
