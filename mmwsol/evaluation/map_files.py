@@ -125,36 +125,38 @@ class MapFiles:
                 frame; or if some images have class-agnostic maps and some maps of classes.
         """
         place = self._places[self._of[img_id]]
-        where = f"map of image '{img_id}' ({place if isinstance(place, Path) else self.path})"
+        context = f"map of image '{img_id}' ({place if isinstance(place, Path) else self.path})"
         if self._stacked is not None:
-            found = {int(self._stacked["labels"][row]): self._stacked["maps"][row] for row in place}
+            maps_by_label = {int(self._stacked["labels"][row]): self._stacked["maps"][row] for row in place}
         elif isinstance(place, Path):
-            found = self._read(place, where)
+            maps_by_label = self._read(place, context)
         else:
-            found = {-1: self._archive[place]}
-        agnostic = -1 in found
-        if agnostic and len(found) > 1:
-            raise ValueError(f"{where}: has both a class-agnostic map and maps of classes: keep one kind")
+            maps_by_label = {-1: self._archive[place]}
+        agnostic = -1 in maps_by_label
+        if agnostic and len(maps_by_label) > 1:
+            raise ValueError(f"{context}: has both a class-agnostic map and maps of classes: keep one kind")
         first = self._agnostic = self._agnostic or (agnostic, img_id)
         if agnostic != first[0]:
             raise ValueError(
-                f"{where}: {'class-agnostic' if agnostic else 'maps of classes'}, unlike that of '{first[1]}': "
+                f"{context}: {'class-agnostic' if agnostic else 'maps of classes'}, unlike that of '{first[1]}': "
                 "all images must have the same kind"
             )
-        shapes = {np.shape(scoremap) for scoremap in found.values()}
+        shapes = {np.shape(scoremap) for scoremap in maps_by_label.values()}
         if len(shapes) > 1:
-            raise ValueError(f"{where}: its maps have different shapes {sorted(shapes)}")
-        maps = np.stack([self._checked(scoremap, where, frame) for scoremap in found.values()])
-        return maps, np.array(list(found), np.int64)
+            raise ValueError(f"{context}: its maps have different shapes {sorted(shapes)}")
+        maps = np.stack([self._checked(scoremap, context, frame) for scoremap in maps_by_label.values()])
+        return maps, np.array(list(maps_by_label), np.int64)
 
-    def _read(self, file: Path, where: str) -> dict[int, np.ndarray]:
+    def _read(self, file: Path, context: str) -> dict[int, np.ndarray]:
         """Return the map of every class in a file."""
         if file.suffix.lower() == ".png":
             picture = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
             if picture is None:
-                raise ValueError(f"{where}: cannot be decoded")
+                raise ValueError(f"{context}: cannot be decoded")
             if picture.ndim != 2:
-                raise ValueError(f"{where}: has {picture.shape[2]} channels: save maps as grey pictures, not coloured")
+                raise ValueError(
+                    f"{context}: has {picture.shape[2]} channels: save maps as grey pictures, not coloured"
+                )
             return {-1: picture}
         content = _load(file)
         if isinstance(content, np.ndarray):
@@ -162,29 +164,29 @@ class MapFiles:
         with content:
             if content.files == ["map"]:
                 return {-1: content["map"]}
-            found = {}
+            maps_by_label = {}
             for key in content.files:
                 label = self._labels.get(key, parse_label(key))
                 if not isinstance(label, int) or label < 0:
                     raise ValueError(
-                        f"{where}: key '{key}' is neither 'map' alone nor the index or name of a class; keys are "
+                        f"{context}: key '{key}' is neither 'map' alone nor the index or name of a class; keys are "
                         f"{content.files[:5]}"
                     )
-                found[label] = content[key]
-        if not found:
-            raise ValueError(f"{where}: the npz is empty")
-        return found
+                maps_by_label[label] = content[key]
+        if not maps_by_label:
+            raise ValueError(f"{context}: the npz is empty")
+        return maps_by_label
 
-    def _checked(self, scoremap: np.ndarray, where: str, frame: tuple[int, int] | None) -> np.ndarray:
+    def _checked(self, scoremap: np.ndarray, context: str, frame: tuple[int, int] | None) -> np.ndarray:
         if scoremap.ndim != 2 or not scoremap.size or scoremap.dtype.kind not in "buif":
-            raise ValueError(f"{where}: must be numbers (h, w), got {scoremap.dtype} of shape {scoremap.shape}")
+            raise ValueError(f"{context}: must be numbers (h, w), got {scoremap.dtype} of shape {scoremap.shape}")
         if frame is not None:
             (height, width), (rows, columns) = scoremap.shape, frame
             # one cell of rounding: 7x10 for 224x312
             same = abs(height * columns - width * rows) <= max(rows, columns) and (rows != columns or height == width)
             if height > rows or width > columns or not same:
                 raise ValueError(
-                    f"{where}: is {height}x{width} (H x W) but must cover the evaluation frame of {rows}x{columns}: "
+                    f"{context}: is {height}x{width} (H x W) but must cover the evaluation frame of {rows}x{columns}: "
                     "be of that size, or smaller in the same proportion. A map in original pixels must be resized to "
                     "the frame, or the frame given (--frame)"
                 )
@@ -195,20 +197,20 @@ class MapFiles:
             return scoremap
         if self.bad_maps == "error":
             what = f"is constant ({scoremap.flat[0]:g})" if finite else "has NaN or infinite values"
-            raise ValueError(f"{where}: {what}; bad_maps='zero' (--bad-maps zero) scores such maps as empty")
+            raise ValueError(f"{context}: {what}; bad_maps='zero' (--bad-maps zero) scores such maps as empty")
         self.num_zeroed += 1
         return np.zeros_like(scoremap)
 
 
 def match_names(
-    img_ids: Sequence[str], names: Mapping[str, Any], where: str, what: str, allow_extra: bool = False
+    img_ids: Sequence[str], names: Mapping[str, Any], context: str, what: str, allow_extra: bool = False
 ) -> dict[str, str]:
     """Return the name in ``names`` that belongs to every image id, as :class:`MapFiles` describes.
 
     Raises:
         ValueError: If an image has no name or several, or a name no image (unless ``allow_extra``) or several.
     """
-    found: dict[str, str] = {}
+    matches: dict[str, str] = {}
     users: dict[str, str] = {}
     missing = []
     for img_id in img_ids:
@@ -218,24 +220,24 @@ def match_names(
             missing.append((img_id, candidates))
             continue
         if len(hits) > 1:
-            raise ValueError(f"{where}: image '{img_id}' has {len(hits)} {what}s, {hits}: remove all but one")
+            raise ValueError(f"{context}: image '{img_id}' has {len(hits)} {what}s, {hits}: remove all but one")
         if hits[0] in users:
-            raise ValueError(f"{where}: '{hits[0]}' fits two images, '{users[hits[0]]}' and '{img_id}': keep folders")
-        found[img_id] = hits[0]
+            raise ValueError(f"{context}: '{hits[0]}' fits two images, '{users[hits[0]]}' and '{img_id}': keep folders")
+        matches[img_id] = hits[0]
         users[hits[0]] = img_id
     if missing:
         img_id, candidates = missing[0]
         raise ValueError(
-            f"{where}: {len(missing)} of {len(img_ids)} images have no {what}, e.g. '{img_id}' (looked for "
+            f"{context}: {len(missing)} of {len(img_ids)} images have no {what}, e.g. '{img_id}' (looked for "
             f"{', '.join(candidates)}); there is e.g. '{next(iter(names), '')}'"
         )
     extra = [name for name in names if name not in users]
     if extra and not allow_extra:
         raise ValueError(
-            f"{where}: {len(extra)} of {len(names)} {what}s belong to no image of the list, e.g. '{extra[0]}': "
+            f"{context}: {len(extra)} of {len(names)} {what}s belong to no image of the list, e.g. '{extra[0]}': "
             "choose the split they belong to, or pass --ignore-extra-maps"
         )
-    return found
+    return matches
 
 
 def _names_of(img_id: str) -> list[str]:
@@ -281,12 +283,12 @@ def read_scores(path: str | Path, img_ids: Sequence[str]) -> dict[str, np.ndarra
             raise ValueError(f"scores '{path}': image '{name}' comes twice")
         table[name] = scores
     of = match_names(img_ids, table, f"scores '{path}'", "row of scores", allow_extra=True)
-    found = {img_id: table[name] for img_id, name in of.items()}
-    count = len(next(iter(found.values()), ()))
-    for img_id, scores in found.items():
+    selected = {img_id: table[name] for img_id, name in of.items()}
+    count = len(next(iter(selected.values()), ()))
+    for img_id, scores in selected.items():
         if scores.shape != (count,) or not count or not np.isfinite(scores).all():
             raise ValueError(f"scores '{path}': image '{img_id}' needs {count} finite numbers, got {scores}")
-    return found
+    return selected
 
 
 def _scores_of_npz(path: Path) -> list[tuple[str, np.ndarray]]:
@@ -303,17 +305,17 @@ def _scores_of_npz(path: Path) -> list[tuple[str, np.ndarray]]:
 
 
 def _scores_of_csv(path: Path) -> list[tuple[str, np.ndarray]]:
-    found = []
+    rows = []
     with open(path, encoding="utf-8-sig", newline="") as file:
         for number, row in enumerate(csv.reader(file), 1):
             if not row:
                 continue
             try:
-                found.append((row[0].strip(), np.array([float(text) for text in row[1:]])))
+                rows.append((row[0].strip(), np.array([float(text) for text in row[1:]])))
             except ValueError as error:
                 if number > 1:  # the first line may be a header
                     raise ValueError(f"scores '{path}:{number}': {error}") from error
-    return found
+    return rows
 
 
 def read_ground_truth(

@@ -221,14 +221,14 @@ def verify(out: Path, datasets: Mapping[str, Callable[[], Any]], counts: Mapping
             wrong.append(f"{split}: " + " ".join(str(error).split()))
             continue
         items = [dataset.get_data_info(index) for index in range(len(dataset))]
-        found = count_items(items, dataset.metainfo["classes"])
+        counted = count_items(items, dataset.metainfo["classes"])
         for key, expected in counts[split].items():
-            if found[key] != expected:
-                wrong.append(f"{split}: {key} {found[key]} instead of {expected}")
+            if counted[key] != expected:
+                wrong.append(f"{split}: {key} {counted[key]} instead of {expected}")
         missing = missing_files(items)
         if missing:
             wrong.append(f"{split}: {len(missing)} files are missing, e.g. '{missing[0]}'")
-        summary.append(f"{split}: " + ", ".join(f"{found[key]} {key}" for key in counts[split]))
+        summary.append(f"{split}: " + ", ".join(f"{counted[key]} {key}" for key in counts[split]))
     if wrong:
         raise ConvertError(f"{out} is not complete: " + "; ".join(wrong))
     return f"{out} is complete. " + "; ".join(summary) + "."

@@ -42,7 +42,7 @@ def convert(sources, out):
 
 def box_lines(sources):
     """Return 'wnid/name label x0 y0 x1 y1 ...' of every xml file; labels are the wnids' places in sorted order."""
-    found = []
+    entries = []
     for name, content in read_files(sources, lambda name: re.search(r"ILSVRC2012_val_\d{8}\.xml$", name) is not None):
         try:
             objects = list(ElementTree.fromstring(content).iter("object"))
@@ -53,9 +53,9 @@ def box_lines(sources):
             raise ConvertError(f"'{name}' is not an annotation of ILSVRC: {error}") from error
         if len(wnids) != 1:
             raise ConvertError(f"'{name}' has objects of {len(wnids)} classes, not of one")
-        found.append((name.rsplit("/", 1)[-1].removesuffix(".xml"), wnids.pop(), boxes))
-    labels = {wnid: label for label, wnid in enumerate(sorted({wnid for _, wnid, _ in found}))}
-    return [f"{wnid}/{stem}.JPEG {labels[wnid]} {' '.join(boxes)}" for stem, wnid, boxes in sorted(found)]
+        entries.append((name.rsplit("/", 1)[-1].removesuffix(".xml"), wnids.pop(), boxes))
+    labels = {wnid: label for label, wnid in enumerate(sorted({wnid for _, wnid, _ in entries}))}
+    return [f"{wnid}/{stem}.JPEG {labels[wnid]} {' '.join(boxes)}" for stem, wnid, boxes in sorted(entries)]
 
 
 if __name__ == "__main__":
