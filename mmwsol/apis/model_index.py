@@ -49,11 +49,11 @@ def list_models(pattern: str = "*") -> list[str]:
 
 def read_model_index() -> dict[str, ModelInfo]:
     """Read all metafiles: entries by their names."""
-    found = {}
+    entries = {}
     for path in metafiles():
         for entry in load(path)["Models"]:
-            found[entry["Name"]] = _read_entry(entry)
-    return found
+            entries[entry["Name"]] = _read_entry(entry)
+    return entries
 
 
 def metafiles() -> list[Path]:

@@ -29,7 +29,7 @@ class BaseLocDataset(BaseDataset):
 
     A data set of your own extends this class and returns from :meth:`load_data_list` one dict an image with
     ``img_path``, ``gt_label`` and optionally ``gt_bboxes_ori`` ((M, 4) x0, y0, x1, y1 in original pixels), ``img_id``,
-    ``ori_size`` (W, H), ``mask_paths``, ``ignore_path``, and ``where``, the place that error messages name. Used
+    ``ori_size`` (W, H), ``mask_paths``, ``ignore_path``, and ``source``, the place that error messages name. Used
     directly, the class reads an OpenMMLab 2.0 annotation file with these keys. Items come out with ``img_path``,
     ``img_id``, ``gt_label``, ``gt_bboxes_ori`` float32 (M, 4), M may be 0, and ``sample_idx``.
 
@@ -38,7 +38,7 @@ class BaseLocDataset(BaseDataset):
         ann_file (str): List file or folder of lists, relative to ``data_root``. Defaults to ''.
         split (str): Split to read, where the data set has splits. Defaults to ''.
         data_prefix (str | dict, optional): Image folder ``img_path``, and mask folder ``mask_path``, relative to
-            ``data_root``. Defaults to None: the data set's own.
+            ``data_root``. Defaults to None: those of the data set.
         metainfo (dict, optional): ``classes``, names in the order of the labels, and whatever else is wanted.
         pipeline (Sequence): Transforms. Defaults to ().
         test_mode (bool): Whether an unreadable image always raises. Defaults to False.
@@ -127,19 +127,19 @@ class BaseLocDataset(BaseDataset):
         first_seen: dict[str, str] = {}
         for item in self.data_list:
             img_id = item.setdefault("img_id", self._relative(item["img_path"]))
-            where = item.pop("where", f"image '{img_id}'")
-            box_where = item.pop("box_where", ())
+            source = item.pop("source", f"image '{img_id}'")
+            box_sources = item.pop("box_sources", ())
             if img_id in self.problems.bad_ids:
                 continue
             if img_id in first_seen:
                 message = f"image '{img_id}' is listed twice (first at {first_seen[img_id]}): "
-                self.problems.add(where, message + "remove one line")
+                self.problems.add(source, message + "remove one line")
                 continue
-            first_seen[img_id] = where
+            first_seen[img_id] = source
             boxes = np.asarray(item.get("gt_bboxes_ori", ()), np.float32).reshape(-1, 4)
             item["gt_bboxes_ori"] = boxes
-            self._check_label(item, where)
-            self._check_boxes(img_id, boxes.tolist(), item.get("ori_size"), box_where, where)
+            self._check_label(item, source)
+            self._check_boxes(img_id, boxes.tolist(), item.get("ori_size"), box_sources, source)
             items.append(item)
         items = [item for item in items if item["img_id"] not in self.problems.bad_ids]
         if self.check_images:
@@ -154,8 +154,8 @@ class BaseLocDataset(BaseDataset):
             img_id=record.img_id,
             gt_label=label,
             gt_bboxes_ori=record.boxes,
-            where=record.where,
-            box_where=record.box_where,
+            source=record.source,
+            box_sources=record.box_sources,
         )
         if record.size is not None:
             item["ori_size"] = record.size
@@ -205,7 +205,7 @@ class BaseLocDataset(BaseDataset):
         prefix = os.path.join(self.data_prefix.get("img_path", ""), "")
         return path[len(prefix) :] if path.startswith(prefix) else path
 
-    def _check_label(self, item: dict, where: str) -> None:
+    def _check_label(self, item: dict, source: str) -> None:
         label, count = item.get("gt_label"), self.num_classes
         if label is None:
             message = f"image '{item['img_id']}' has no label"
@@ -219,15 +219,15 @@ class BaseLocDataset(BaseDataset):
         else:
             item["gt_label"] = int(label)
             return
-        self.problems.add(where, message, item["img_id"])
+        self.problems.add(source, message, item["img_id"])
 
     def _check_boxes(
         self,
         img_id: str,
         boxes: list[list[float]],
         size: Sequence[float] | None,
-        box_where: Sequence[str],
-        where: str,
+        box_sources: Sequence[str],
+        source: str,
     ) -> None:
         width, height = math.inf, math.inf
         if size is not None and self.strict_boxes:
@@ -241,14 +241,14 @@ class BaseLocDataset(BaseDataset):
             else:
                 image = f"image of {size[0]}x{size[1]} (W x H)" if size else "image"
                 message = f"{box} is outside its {image}: correct the list or its box format"
-            place = box_where[number] if number < len(box_where) else where
+            place = box_sources[number] if number < len(box_sources) else source
             self.problems.add(place, message, img_id)
 
     def _check_images(self, items: list[dict]) -> list[dict]:
         require_dir(self.data_prefix.get("img_path", "") or ".", "check data_root and data_prefix")
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-            found = list(pool.map(read_size, [item["img_path"] for item in items]))
-        for item, size in zip(items, found, strict=True):
+            sizes = list(pool.map(read_size, [item["img_path"] for item in items]))
+        for item, size in zip(items, sizes, strict=True):
             img_id, listed = item["img_id"], item.get("ori_size")
             if isinstance(size, str):
                 self.problems.add(f"image '{img_id}'", size, img_id)

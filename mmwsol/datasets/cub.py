@@ -68,37 +68,37 @@ class CUB(BaseLocDataset):
 
         records: dict[str, Record] = {}
         ids = os.path.join(folder, "images.txt")
-        for where, (number, path) in read_table(ids, ("id", "path"), self.problems, fix=fix):
+        for source, (number, path) in read_table(ids, ("id", "path"), self.problems, fix=fix):
             if number in records:
-                self.problems.add(where, f"id {number} is listed twice: remove one line", path)
+                self.problems.add(source, f"id {number} is listed twice: remove one line", path)
             else:
-                records[number] = Record(path, where)
+                records[number] = Record(path, source)
 
         count = self.num_classes
-        for where, record, (label,) in self._join(_LISTS[0], ["label"], records):
+        for source, record, (label,) in self._join(_LISTS[0], ["label"], records):
             if label.isdecimal() and 1 <= int(label) <= (count or 0):
                 record.label = int(label) - 1
             else:
                 message = f"label {label} of image '{record.img_id}' is not in 1..{count}: "
-                self.problems.add(where, message + "correct the list or metainfo['classes']", record.img_id)
-        for where, record, (flag,) in self._join(_LISTS[1], ["0|1"], records):
+                self.problems.add(source, message + "correct the list or metainfo['classes']", record.img_id)
+        for source, record, (flag,) in self._join(_LISTS[1], ["0|1"], records):
             record.split = {"1": "train", "0": "test"}.get(flag, "")
             if not record.split:
                 message = f"expected 'id 1' (train) or 'id 0' (test), found {flag!r}"
-                self.problems.add(where, message, record.img_id)
-        for where, record, fields in self._join(_LISTS[2], list("xywh"), records):
-            record.add_box(fields, where, self.problems)
+                self.problems.add(source, message, record.img_id)
+        for source, record, fields in self._join(_LISTS[2], list("xywh"), records):
+            record.add_box(fields, source, self.problems)
 
         masks = os.path.isdir(self.data_prefix["mask_path"])
         items = []
         for number, record in records.items():
             if record.img_id in self.problems.bad_ids:
                 continue
-            found = (record.label is not None, record.split, record.boxes)
-            missing = [name for name, there in zip(_LISTS, found, strict=True) if not there]
+            entries = (record.label is not None, record.split, record.boxes)
+            missing = [name for name, there in zip(_LISTS, entries, strict=True) if not there]
             if missing:
                 message = f"image id {number} has no line in {', '.join(missing)}"
-                self.problems.add(record.where, message, record.img_id)
+                self.problems.add(record.source, message, record.img_id)
             elif record.split == self.split:
                 if masks:
                     record.masks = [os.path.splitext(record.img_id)[0] + ".png"]
@@ -107,14 +107,14 @@ class CUB(BaseLocDataset):
         return items
 
     def _join(self, name: str, columns: list[str], records: dict[str, Record]):
-        """Yield (where, record, fields) of the lines of a list that starts with the image number."""
+        """Yield (source, record, fields) of the lines of a list that starts with the image number."""
         path = os.path.join(self.ann_file or self.data_root, name)
         fix = "the CUB-200-2011 release has it beside images.txt"
-        for where, (number, *fields) in read_table(path, ("id", *columns), self.problems, fix=fix):
+        for source, (number, *fields) in read_table(path, ("id", *columns), self.problems, fix=fix):
             if number in records:
-                yield where, records[number], fields
+                yield source, records[number], fields
             else:
-                self.problems.add(where, f"image id {number} is not in images.txt")
+                self.problems.add(source, f"image id {number} is not in images.txt")
 
     def _read_classes(self, path: str) -> None:
         """Take the class names from the release's classes.txt, 'id NNN.Name', where present."""

@@ -98,23 +98,23 @@ class FineGrainedDataset(BaseLocDataset, ABC):
         labels = {name: label for label, name in enumerate(names)}
         records = []
         columns = ("name", "class", "flag", "x0 y0 x1 y1 H W")
-        for where, (name, cls, flag, box) in read_table(self.path("images_box.txt"), columns, self.problems, ";", fix):
+        for source, (name, cls, flag, box) in read_table(self.path("images_box.txt"), columns, self.problems, ";", fix):
             if flag not in flags:
-                self.problems.add(where, f"the flag must be one of {', '.join(flags)}, found {flag!r}", f"{name}.jpg")
+                self.problems.add(source, f"the flag must be one of {', '.join(flags)}, found {flag!r}", f"{name}.jpg")
             elif self.split in flags[flag]:
-                record = Record(f"{name}.jpg", where, labels.get(cls, cls))
-                self._add_sat_boxes(record, box, where)
+                record = Record(f"{name}.jpg", source, labels.get(cls, cls))
+                self._add_sat_boxes(record, box, source)
                 records.append(record)
         return records
 
-    def _add_sat_boxes(self, record: Record, text: str, where: str) -> None:
+    def _add_sat_boxes(self, record: Record, text: str, source: str) -> None:
         """Add the boxes and the size of ``x0 y0 x1 y1 [x0 y0 x1 y1 ...] H W``."""
         fields = text.split()
         if len(fields) % 4 != 2 or not (fields[-2] + fields[-1]).isdecimal():
-            self.problems.add(where, f"expected 'x0 y0 x1 y1 [...] H W', found {text!r}", record.img_id)
+            self.problems.add(source, f"expected 'x0 y0 x1 y1 [...] H W', found {text!r}", record.img_id)
             return
         for start in range(0, len(fields) - 2, 4):
-            record.add_box(fields[start : start + 4], where, self.problems)
+            record.add_box(fields[start : start + 4], source, self.problems)
         record.size = (int(fields[-1]), int(fields[-2]))
 
 
@@ -154,7 +154,7 @@ class StanfordDogs(FineGrainedDataset):
         for number, (img_id, label) in enumerate(zip(paths, labels, strict=True), 1):
             record, _ = read_voc(os.path.join(folder, os.path.splitext(img_id)[0]), img_id, self.problems)
             record.size = None  # the image's own counts
-            record.label, record.where = int(label) - 1, f"{path}: entry {number}"
+            record.label, record.source = int(label) - 1, f"{path}: entry {number}"
             records.append(record)
         self._set_classes(records)
         return records
@@ -164,14 +164,14 @@ class StanfordDogs(FineGrainedDataset):
         fix = "SAT's repository has it in Data/Stanford_Dogs"
         path = self.path(f"{self.split}_list.txt")
         rows = read_table(path, ("path", "label"), self.problems, ";", fix)
-        records = [Record(img_id, where, parse_label(label)) for where, (img_id, label) in rows]
+        records = [Record(img_id, source, parse_label(label)) for source, (img_id, label) in rows]
         if self.split == "test":
             gt = self.path("test_gt.txt")
             lines = list(read_lines(gt, fix))
             if len(lines) != len(records):
                 raise ValueError(f"'{path}' has {len(records)} lines and '{gt}' {len(lines)}: they belong together")
-            for record, (where, text) in zip(records, lines, strict=True):
-                self._add_sat_boxes(record, text, where)
+            for record, (source, text) in zip(records, lines, strict=True):
+                self._add_sat_boxes(record, text, source)
         self._set_classes(records)
         return records
 
@@ -219,7 +219,7 @@ class StanfordCars(FineGrainedDataset):
             if path == whole and bool(values[4]) != (self.split == "test"):
                 continue
             record = Record(prefix + name, f"{path}: entry {number}", int(label) - 1)
-            record.add_box([str(value) for value in values[:4]], record.where, self.problems)
+            record.add_box([str(value) for value in values[:4]], record.source, self.problems)
             records.append(record)
         return records
 
@@ -256,13 +256,13 @@ class FGVCAircraft(FineGrainedDataset):
         index = {name: label for label, name in enumerate(self._metainfo["classes"])}
         boxes = {r.img_id: r for r in read_box_lines(self.path("images_box.txt"), self.problems, labels=False)}
         records = []
-        for where, text in read_lines(self.path(f"images_variant_{self.split}.txt")):
+        for source, text in read_lines(self.path(f"images_variant_{self.split}.txt")):
             number, _, name = text.partition(" ")
-            record = Record(f"{number}.jpg", where, index.get(name.strip(), name.strip()))
+            record = Record(f"{number}.jpg", source, index.get(name.strip(), name.strip()))
             if number in boxes:
-                record.boxes, record.box_where = boxes[number].boxes, boxes[number].box_where
+                record.boxes, record.box_sources = boxes[number].boxes, boxes[number].box_sources
             else:
-                self.problems.add(where, f"image id {number} has no line in images_box.txt", record.img_id)
+                self.problems.add(source, f"image id {number} has no line in images_box.txt", record.img_id)
             records.append(record)
         return records
 

@@ -101,8 +101,8 @@ class ILSVRC(BaseLocDataset):
         for record in records:
             if not record.img_id.startswith(f"{self.split}/"):
                 raise ValueError(
-                    f"{record.where}: image '{record.img_id}' is not under '{self.split}/': these lists are of another "
-                    "split or data set ('val2/' is mmwsol.ImageNetV2)"
+                    f"{record.source}: image '{record.img_id}' is not under '{self.split}/': these lists are of "
+                    "another split or data set ('val2/' is mmwsol.ImageNetV2)"
                 )
 
     def _wnids(self) -> list[str] | None:
@@ -110,10 +110,10 @@ class ILSVRC(BaseLocDataset):
         folder = self.data_prefix["img_path"]
         if not os.path.isdir(folder):
             return None
-        found = sorted(entry.name for entry in os.scandir(folder) if _WNID.match(entry.name))
-        if not found:
+        wnids = sorted(entry.name for entry in os.scandir(folder) if _WNID.match(entry.name))
+        if not wnids:
             return []
-        return list(self.folder_labels(set(found), "wnids"))
+        return list(self.folder_labels(set(wnids), "wnids"))
 
     def _img_path(self, record: Record, wnids: list[str] | None) -> str:
         """Return the path of an image relative to the image folder."""

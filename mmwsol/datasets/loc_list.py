@@ -57,7 +57,7 @@ class LocListDataset(BaseLocDataset):
         metainfo (dict, optional): ``classes``, in the order of the labels. Without it, names are taken in sorted order
             from what is read, so give it where train and val are read separately.
         label_map (dict, optional): Listed label (name or number) to class index. Defaults to None.
-        box_format (str, optional): 'xyxy', 'xywh' (corner and size) or 'cxcywh_norm' (centre and size as fractions of
+        box_format (str, optional): 'xyxy', 'xywh' (corner and size) or 'cxcywh_norm' (center and size as fractions of
             the image). Defaults to None: that of the format, 'xywh' for COCO, 'cxcywh_norm' for YOLO, else 'xyxy'.
         one_based (bool): Whether pixels count from 1; then 1 is subtracted from corners. Defaults to False.
         size_source (str): Where image sizes come from: 'meta', the list, or 'file', the images. Boxes are checked
@@ -140,9 +140,9 @@ class LocListDataset(BaseLocDataset):
         return inner if self.split and os.path.isdir(inner) else self.ann_file
 
     def _select_split(self, records: list[Record]) -> list[Record]:
-        found = sorted({record.split for record in records})
-        if self.split and self.split not in found:
-            raise ValueError(f"'{self.ann_file}' has no split {self.split!r}; it has {found}")
+        splits = sorted({record.split for record in records})
+        if self.split and self.split not in splits:
+            raise ValueError(f"'{self.ann_file}' has no split {self.split!r}; it has {splits}")
         return [record for record in records if not self.split or record.split == self.split]
 
     def _read_folder(self) -> tuple[list[Record], list[str] | None, str]:
@@ -159,13 +159,13 @@ class LocListDataset(BaseLocDataset):
         records, kinds = [], set()
         for path in paths:
             record = Record(path, os.path.join(root, path))
-            found = self._annotation_of(path, annotations, folders)
+            annotation = self._annotation_of(path, annotations, folders)
             names: list[str] = []
-            kinds.add(found[-4:])
-            if found.endswith(".xml"):
-                record, names = read_voc(found, path, self.problems)
-            elif found:
-                record, names = read_yolo(found, path, self.problems)
+            kinds.add(annotation[-4:])
+            if annotation.endswith(".xml"):
+                record, names = read_voc(annotation, path, self.problems)
+            elif annotation:
+                record, names = read_yolo(annotation, path, self.problems)
             if not flat:
                 record.label = path.split("/")[0]
             elif len(set(names)) == 1:
@@ -173,7 +173,7 @@ class LocListDataset(BaseLocDataset):
             elif names:
                 listed = ", ".join(sort_names(set(names)))
                 message = f"objects of several classes ({listed}): multi-label images are not supported"
-                self.problems.add(record.where, message, path)
+                self.problems.add(record.source, message, path)
             records.append(record)
         if self.ann_file and paths and kinds == {""}:
             raise ValueError(f"no xml or txt file under '{self.ann_file}' is named like an image of '{root}'")
@@ -201,17 +201,17 @@ class LocListDataset(BaseLocDataset):
 
     def _annotation_of(self, path: str, files: dict[str, list[str]], folders: set[str]) -> str:
         """Return the annotation file with the image's stem; one in a class folder serves that class only."""
-        own = path.split("/")[0]
-        found = [
+        folder = path.split("/")[0]
+        matches = [
             name
             for name in files.get(os.path.splitext(os.path.basename(path))[0], [])
-            if name.split("/")[0] == own or name.split("/")[0] not in folders
+            if name.split("/")[0] == folder or name.split("/")[0] not in folders
         ]
-        if len(found) > 1:
-            message = f"has {len(found)} annotation files in '{self.ann_file}': {', '.join(found[:3])}"
+        if len(matches) > 1:
+            message = f"has {len(matches)} annotation files in '{self.ann_file}': {', '.join(matches[:3])}"
             self.problems.add(f"image '{path}'", message, path)
             return ""
-        return os.path.join(self.ann_file, found[0]) if found else ""
+        return os.path.join(self.ann_file, matches[0]) if matches else ""
 
     # ---- labels and boxes ----------------------------------------------------------------------
 
@@ -254,7 +254,7 @@ class LocListDataset(BaseLocDataset):
         if self.size_source == "file" or (fractions and record.size is None):
             size = read_size(os.path.join(self.data_prefix["img_path"], record.img_id), False)
             if isinstance(size, str):
-                self.problems.add(record.where, size, record.img_id)
+                self.problems.add(record.source, size, record.img_id)
                 return
             record.size = size
         if fractions and record.size is not None:

@@ -13,7 +13,7 @@ _FOLDERS = {"train": "train", "val": "validation"}
 
 @DATASETS.register_module()
 class NEUDET(LocListDataset):
-    """NEU-DET (Song and Yan, 2013): 1,440 training and 360 val images (200x200, grey) of six defects of steel.
+    """NEU-DET (Song and Yan, 2013): 1,440 training and 360 val images (200x200, gray) of six defects of steel.
 
     The label is the class folder, which is also in the file name; boxes are PASCAL VOC, several an image. Objects of
     another class, which 123 of the 1,800 images have, count as boxes of the image::

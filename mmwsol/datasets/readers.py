@@ -24,10 +24,10 @@ class Record:
 
     Attributes:
         img_id (str): Unique name, normally the path relative to the image folder.
-        where (str): ``file:line`` that error messages name.
+        source (str): ``file:line`` that error messages name.
         label (int | str | None): Class index or class name as listed; None if the list has none.
         boxes (list): Four numbers a box, as listed.
-        box_where (list[str]): ``file:line`` of each box.
+        box_sources (list[str]): ``file:line`` of each box.
         size (tuple[int, int] | None): (W, H) of the image, where the list has it.
         masks (list[str]): Mask files, relative to the mask folder.
         ignore (str): File of the pixels to ignore, or ''.
@@ -35,16 +35,16 @@ class Record:
     """
 
     img_id: str
-    where: str
+    source: str
     label: int | str | None = None
     boxes: list[tuple[float, ...]] = field(default_factory=list)
-    box_where: list[str] = field(default_factory=list)
+    box_sources: list[str] = field(default_factory=list)
     size: tuple[int, int] | None = None
     masks: list[str] = field(default_factory=list)
     ignore: str = ""
     split: str = ""
 
-    def add_box(self, fields: Sequence[str], where: str, problems: Problems) -> None:
+    def add_box(self, fields: Sequence[str], source: str, problems: Problems) -> None:
         """Append the box of four listed numbers, or note that they are not four finite numbers."""
         try:
             box = tuple(float(text) for text in fields)
@@ -52,10 +52,10 @@ class Record:
             box = ()
         if len(box) == 4 and all(map(math.isfinite, box)):
             self.boxes.append(box)
-            self.box_where.append(where)
+            self.box_sources.append(source)
         else:
             message = f"a box is four finite numbers, found {','.join(fields)!r}"
-            problems.add(where, message, self.img_id)
+            problems.add(source, message, self.img_id)
 
 
 class Problems:
@@ -71,11 +71,11 @@ class Problems:
         self.first: list[str] = []
         self.bad_ids: set[str] = set()
 
-    def add(self, where: str, message: str, img_id: str | None = None) -> None:
+    def add(self, source: str, message: str, img_id: str | None = None) -> None:
         """Note a problem; the image ``img_id`` is left out as a whole."""
         self.count += 1
         if len(self.first) < self.limit:
-            self.first.append(f"{where}: {message}")
+            self.first.append(f"{source}: {message}")
         if img_id is not None:
             self.bad_ids.add(img_id)
 
@@ -126,13 +126,13 @@ def read_table(
 
     ``sep=None`` splits at any white space.
     """
-    for where, text in read_lines(path, fix):
+    for source, text in read_lines(path, fix):
         fields = [part.strip() for part in text.split(sep)]
         if len(fields) == len(columns):
-            yield where, fields
+            yield source, fields
         else:
             wanted = (sep or " ").join(columns)
-            problems.add(where, f"expected {len(columns)} fields '{wanted}', found {len(fields)}: {text!r}")
+            problems.add(source, f"expected {len(columns)} fields '{wanted}', found {len(fields)}: {text!r}")
 
 
 def parse_label(text: str) -> int | str:
@@ -155,16 +155,16 @@ def read_box_lines(path: str, problems: Problems, labels: bool) -> list[Record]:
     """
     records = []
     first = 2 if labels else 1
-    for where, text in read_lines(path):
+    for source, text in read_lines(path):
         fields = text.split()
         numbers = fields[first:]
         if len(fields) < first or len(numbers) % 4:
             wanted = "path label x0 y0 x1 y1 ..." if labels else "path x0 y0 x1 y1 ..."
-            problems.add(where, f"expected '{wanted}': {text!r}", fields[0])
+            problems.add(source, f"expected '{wanted}': {text!r}", fields[0])
             continue
-        record = Record(fields[0], where, parse_label(fields[1]) if labels else None)
+        record = Record(fields[0], source, parse_label(fields[1]) if labels else None)
         for start in range(0, len(numbers), 4):
-            record.add_box(numbers[start : start + 4], where, problems)
+            record.add_box(numbers[start : start + 4], source, problems)
         records.append(record)
     return records
 
@@ -190,38 +190,38 @@ def read_wsol(folder: str, problems: Problems, need_gt: bool = False) -> list[Re
     ids, labels, sizes, boxes = (os.path.join(folder, name) for name in names)
     records: dict[str, Record] = {}
     repeated = []
-    for where, img_id in read_lines(ids, fix):
-        record = Record(img_id, where)
+    for source, img_id in read_lines(ids, fix):
+        record = Record(img_id, source)
         if img_id in records:
             repeated.append(record)  # reported with all other repeated ids
         else:
             records[img_id] = record
 
-    def find(img_id: str, where: str) -> Record | None:
+    def find(img_id: str, source: str) -> Record | None:
         if img_id not in records:
-            problems.add(where, f"image '{img_id}' is not in {names[0]}")
+            problems.add(source, f"image '{img_id}' is not in {names[0]}")
         return records.get(img_id)
 
-    for where, (img_id, text) in read_table(labels, ("path", "label"), problems, ",", fix):
-        if (entry := find(img_id, where)) is None:
+    for source, (img_id, text) in read_table(labels, ("path", "label"), problems, ",", fix):
+        if (entry := find(img_id, source)) is None:
             continue
         label = parse_label(text)
         if entry.label not in (None, label):
             message = f"a second label {label} for '{img_id}' (the first is {entry.label}): "
-            problems.add(where, message + "multi-label images are not supported", img_id)
+            problems.add(source, message + "multi-label images are not supported", img_id)
         entry.label = label
-        entry.where = where
+        entry.source = source
     for record in repeated:
         record.label = records[record.img_id].label
 
     if os.path.isfile(sizes):
-        for where, (img_id, *size) in read_table(sizes, ("path", "W", "H"), problems, ","):
-            if (entry := find(img_id, where)) is None:
+        for source, (img_id, *size) in read_table(sizes, ("path", "W", "H"), problems, ","):
+            if (entry := find(img_id, source)) is None:
                 continue
             try:
                 entry.size = (int(size[0]), int(size[1]))
             except ValueError:
-                problems.add(where, f"W and H must be integers, found {','.join(size)!r}", img_id)
+                problems.add(source, f"W and H must be integers, found {','.join(size)!r}", img_id)
 
     if need_gt or os.path.isfile(boxes):
         _read_wsol_localization(boxes, problems, find, fix)
@@ -229,18 +229,18 @@ def read_wsol(folder: str, problems: Problems, need_gt: bool = False) -> list[Re
 
 
 def _read_wsol_localization(path: str, problems: Problems, find: Any, fix: str) -> None:
-    for where, text in read_lines(path, fix):
+    for source, text in read_lines(path, fix):
         img_id, *rest = (part.strip() for part in text.split(","))
         if len(rest) not in (2, 4):
-            problems.add(where, f"expected 'path,x0,y0,x1,y1' or 'path,mask,ignore': {text!r}", img_id)
+            problems.add(source, f"expected 'path,x0,y0,x1,y1' or 'path,mask,ignore': {text!r}", img_id)
             continue
-        record = find(img_id, where)
+        record = find(img_id, source)
         if record is None:
             continue
         if len(rest) == 4:
-            record.add_box(rest, where, problems)
+            record.add_box(rest, source, problems)
         elif not rest[0]:
-            problems.add(where, f"no mask file for '{img_id}': {text!r}", img_id)
+            problems.add(source, f"no mask file for '{img_id}': {text!r}", img_id)
         else:
             record.masks.append(rest[0])
             record.ignore = rest[1] or record.ignore
@@ -261,22 +261,22 @@ def read_csv(path: str, problems: Problems) -> list[Record]:
         raise ValueError(f"list file '{path}' is not UTF-8 CSV text: {error}") from error
     if lines and lines[0][1][:1] == ["path"]:
         lines = lines[1:]
-    for where, row in lines:
+    for source, row in lines:
         if not any(row):
             continue
         if len(row) not in (3, 7, 8, 9):
             wanted = "path,split,label,x0,y0,x1,y1[,mask,ignore]"
-            problems.add(where, f"expected '{wanted}': {','.join(row)!r}", row[0])
+            problems.add(source, f"expected '{wanted}': {','.join(row)!r}", row[0])
             continue
         row += [""] * (9 - len(row))
         img_id, split, label = row[0], row[1], parse_label(row[2])
-        record = records.setdefault((img_id, split), Record(img_id, where, label, split=split))
+        record = records.setdefault((img_id, split), Record(img_id, source, label, split=split))
         if record.label != label:
             message = f"a second label {label!r} for '{img_id}' (the first is {record.label!r}"
-            message += f" at {record.where}): multi-label images are not supported"
-            problems.add(where, message, img_id)
+            message += f" at {record.source}): multi-label images are not supported"
+            problems.add(source, message, img_id)
         if any(row[3:7]):
-            record.add_box(row[3:7], where, problems)
+            record.add_box(row[3:7], source, problems)
         if row[7]:
             record.masks.append(row[7])
         record.ignore = row[8] or record.ignore
@@ -302,42 +302,42 @@ def read_coco(path: str, problems: Problems) -> tuple[list[Record], list[str]]:
         names = {category["id"]: str(category["name"]) for category in categories}
         records = {}
         for image in content["images"]:
-            where = f"{path}: image id {image['id']}"
-            record = Record(image["file_name"], where, label=image.get("label"))
+            source = f"{path}: image id {image['id']}"
+            record = Record(image["file_name"], source, label=image.get("label"))
             if record.label is not None:
                 record.label = names.get(record.label, record.label)
                 if record.label not in names.values():
                     message = f"label {record.label!r} is neither id nor name of a category"
-                    problems.add(where, message, record.img_id)
+                    problems.add(source, message, record.img_id)
             if "width" in image and "height" in image:
                 record.size = (int(image["width"]), int(image["height"]))
             records[image["id"]] = record
         for number, annotation in enumerate(content.get("annotations", [])):
-            where = f"{path}: annotation id {annotation.get('id', number)}"
+            source = f"{path}: annotation id {annotation.get('id', number)}"
             if annotation["image_id"] not in records:
-                problems.add(where, f"image id {annotation['image_id']} is not in 'images'")
+                problems.add(source, f"image id {annotation['image_id']} is not in 'images'")
                 continue
-            _add_coco_box(records[annotation["image_id"]], annotation, names, where, problems)
+            _add_coco_box(records[annotation["image_id"]], annotation, names, source, problems)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         what = f"no key {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"'{path}' is not COCO json (images, annotations, categories): {what}") from error
     return list(records.values()), list(names.values())
 
 
-def _add_coco_box(record: Record, annotation: dict, names: dict[Any, str], where: str, problems: Problems) -> None:
+def _add_coco_box(record: Record, annotation: dict, names: dict[Any, str], source: str, problems: Problems) -> None:
     category = annotation["category_id"]
     if category not in names:
-        problems.add(where, f"category {category} is not in 'categories'", record.img_id)
+        problems.add(source, f"category {category} is not in 'categories'", record.img_id)
         return
     if record.label is None:
         record.label = names[category]
     elif record.label != names[category]:
         message = f"category '{names[category]}' in image '{record.img_id}' of class "
         message += f"'{record.label}': multi-label images are not supported"
-        problems.add(where, message, record.img_id)
+        problems.add(source, message, record.img_id)
         return
     if "bbox" in annotation:
-        record.add_box([str(v) for v in annotation["bbox"]], where, problems)
+        record.add_box([str(v) for v in annotation["bbox"]], source, problems)
 
 
 def read_voc(path: str, img_id: str, problems: Problems) -> tuple[Record, list[str]]:
@@ -364,13 +364,13 @@ def read_yolo(path: str, img_id: str, problems: Problems) -> tuple[Record, list[
     """Read a YOLO txt, ``class cx cy w h`` in fractions of the image; return the record and the class numbers."""
     record = Record(img_id, path)
     names = []
-    for where, text in read_lines(path):
+    for source, text in read_lines(path):
         fields = text.split()
         if len(fields) != 5:
-            problems.add(where, f"expected 'class cx cy w h': {text!r}", img_id)
+            problems.add(source, f"expected 'class cx cy w h': {text!r}", img_id)
             continue
         names.append(fields[0])
-        record.add_box(fields[1:], where, problems)
+        record.add_box(fields[1:], source, problems)
     return record, names
 
 
@@ -381,15 +381,15 @@ def list_images(folder: str, fix: str = "check data_root and data_prefix") -> li
         FileNotFoundError: If the folder does not exist.
     """
     require_dir(folder, fix)
-    found = []
+    paths = []
     for parent, folders, files in os.walk(folder, followlinks=True):
         folders.sort()
         relative = os.path.relpath(parent, folder).replace(os.sep, "/")
         start = "" if relative == "." else relative + "/"
-        found += [
+        paths += [
             start + name for name in sorted(files) if name.lower().endswith(IMG_EXTENSIONS) and not name.startswith(".")
         ]
-    return found
+    return paths
 
 
 def sort_names(names: set[str]) -> list[str]:

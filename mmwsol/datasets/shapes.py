@@ -72,33 +72,33 @@ def _outline(kind: int) -> np.ndarray:
 
 
 def _texture(kind: int, u: np.ndarray, v: np.ndarray, period: float) -> np.ndarray:
-    """Grey values in [0, 1] of texture ``kind`` at coordinates ``u, v`` (pixels from the object's centre)."""
+    """Gray values in [0, 1] of texture ``kind`` at coordinates ``u, v`` (pixels from the object's center)."""
     p, q = u / period, v / period
     wave = np.cos(2 * np.pi * p)
     if kind == 0:
-        grey = wave
+        gray = wave
     elif kind == 1:
-        grey = np.sign(np.sin(np.pi * p)) * np.sign(np.sin(np.pi * q))
+        gray = np.sign(np.sin(np.pi * p)) * np.sign(np.sin(np.pi * q))
     elif kind == 2:
-        grey = 1 - 2.6 * np.hypot(p - np.round(p), q - np.round(q)) * 1.6
+        gray = 1 - 2.6 * np.hypot(p - np.round(p), q - np.round(q)) * 1.6
     elif kind == 3:
-        grey = np.cos(2 * np.pi * np.hypot(p, q))
+        gray = np.cos(2 * np.pi * np.hypot(p, q))
     elif kind == 4:
         row = np.floor(q)
         edge = np.minimum(np.abs(q - np.round(q)), np.abs((p / 2 + row / 2) % 1 - 0.5) * 2)
-        grey = np.where(edge < 0.17, -1.0, 1.0)
+        gray = np.where(edge < 0.17, -1.0, 1.0)
     elif kind == 5:
-        grey = np.sign(u) * np.sign(v)
+        gray = np.sign(u) * np.sign(v)
     elif kind == 6:
-        grey = np.where(np.minimum(np.abs(p - np.round(p)), np.abs(q - np.round(q))) < 0.16, 1.0, -1.0)
+        gray = np.where(np.minimum(np.abs(p - np.round(p)), np.abs(q - np.round(q))) < 0.16, 1.0, -1.0)
     elif kind == 7:
-        grey = np.cos(2 * np.pi * (p + 0.35 * np.sin(2 * np.pi * q / 2)))
+        gray = np.cos(2 * np.pi * (p + 0.35 * np.sin(2 * np.pi * q / 2)))
     elif kind == 8:
-        grey = np.cos(8 * np.arctan2(v, u))
+        gray = np.cos(8 * np.arctan2(v, u))
     else:
         across = (np.floor(p) + np.floor(q)) % 2 == 0
-        grey = np.where(across, np.cos(4 * np.pi * p), np.cos(4 * np.pi * q))
-    return np.clip(grey, -1, 1) * 0.5 + 0.5
+        gray = np.where(across, np.cos(4 * np.pi * p), np.cos(4 * np.pi * q))
+    return np.clip(gray, -1, 1) * 0.5 + 0.5
 
 
 def _noise(rng: np.random.Generator, size: int, octaves: tuple[int, ...]) -> np.ndarray:
@@ -111,18 +111,18 @@ def _noise(rng: np.random.Generator, size: int, octaves: tuple[int, ...]) -> np.
     return (total - low) / (high - low)
 
 
-def _two_colours(rng: np.random.Generator, contrast: float) -> tuple[np.ndarray, np.ndarray]:
-    """Two random BGR colours, the second lighter by at least ``contrast`` (0-255) on average."""
+def _two_colors(rng: np.random.Generator, contrast: float) -> tuple[np.ndarray, np.ndarray]:
+    """Two random BGR colors, the second lighter by at least ``contrast`` (0-255) on average."""
     while True:
         dark, light = rng.uniform(0, 255, 3), rng.uniform(0, 255, 3)
         if light.mean() - dark.mean() >= contrast:
             return dark, light
 
 
-def _paint(image: np.ndarray, mask: np.ndarray, grey: np.ndarray, rng, contrast: float) -> None:
-    dark, light = _two_colours(rng, contrast)
-    grey = grey[..., None]
-    image[mask] = (dark * (1 - grey) + light * grey)[mask]
+def _paint(image: np.ndarray, mask: np.ndarray, gray: np.ndarray, rng, contrast: float) -> None:
+    dark, light = _two_colors(rng, contrast)
+    gray = gray[..., None]
+    image[mask] = (dark * (1 - gray) + light * gray)[mask]
 
 
 def _polygon_mask(size: int, points: np.ndarray) -> np.ndarray:
@@ -148,7 +148,7 @@ def _clutter(rng: np.random.Generator, image: np.ndarray) -> None:
 def render(index: int, split: str = "train", size: int = 64, seed: int = 0) -> tuple[np.ndarray, np.ndarray, int]:
     """Render one picture.
 
-    The class is told by outline and texture. Colours, place, size, direction and background carry no information about
+    The class is told by outline and texture. Colors, place, size, direction and background carry no information about
     it: they are drawn independently of the class.
 
     Args:
@@ -176,23 +176,23 @@ def render(index: int, split: str = "train", size: int = 64, seed: int = 0) -> t
         slack = size - 1 - (high - low)
         if (slack > 0).all():
             break
-    centre = rng.uniform(0, 1, 2) * slack - low
-    whole = _polygon_mask(size, outline + centre)
-    grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1) - centre
+    center = rng.uniform(0, 1, 2) * slack - low
+    whole = _polygon_mask(size, outline + center)
+    grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1) - center
     u, v = np.moveaxis(grid @ _rotation(rng.uniform(0, 2 * np.pi)), -1, 0)
-    grey = _texture(label, u, v, rng.uniform(0.075, 0.11) * size)
-    _paint(image, whole, grey, rng, 70)
+    gray = _texture(label, u, v, rng.uniform(0.075, 0.11) * size)
+    _paint(image, whole, gray, rng, 70)
 
     visible = whole.copy()
-    if rng.random() < 0.5:  # an occluding bar of at most a quarter of the object
+    if rng.random() < 0.5:  # an occluding stripe of at most a quarter of the object
         for _ in range(10):
             angle = rng.uniform(0, np.pi)
             offset = rng.uniform(-0.8, 0.8) * radius
             across = grid @ np.array([np.cos(angle), np.sin(angle)]) - offset
-            bar = np.abs(across) < rng.uniform(0.03, 0.06) * size
-            if (bar & whole).sum() <= 0.25 * whole.sum():
-                _paint(image, bar, _noise(rng, size, (4, 8)), rng, 20)
-                visible &= ~bar
+            stripe = np.abs(across) < rng.uniform(0.03, 0.06) * size
+            if (stripe & whole).sum() <= 0.25 * whole.sum():
+                _paint(image, stripe, _noise(rng, size, (4, 8)), rng, 20)
+                visible &= ~stripe
                 break
     image += rng.normal(0, 6, image.shape)
     return np.clip(np.round(image), 0, 255).astype(np.uint8), visible, label

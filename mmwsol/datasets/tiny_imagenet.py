@@ -46,7 +46,7 @@ class TinyImageNet(BaseLocDataset):
         **kwargs,
     ) -> None:
         if split not in ("train", "val"):
-            raise ValueError(f"Tiny-ImageNet has the labelled splits 'train' and 'val', got {split!r}")
+            raise ValueError(f"Tiny-ImageNet has the labeled splits 'train' and 'val', got {split!r}")
         super().__init__(data_root, split=split, metainfo=metainfo, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -85,10 +85,10 @@ class TinyImageNet(BaseLocDataset):
         for boxes in read_box_lines(list_file, self.problems, labels=False):
             if boxes.img_id in records:
                 records[boxes.img_id].boxes += boxes.boxes
-                records[boxes.img_id].box_where += boxes.box_where
+                records[boxes.img_id].box_sources += boxes.box_sources
             else:
                 message = f"image '{boxes.img_id}' is not in '{self.data_root}'"
-                self.problems.add(boxes.where, message + ": restore it or remove the line")
+                self.problems.add(boxes.source, message + ": restore it or remove the line")
         return list(records.values())
 
     def _read_public(self) -> list[Record]:
@@ -105,32 +105,32 @@ class TinyImageNet(BaseLocDataset):
         records: list[Record] = []
         for wnid, label in labels.items():
             folder = f"train/{wnid}/images"
-            found = {
+            by_name = {
                 name: Record(f"{folder}/{name}", f"{folder}/{name}", label)
                 for name in list_images(os.path.join(self.data_root, folder))
             }
             list_file = os.path.join(self.data_root, "train", wnid, f"{wnid}_boxes.txt")
             columns = ("name", "x0", "y0", "x1", "y1")
-            for where, (name, *fields) in read_table(list_file, columns, self.problems):
-                self._add_box(found.get(name), name, fields, where)
-            records += found.values()
+            for source, (name, *fields) in read_table(list_file, columns, self.problems):
+                self._add_box(by_name.get(name), name, fields, source)
+            records += by_name.values()
         return records
 
     def _read_public_val(self, labels: dict[str, int]) -> list[Record]:
         folder = "val/images"
         names = list_images(os.path.join(self.data_root, folder))
-        found = {name: Record(f"{folder}/{name}", f"{folder}/{name}") for name in names}
+        by_name = {name: Record(f"{folder}/{name}", f"{folder}/{name}") for name in names}
         list_file = os.path.join(self.data_root, "val", "val_annotations.txt")
         columns = ("name", "wnid", "x0", "y0", "x1", "y1")
-        for where, (name, wnid, *fields) in read_table(list_file, columns, self.problems):
-            if name in found:
-                found[name].label = labels.get(wnid, wnid)
-                found[name].where = where
-            self._add_box(found.get(name), name, fields, where)
-        return list(found.values())
+        for source, (name, wnid, *fields) in read_table(list_file, columns, self.problems):
+            if name in by_name:
+                by_name[name].label = labels.get(wnid, wnid)
+                by_name[name].source = source
+            self._add_box(by_name.get(name), name, fields, source)
+        return list(by_name.values())
 
-    def _add_box(self, record: Record | None, name: str, fields: list[str], where: str) -> None:
+    def _add_box(self, record: Record | None, name: str, fields: list[str], source: str) -> None:
         if record is None:
-            self.problems.add(where, f"image '{name}' is not in the image folder: restore it or remove the line")
+            self.problems.add(source, f"image '{name}' is not in the image folder: restore it or remove the line")
             return
-        record.add_box(fields, where, self.problems)
+        record.add_box(fields, source, self.problems)

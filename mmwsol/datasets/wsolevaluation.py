@@ -34,7 +34,7 @@ class WSOLDataset(LocListDataset):
         data_root (str): Folder of the images and, in ``metadata``, of the lists.
         split (str): One of ``splits``. Defaults to '': the only one.
         ann_file (str): Folder of the lists. Defaults to '': the first of ``lists`` that exists under ``data_root``.
-        data_prefix (str | dict, optional): Folders of images and masks. Defaults to None: the data set's own.
+        data_prefix (str | dict, optional): Folders of images and masks. Defaults to None: those of the data set.
         metainfo (dict, optional): ``classes`` defaults to the names of the data set.
         **kwargs: Arguments of :class:`LocListDataset`.
 
@@ -71,13 +71,13 @@ class WSOLDataset(LocListDataset):
         if not self.ann_file:
             names = [name.format(self.split) for name in self.lists]
             folders = [os.path.join(self.data_root, name) for name in names]
-            found = [folder for folder in folders if os.path.isdir(folder)]
-            if not found:
+            existing = [folder for folder in folders if os.path.isdir(folder)]
+            if not existing:
                 raise FileNotFoundError(
                     f"'{self.data_root}' has no lists, none of {', '.join(names)}: copy the folder 'metadata' of "
                     "wsolevaluation there, or pass ann_file"
                 )
-            self.ann_file = found[0]
+            self.ann_file = existing[0]
         return super().load_data_list()
 
 

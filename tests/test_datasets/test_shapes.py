@@ -1,4 +1,4 @@
-"""Shapes: deterministic, exact, and a localization task that cannot be solved by place or colour."""
+"""Shapes: deterministic, exact, and a localization task that cannot be solved by place or color."""
 
 import cv2
 import numpy as np
@@ -35,15 +35,15 @@ def test_task_is_real(pictures):
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     overlap = np.clip(np.minimum(boxes[:, 2:], 48) - np.maximum(boxes[:, :2], 16), 0, None).prod(1)
     assert np.mean(area / 64**2 >= 0.5) < 0.35  # the whole frame finds fewer
-    assert np.mean(overlap / (area + 32**2 - overlap) >= 0.5) < 0.35  # so does the centre box
+    assert np.mean(overlap / (area + 32**2 - overlap) >= 0.5) < 0.35  # so does the center box
     assert area.min() > 8 * 8
 
 
-def test_colour_and_place_do_not_tell_the_class(pictures):
+def test_color_and_place_do_not_tell_the_class(pictures):
     labels = np.array([label for _, _, label in pictures])
-    colour = np.array([image[mask].mean(0) for image, mask, _ in pictures])
+    color = np.array([image[mask].mean(0) for image, mask, _ in pictures])
     place = np.array([np.argwhere(mask).mean(0) for _, mask, _ in pictures])
-    for feature in (colour, place):
+    for feature in (color, place):
         feature = (feature - feature.mean(0)) / feature.std(0)
         distance = np.linalg.norm(feature[:, None] - feature, axis=2)
         np.fill_diagonal(distance, np.inf)
