@@ -21,6 +21,17 @@ def test_list_models():
     assert info.config.is_file() and info.paper["loc/gt_known"] == 98.45 and info.metrics == {}
 
 
+def test_cell_of_a_sweep():
+    assert "cdtr_deit-s_cub_k-07" in list_models("cdtr*k-0?")
+    info = read_model_index()["sat_deit-s_cub_3-shot"]
+    assert info.config.name == "few-shot_cub.py" and info.paper == {"loc/gt_known": 95.1}
+    options = {"model.backbone.arch": "deit-tiny", "model.head.in_channels": 192, "model.init_cfg": None}
+    model = init_model("sat_deit-s_cub_freeze-d", device="cpu", cfg_options=options)
+    assert not any(parameter.requires_grad for parameter in model.backbone.layers[:9].parameters())
+    assert all(parameter.requires_grad for parameter in model.backbone.layers[9:].parameters())
+    assert model.cfg.filename.endswith("sat_deit-s_cub_freeze-d.py")
+
+
 def test_by_name_and_stage():
     model = init_model("trt_small-vit_shapes", device="cpu")
     assert not model.training and len(model.dataset_meta["classes"]) == 10
