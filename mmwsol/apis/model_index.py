@@ -57,9 +57,8 @@ def read_model_index() -> dict[str, ModelInfo]:
 
 
 def metafiles() -> list[Path]:
-    """Return the metafiles that ``configs/model-index.yml`` names."""
-    root = config_root()
-    return [root.parent / path for path in load(root / "model-index.yml")["Import"]]
+    """Return the metafiles, one a method."""
+    return sorted(config_root().glob("*/metafile.yml"))
 
 
 def find_weights(name: str) -> str:

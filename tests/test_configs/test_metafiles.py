@@ -121,6 +121,17 @@ def test_tables_follow_the_metafiles(copy, monkeypatch):
     run_tables(monkeypatch, "--check", "--root", copy)
 
 
+def test_a_new_metafile_enters_the_model_index(copy, monkeypatch):
+    index = copy / "configs/model-index.yml"
+    before = yaml.safe_load(index.read_text())["Import"]
+    (copy / "configs/aaa").mkdir()
+    (copy / "configs/aaa/metafile.yml").write_text("Collections: []\nModels: []\n")
+    with pytest.raises(SystemExit, match="not up to date: configs/model-index.yml"):
+        run_tables(monkeypatch, "--check", "--root", copy)
+    run_tables(monkeypatch, "--root", copy)
+    assert yaml.safe_load(index.read_text())["Import"] == [*before, "configs/aaa/metafile.yml"]
+
+
 @pytest.mark.parametrize(
     ("table", "text"),
     [

@@ -1,4 +1,4 @@
-"""Write the tables of README.md and configs/*/README.md from the metafiles.
+"""Write the tables of README.md and configs/*/README.md, and configs/model-index.yml, from the metafiles.
 
 A table stands between the comments
 
@@ -59,10 +59,18 @@ class FigureLoader(yaml.SafeLoader):
 FigureLoader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: Figure(node.value))
 
 
+def index_text(root: Path = ROOT) -> str:
+    """Return the model index: the metafiles in the order that it has, new ones at its end."""
+    listed = yaml.safe_load((root / "configs/model-index.yml").read_text(encoding="utf-8"))["Import"]
+    present = sorted(path.relative_to(root).as_posix() for path in root.glob("configs/*/metafile.yml"))
+    kept = [path for path in listed if path in present]
+    return "Import:\n" + "".join(f"  - {path}\n" for path in kept + [path for path in present if path not in kept])
+
+
 def read_metafiles(root: Path = ROOT) -> list[dict[str, Any]]:
     """Read the metafiles in the order of the model index."""
-    index = yaml.safe_load((root / "configs/model-index.yml").read_text(encoding="utf-8"))
-    return [yaml.load((root / path).read_text(encoding="utf-8"), FigureLoader) for path in index["Import"]]
+    paths = yaml.safe_load(index_text(root))["Import"]
+    return [yaml.load((root / path).read_text(encoding="utf-8"), FigureLoader) for path in paths]
 
 
 def read_options(text: str) -> dict[str, str]:
@@ -174,9 +182,11 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
     args = parser.parse_args()
     metafiles = read_metafiles(args.root)
-    old = []
+    texts = {args.root / "configs/model-index.yml": index_text(args.root)}
     for path in [args.root / "README.md", *sorted(args.root.glob("configs/*/README.md"))]:
-        text = rewrite(path, metafiles, args.root)
+        texts[path] = rewrite(path, metafiles, args.root)
+    old = []
+    for path, text in texts.items():
         if text != path.read_text(encoding="utf-8"):
             old.append(path.relative_to(args.root).as_posix())
             if not args.check:
