@@ -1,10 +1,12 @@
 """DiPS equals the official implementation on every golden case: network, losses, labels, proposals, evaluation."""
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from golden_case import FLOAT32, Case, case_paths, recipe
+from golden_case import FLOAT32, FLOAT32_GRADIENTS, PERCENT, Case, case_paths, recipe
 
 from mmwsol.evaluation.functional import (
     ERROR_TYPES,
@@ -159,9 +161,11 @@ def check_maps(case: Case, maps: torch.Tensor, tolerance: float, exact: bool) ->
                 assert len(every) == case["multi_count"][n, t]
 
 
-def regions_of(meta: dict, size: tuple[int, int]) -> torch.Tensor:
-    regions = torch.zeros(len(meta["rois_xyxy_exclusive"]), *size, dtype=torch.bool)
-    for region, (x0, y0, x1, y1) in zip(regions, meta["rois_xyxy_exclusive"], strict=True):
+def regions_of(boxes: list, size: tuple[int, int]) -> torch.Tensor:
+    """Make regions (B, H, W) bool; a box that is None is an empty region."""
+    regions = torch.zeros(len(boxes), *size, dtype=torch.bool)
+    for region, box in zip(regions, boxes, strict=True):
+        x0, y0, x1, y1 = box or (0, 0, 0, 0)
         region[y0:y1, x0:x1] = True
     return regions
 
@@ -175,7 +179,7 @@ def check_labels(case: Case, stack: torch.Tensor) -> None:
     meta = case.meta
     maps = stack[torch.arange(len(stack)), torch.tensor(meta["head_index"])]
     fractions = dict(fg_fraction=meta["sampler"]["p_fg"], bg_fraction=meta["sampler"]["p_bg"])
-    labels = SeedSampler(ALL, ALL, **fractions)(maps, regions_of(meta, tuple(maps.shape[1:])))
+    labels = SeedSampler(ALL, ALL, **fractions)(maps, regions_of(meta["rois_xyxy_exclusive"], tuple(maps.shape[1:])))
     np.testing.assert_array_equal(as_official(labels), case["labels_all_eligible"])
 
 
@@ -198,12 +202,15 @@ def check_losses(case: Case, model, names: dict[str, str], feats, tolerance: flo
         losses = dict(ce=loss_seed(logits, labels), crf=loss_crf(logits, raw))
         losses["total"] = losses["ce"] + losses["crf"]  # the official code adds in place: the CRF is part of the loss
         chosen = [params[names[name]] for name in meta["gradnorm_names"]]
-        grads = {name: torch.autograd.grad(losses[name], chosen, retain_graph=True) for name in ("ce", "total")}
-        grads["crf"] = [total - ce for total, ce in zip(grads["total"], grads["ce"], strict=True)]
+        # Each from its own loss: the difference of two float32 gradients would drown that of the CRF in rounding.
+        grads = {name: torch.autograd.grad(losses[name], chosen, retain_graph=True) for name in ("ce", "crf")}
+        grads["total"] = [ce + crf for ce, crf in zip(grads["ce"], grads["crf"], strict=True)]
         for name, loss in losses.items():
             allowed = max(tolerance, 0 if name == "ce" else LATTICE)
             close_relative(case, f"loss_{name}_{mode}", loss, allowed)
             norms = torch.stack([grad.norm() for grad in grads[name]])
+            if logits.dtype == torch.float32:
+                allowed = FLOAT32_GRADIENTS
             close_relative(case, f"gradnorm_{name}_{mode}", norms, allowed)
         if mode == "train":
             case.close("decoder_train_stride4", logits[:, :, ::4, ::4], max(tolerance, 1e-5))
@@ -214,12 +221,12 @@ def check_losses(case: Case, model, names: dict[str, str], feats, tolerance: flo
             case.close("bn_after_train", torch.stack([value.norm() for value in stats]), max(tolerance, 1e-5))
 
 
-def close_relative(case: Case, name: str, ours: torch.Tensor, tolerance: float) -> None:
-    """Compare values that are small in themselves."""
+def close_relative(case: Case, name: str, ours: torch.Tensor, tolerance: float, rounding: float = 0) -> None:
+    """Compare values that are small in themselves; ``rounding`` is allowed in addition, in absolute terms."""
     expected, ours = case[name], ours.detach().double().numpy()
     assert ours.shape == expected.shape
-    error = np.abs(ours - expected).max() / np.abs(expected).max()
-    assert error <= max(tolerance, 1e-9), f"{name}: relative error {error:.3g}, allowed {tolerance:.3g}"
+    error, allowed = np.abs(ours - expected).max(), max(tolerance, 1e-9) * np.abs(expected).max() + rounding
+    assert error <= allowed, f"{name}: off by {error:.3g}, allowed {allowed:.3g}"
 
 
 # ---- parts without network ---------------------------------------------------------------------
@@ -290,12 +297,12 @@ def check_crf_item(case: Case, i: int, item: dict, logits: torch.Tensor, images:
     close_relative(case, f"loss_{i}", loss, LATTICE)
     close_relative(case, f"loss_recomputed_f64_{i}", loss, LATTICE)
     (grad_logits,) = torch.autograd.grad(loss, logits)
-    if case[f"grad_Z_{i}"].any():
-        close_relative(case, f"grad_Z_{i}", grad_logits[:, :, ::stride, ::stride], 1e-4)
-        close_relative(case, f"grad_Z_norm_{i}", grad_logits.norm(), 1e-4)
-    else:  # equal probabilities
-        case.close(f"grad_Z_{i}", grad_logits[:, :, ::stride, ::stride], 1e-12)
-        case.close(f"grad_Z_norm_{i}", grad_logits.norm(), 1e-12)
+    # The gradient of the logits is that of the probabilities times S (1 - S), in float32: where S is nearly 0 or 1, all
+    # that the official code has is the rounding of that product, and of a difference of equal numbers where S is 1/2.
+    rounding = 2 * np.finfo(np.float32).eps
+    largest, norm = np.abs(case[f"grad_S_{i}"]).max(), float(case[f"grad_S_norm_{i}"])
+    close_relative(case, f"grad_Z_{i}", grad_logits[:, :, ::stride, ::stride], 1e-4, rounding * largest)
+    close_relative(case, f"grad_Z_norm_{i}", grad_logits.norm(), 1e-4, rounding * norm)
     probs = logits.detach().softmax(1).requires_grad_()
     scaled, pictures = probs, images.to(logits.dtype)
     if item["scale"] != 1:
@@ -316,7 +323,7 @@ def check_sampler(case: Case) -> None:
     for i, item in enumerate(case.meta["items"]):
         maps = torch.from_numpy(case[f"map_{i}"])[None]
         size = tuple(maps.shape[1:])
-        regions = regions_of(dict(rois_xyxy_exclusive=[item["roi"] or [0, 0, 0, 0]]), size)
+        regions = regions_of([item["roi"]], size)
         assert regions.sum() == item["roi_area"]
         fractions = dict(fg_fraction=item["p_fg"], bg_fraction=item["p_bg"])
         everything = SeedSampler(ALL, ALL, kernel_size=1, **fractions)
@@ -343,9 +350,12 @@ def check_draws(case: Case, i: int, item: dict, maps, regions, fractions: dict) 
     ours, theirs = drawn.double().mean(0).numpy(), case[f"fg_inclusion_frequency_{i}"].astype(np.float64)
     mean = (ours + theirs) / 2
     error = np.sqrt(2 * mean * (1 - mean) / times)
-    assert (np.abs(ours - theirs) <= 4.5 * error + 1e-9).all()
+    inside = mean > 0
+    # So many standard errors that of all these pixels none is farther away, with a probability of 0.9999: 4.9 for a
+    # hundred pixels, 6.0 for 40,000.
+    bound = -NormalDist().inv_cdf(0.0001 / 2 / max(1, inside.sum()))
+    assert (np.abs(ours - theirs) <= bound * error + 1e-9).all()
     if mean.any():  # weighted: pixels of higher value are drawn more often, by the same slope
-        inside = mean > 0
         values = maps[0].numpy()[inside]
         slopes = [np.polyfit(values, frequency[inside], 1)[0] for frequency in (ours, theirs)]
         assert slopes[0] == pytest.approx(slopes[1], rel=0.5)
@@ -428,8 +438,8 @@ def check_max_box_acc(case: Case, key: str, expected: dict, rule: dict, step: fl
     values = metric.evaluate(len(samples))
     name = "max_box_acc_v2" if rule["contour"] == "all" else "max_box_acc"
     ours = [values[f"loc/{name}@{bar}"] for bar in (30, 50, 70)]
-    np.testing.assert_allclose(ours, expected["max_box_acc"], atol=1e-9)
-    assert np.mean(ours) == pytest.approx(expected["v2_mean"])
+    np.testing.assert_allclose(ours, expected["max_box_acc"], rtol=0, atol=PERCENT)
+    assert np.mean(ours) == pytest.approx(expected["v2_mean"], abs=PERCENT)
     curve = metric.curve["multi" if rule["contour"] == "all" else "single"] * len(samples) / 100
     np.testing.assert_allclose(curve, case[f"correct_{key}"], atol=1e-9)
 
@@ -447,7 +457,8 @@ def check_loc_accuracy(expected: dict, rule: dict, step: float, samples: list[di
             codes = metric.results[-1][3]
             flags.append([int(code) for code in codes])
         values = metric.evaluate(len(samples))
-        assert values["dips/top1"] == pytest.approx(top1) and values["dips/top5"] == pytest.approx(top5)
+        assert values["dips/top1"] == pytest.approx(top1, abs=PERCENT)
+        assert values["dips/top5"] == pytest.approx(top5, abs=PERCENT)
         if bar == 0.5:
             wanted = np.array(expected["flags_cls_mins_part_more_wrong"])
             ours = np.array([[int(code[0] == ERROR_TYPES.index(name)) for code in flags] for name in ERRORS])

@@ -27,20 +27,18 @@ def attention_stack(attention: Tensor, map_set: str = "1_4_heads_and_mean") -> T
         attention (Tensor): (B, H, h, w) attention of the heads to the patches, after the softmax.
         map_set (str): Which heads. '1_4_heads_and_mean', what every official run takes: the mean of all heads, and the
             first four. The others are 'all_heads_and_mean', '1_5_heads_and_mean' and the same with the mean of fewer
-            heads: '1_4_heads_and_mean_1_4', '1_5_heads_and_mean_1_5', 'all_heads_and_mean_1_4'.
+            heads: '1_4_heads_and_mean_1_4', '1_5_heads_and_mean_1_5', 'all_heads_and_mean_1_4'. A network with fewer
+            heads gives all of them, as in the official code.
 
     Returns:
         Tensor: (B, M, h, w), the mean first. Values that are no number become 0, infinite ones 1 and 0.
 
     Raises:
-        ValueError: If ``map_set`` is unknown or needs more heads.
+        ValueError: If ``map_set`` is unknown.
     """
     if map_set not in MAP_SETS:
         raise ValueError(f"map_set must be one of {tuple(MAP_SETS)}, got {map_set!r}.")
     single_heads, mean_heads = MAP_SETS[map_set]
-    needed = 1 if single_heads is None else len(single_heads)
-    if attention.shape[1] < needed:
-        raise ValueError(f"map_set={map_set!r} needs {needed} heads, the backbone has {attention.shape[1]}.")
     attention = attention.nan_to_num(nan=0.0, posinf=1.0, neginf=0.0)
     single = attention if single_heads is None else attention[:, : len(single_heads)]
     averaged = attention if mean_heads is None else attention[:, : len(mean_heads)]

@@ -59,8 +59,13 @@ def test_no_numbers_become_zero():
 def test_stack_errors():
     with pytest.raises(ValueError, match="map_set must be one of"):
         attention_stack(heads(), "six")
-    with pytest.raises(ValueError, match="needs 4 heads, the backbone has 3"):
-        attention_stack(heads(3))
+
+
+def test_fewer_heads_give_fewer_maps():
+    attention = heads(3)
+    for name in ("1_4_heads_and_mean", "1_5_heads_and_mean_1_5"):
+        stack = attention_stack(attention, name)
+        torch.testing.assert_close(stack, torch.cat([attention.mean(1, keepdim=True), attention], dim=1))
 
 
 @pytest.mark.parametrize(
