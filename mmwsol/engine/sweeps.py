@@ -91,10 +91,13 @@ def plan_runs(
     runs = []
     for cell in sweep.select(names):
         cfg = load_cell(cell)
-        own_seed = (cfg.get("randomness") or {}).get("seed")
-        if own_seed is None and not (seeds or sweep.seeds):
-            raise ValueError(f"'{cell.name}' has no randomness.seed: give seeds in {sweep.file}, or --seeds.")
-        for seed in seeds or sweep.seeds or [own_seed]:
+        chosen = seeds or sweep.seeds
+        if not chosen:
+            seed_of_config = (cfg.get("randomness") or {}).get("seed")
+            if seed_of_config is None:
+                raise ValueError(f"'{cell.name}' has no randomness.seed: give seeds in {sweep.file}, or --seeds.")
+            chosen = [seed_of_config]
+        for seed in chosen:
             seeded = Config(cfg.to_dict(), cfg_text=cfg.text, filename=cfg.filename)
             merge_settings(seeded, dict.fromkeys(sweep.seed_keys, seed), cell)
             folder = Path(work_dir, cell.name, f"seed-{seed}")

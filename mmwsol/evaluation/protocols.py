@@ -258,7 +258,7 @@ def get_protocol(protocol: str | Protocol | Mapping[str, Any], **overrides: Any)
         protocol = protocol.get("name", "")
     if not isinstance(protocol, Protocol):
         check_option("protocol", protocol, tuple(PROTOCOLS))
-        protocol = PROTOCOLS[protocol]
+        protocol = PROTOCOLS[str(protocol)]
     return protocol.changed(**overrides) if overrides else protocol
 
 
@@ -278,13 +278,13 @@ def given_threshold(protocol: Protocol, threshold: float | str | None) -> float 
         return None
     if isinstance(threshold, str) and threshold in protocol.published:
         return protocol.published[threshold]
-    threshold = protocol.threshold if threshold is None else threshold
-    if threshold is None or isinstance(threshold, (str, Search)):
+    number = protocol.threshold if threshold is None else threshold
+    if number is None or isinstance(number, (str, Search)):
         raise ValueError(
             f"protocol {protocol.name!r} needs threshold=: a number, or one of {tuple(protocol.published)} for the "
             f"published one, got {threshold!r}"
         )
-    return threshold
+    return number
 
 
 def protocol_metrics(
