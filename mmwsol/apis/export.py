@@ -117,7 +117,7 @@ def export_model(
         input="images: (batch, 3, H, W) float32, RGB, 0 to 255",
         outputs=dict(scores="(batch, classes)", maps="(batch, k, h, w)", labels="(batch, k), -1: class-agnostic"),
         size=size,
-        classes=getattr(model, "dataset_meta", {}).get("classes"),
+        classes=model.dataset_meta.get("classes"),
         map_to_box=dict(type=f"mmwsol.{type(rule).__name__}", threshold=rule.get_threshold(), **rule.rule),
     )
     out.with_suffix(".json").write_text(json.dumps(notes, indent=1))

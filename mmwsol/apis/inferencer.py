@@ -233,7 +233,7 @@ class WSOLInferencer(BaseInferencer):
     @property
     def classes(self) -> tuple[str, ...] | None:
         """Class names, None if they are not known."""
-        return getattr(self.model, "dataset_meta", {}).get("classes")
+        return self.model.dataset_meta.get("classes")
 
     def class_name(self, label: int) -> str:
         """Return the name of a class, or its number."""

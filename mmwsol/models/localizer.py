@@ -40,9 +40,13 @@ class ImageLocalizer(BaseClassifier):
     Raises:
         ValueError: If the head is no :class:`mmwsol.models.LocHead`, an option of the backbone contradicts it, or
             ``frozen`` matches nothing or everything.
+
+    Attributes:
+        dataset_meta (dict): ``classes``, the class names, where :func:`mmwsol.apis.init_model` knows them.
     """
 
     init_cfg: dict | None
+    dataset_meta: dict[str, Any]
 
     def __init__(
         self,
@@ -69,6 +73,7 @@ class ImageLocalizer(BaseClassifier):
         self.head: LocHead = MODELS.build(head)
         rule = map_to_box or dict(type="mmwsol.ContourBox", preset="tscam", threshold=0.1)
         self.map_to_box = TASK_UTILS.build(rule)
+        self.dataset_meta = {}
         self._frozen_modules = freeze(self, [*frozen, *self.head.frozen(self.backbone)])
         self._register_load_state_dict_pre_hook(self._adapt_weights)
         self.train()

@@ -28,7 +28,7 @@ from mmwsol.methods.dips.attention_maps import (
     otsu_threshold,
     upsample_maps,
 )
-from mmwsol.methods.dips.losses import IGNORE, _Energy, exact_filter
+from mmwsol.methods.dips.losses import IGNORE, CRFEnergy, exact_filter
 from mmwsol.methods.dips.offline import gaussian_matrix, size_density
 from mmwsol.methods.dips.proposals import box_mask
 from mmwsol.models.box_rules import ContourBox
@@ -312,7 +312,7 @@ def check_crf_item(case: Case, i: int, item: dict, logits: torch.Tensor, images:
     close_relative(case, f"WS_{i}", filtered[:, :, ::stride, ::stride], LATTICE)
     summary = torch.stack([filtered.sum(), filtered.mean(), filtered.std(), filtered.max()])
     close_relative(case, f"WS_sum_mean_std_max_{i}", summary, LATTICE)
-    value = item["weight"] * _Energy.apply(scaled, loss_crf, pictures)
+    value = item["weight"] * CRFEnergy.apply(scaled, loss_crf, pictures)
     torch.testing.assert_close(value, loss, rtol=1e-5, atol=0)
     (grad_probs,) = torch.autograd.grad(value, probs)
     close_relative(case, f"grad_S_{i}", grad_probs[:, :, ::stride, ::stride], LATTICE)

@@ -119,14 +119,14 @@ class LocVisualizationHook(Hook):
             index = int(sample.get("sample_idx", 0))
             if self._chosen is not None and index not in self._chosen:
                 continue
-            picture = self._visualizer.draw(_original_image(sample, inputs), sample, classes, self.target)
+            picture = self._visualizer.draw(original_image(sample, inputs), sample, classes, self.target)
             name = os.path.splitext(str(sample.img_id))[0].replace("/", "_").replace("\\", "_")
             write_picture(self.out_dir / f"{index:06d}_{name}.jpg", picture)
             if self.backends:
                 visualizer.add_image(f"{loop}_{index:06d}_{name}", picture, runner.epoch)
 
 
-def _original_image(sample: LocDataSample, inputs: Any) -> np.ndarray:
+def original_image(sample: LocDataSample, inputs: Any) -> np.ndarray:
     """Read the image file as RGB; data sets without files show the network input in original pixels."""
     path = sample.get("img_path")
     if path is not None and os.path.isfile(path):

@@ -96,7 +96,7 @@ class DenseCRFLoss(nn.Module):
             if self.scale != 1:
                 images = F.interpolate(images, scale_factor=self.scale, mode="nearest")
                 probs = F.interpolate(probs, scale_factor=self.scale, mode="bilinear")
-            return self.loss_weight * _Energy.apply(probs, self, images)
+            return self.loss_weight * CRFEnergy.apply(probs, self, images)
 
     def features(self, images: Tensor) -> Tensor:
         """Compute the coordinates (B, 5, H W) x, y, R, G, B of every pixel in standard deviations."""
@@ -131,16 +131,18 @@ def exact_filter(features: Tensor, values: Tensor, chunk: int = 1024) -> Tensor:
     return torch.cat(rows, dim=2)
 
 
-class _Energy(torch.autograd.Function):
+class CRFEnergy(torch.autograd.Function):
     """``-(1 / B) sum_r <S_r, W S_r>`` with the gradient ``-2 W S / B``."""
 
     @staticmethod
     def forward(ctx: Any, probs: Tensor, loss: DenseCRFLoss, images: Tensor) -> Tensor:
+        """Compute the energy of maps S (B, 2, H, W) under the filter W of images."""
         filtered = loss.filter(probs, images)
         ctx.save_for_backward(filtered)
         return -(probs * filtered).sum() / len(probs)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        """Compute the gradient for the maps."""
         (filtered,) = ctx.saved_tensors
         return -2 / len(filtered) * grads[0] * filtered, None, None

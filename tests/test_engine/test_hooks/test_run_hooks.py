@@ -14,7 +14,7 @@ from torch import nn
 
 from mmwsol.datasets.transforms import LoadImage
 from mmwsol.engine import LocVisualizationHook, NumClassesHook, PredictionDumpHook
-from mmwsol.engine.hooks.loc_visualization_hook import _original_image
+from mmwsol.engine.hooks.loc_visualization_hook import original_image
 from mmwsol.evaluation.metrics import BaseLocMetric, LocAccuracy, MaxBoxAcc
 from mmwsol.evaluation.results_file import load_results
 from mmwsol.models import ImageLocalizer
@@ -189,7 +189,7 @@ def test_visualization_of_turned_photographs(tmp_path, color_type, width):
     loaded = LoadImage(color_type=color_type)(dict(img_path=str(tmp_path / "0.png")))
     one = sample(0)
     one.set_metainfo(dict(img_path=str(tmp_path / "0.png"), ori_shape=loaded["ori_shape"]))
-    np.testing.assert_array_equal(_original_image(one, None)[:, :, ::-1], loaded["img"])
+    np.testing.assert_array_equal(original_image(one, None)[:, :, ::-1], loaded["img"])
 
 
 def test_visualization_of_validation_goes_to_the_work_dir(tmp_path):
