@@ -12,6 +12,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.evaluator import Evaluator
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS, MODELS, PARAM_SCHEDULERS, init_default_scope
+from mmengine.runner import set_random_seed
 
 from mmwsol.engine.batch_size import rank_config
 from mmwsol.engine.stages import stage_configs
@@ -199,7 +200,7 @@ def test_train_step_and_predict(cfg, tmp_path):
     picture = make_picture(tmp_path, cfg)
     width, height = picture["ori_size"]
     init_default_scope(cfg.default_scope)
-    torch.manual_seed(0)
+    set_random_seed(0)  # of the crops too
     model = MODELS.build(shrink(cfg).model)
     model.init_weights()
 
