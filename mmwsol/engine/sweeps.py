@@ -91,13 +91,13 @@ def plan_runs(
     runs = []
     for cell in sweep.select(names):
         cfg = load_cell(cell)
-        chosen = seeds or sweep.seeds
-        if not chosen:
-            seed_of_config = (cfg.get("randomness") or {}).get("seed")
-            if seed_of_config is None:
+        cell_seeds = list(seeds or sweep.seeds)
+        if not cell_seeds:
+            own_seed = (cfg.get("randomness") or {}).get("seed")
+            if own_seed is None:
                 raise ValueError(f"'{cell.name}' has no randomness.seed: give seeds in {sweep.file}, or --seeds.")
-            chosen = [seed_of_config]
-        for seed in chosen:
+            cell_seeds = [own_seed]
+        for seed in cell_seeds:
             seeded = Config(cfg.to_dict(), cfg_text=cfg.text, filename=cfg.filename)
             merge_settings(seeded, dict.fromkeys(sweep.seed_keys, seed), cell)
             folder = Path(work_dir, cell.name, f"seed-{seed}")

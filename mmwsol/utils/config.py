@@ -197,7 +197,7 @@ def load_cell(cell: Cell) -> Config:
     base = Config.fromfile(_find_base(cell))
     if cell.is_base:
         for key, value in cell.values.items():
-            present = _look_up(base, key, cell, default=True)
+            present = read_key(base, key)
             if present != _fill_in(value, base, cell):
                 raise ValueError(
                     f"cell '{cell.name}' of {cell.file} is its base, where {key} is {present!r}; "
@@ -220,7 +220,7 @@ def merge_settings(cfg: Config, settings: dict[str, Any], cell: Cell) -> None:
         parent = key.rpartition(".")[0]
         if parent:
             _look_up(cfg, parent, cell)
-        cfg.merge_from_dict({key: value})
+        set_options(cfg, {key: value})
 
 
 def _find_base(cell: Cell) -> Path:
@@ -239,24 +239,20 @@ def _find_base(cell: Cell) -> Path:
     )
 
 
-def _look_up(cfg: Config, key: str, cell: Cell, default: bool = False) -> Any:
-    """Return what a config has under a dotted key; with ``default`` None if its last part is missing."""
-    value: Any = cfg._cfg_dict
-    parts = key.split(".")
-    for index, part in enumerate(parts):
-        if isinstance(value, dict) and part in value:
-            value = value[part]
-        elif isinstance(value, (list, tuple)) and part.isdigit() and int(part) < len(value):
-            value = value[int(part)]
-        elif default and isinstance(value, dict) and index == len(parts) - 1:
-            return None
-        else:
-            place = ".".join(parts[:index]) or "the config"
-            keys = f"which has {', '.join(value)}" if isinstance(value, dict) else f"which is {value!r}"
-            raise ValueError(
-                f"cell '{cell.name}' of {cell.file}: there is no '{part}' in {place} of '{cell.base}', {keys}."
-            )
-    return value
+def _look_up(cfg: Config, key: str, cell: Cell) -> Any:
+    """Return what the config of a cell has under a dotted key."""
+    value = read_key(cfg, key, MISSING)
+    if value is not MISSING:
+        return value
+    names = key.split(".")
+    depth = next(n for n in range(len(names)) if not has_key(cfg, ".".join(names[: n + 1])))
+    place = ".".join(names[:depth])
+    part = read_key(cfg, place) if place else cfg.to_dict()
+    what = f"which has {', '.join(part)}" if isinstance(part, dict) else f"which is {part!r}"
+    raise ValueError(
+        f"cell '{cell.name}' of {cell.file}: there is no '{names[depth]}' in {place or 'the config'} of "
+        f"'{cell.base}', {what}."
+    )
 
 
 def _fill_in(value: Any, base: Config, cell: Cell) -> Any:

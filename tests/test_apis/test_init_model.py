@@ -5,10 +5,10 @@ from __future__ import annotations
 import bright
 import pytest
 import torch
-from mmengine.config import Config
 
 from mmwsol.apis import init_model, list_models, read_model_index
 from mmwsol.datasets import CUB
+from mmwsol.utils.config import load_config
 from mmwsol.utils.config_text import read_config_text
 
 
@@ -108,8 +108,7 @@ def test_types_in_a_checkpoint_are_registered_classes(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["ts-cam_deit-s_cub", "cdtr_small-vit_shapes_noclip", "sat_deit-s_cub_1-shot"])
 def test_config_text_round_trip(name):
-    cfg = read_model_index()[name].config
-    cfg = Config.fromfile(cfg)
+    cfg = load_config(name)
     assert read_config_text(cfg.pretty_text, "here").to_dict() == cfg.to_dict()
 
 
