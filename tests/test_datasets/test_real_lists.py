@@ -157,7 +157,7 @@ def cub_test(**kwargs):
     return [{**item, "ori_size": sizes[item["img_id"]]} for item in items(release)]
 
 
-# MaxBoxAcc at IoU .3, .5 and .7 of wsolevaluation's protocol: a map with a Gaussian in the centre, and a box over all
+# MaxBoxAcc at IoU .3, .5 and .7 of wsolevaluation's protocol: a map with a Gaussian in the center, and a box over all
 EXACT = {
     "CUB test": (
         cub_test,

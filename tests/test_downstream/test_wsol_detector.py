@@ -20,7 +20,7 @@ PIPELINES = {
     "as it is": [],
     "squashed": [dict(type="Resize", scale=(96, 96), keep_ratio=False)],
     "keep_ratio": [dict(type="Resize", scale=(150, 120), keep_ratio=True)],
-    # the grey border is brighter than two of three channels anywhere else; Pad counts it to img_shape
+    # the gray border is brighter than two of three channels anywhere else; Pad counts it to img_shape
     "padded": [
         dict(type="Resize", scale=(150, 120), keep_ratio=True),
         dict(type="Pad", size=(224, 160), pad_val=dict(img=(250, 250, 250))),
@@ -65,7 +65,7 @@ def test_boxes_are_in_original_pixels(tmp_path, name, input_size):
             x0, y0, x1, y1 = truth[label]
             if name == "flipped":  # mmdet's test-time augmentation flips them back itself
                 x0, x1 = width - x1, width - x0
-            # Half the grey of a resized edge, and one pixel of the smaller picture for the end of the box.
+            # Half the gray of a resized edge, and one pixel of the smaller picture for the end of the box.
             np.testing.assert_allclose(box, [x0, y0, x1, y1], atol=1.6 * zoom)
             expected = np.zeros((height, width), bool)
             expected[y0:y1, x0:x1] = True
@@ -184,7 +184,7 @@ def project(tmp_path):
         write_picture(tmp_path / "images" / f"{index}.png", zoom=1 + index)
     model = MODELS.build(small_config())
     model.map_to_box.threshold.fill_(0.3)
-    classes = ("red", "green", "blue", "grey")
+    classes = ("red", "green", "blue", "gray")
     torch.save(dict(state_dict=model.state_dict(), meta=dict(dataset_meta=dict(classes=classes))), tmp_path / "loc.pth")
     (tmp_path / "detector.py").write_text(f"""
 default_scope = 'mmdet'
@@ -205,7 +205,7 @@ def test_inferencer_and_visualizer(project):
     inferencer = DetInferencer(
         str(project / "detector.py"), str(project / "loc.pth"), device="cpu", show_progress=False
     )
-    assert inferencer.visualizer.dataset_meta["classes"] == ("red", "green", "blue", "grey")
+    assert inferencer.visualizer.dataset_meta["classes"] == ("red", "green", "blue", "gray")
     answer = inferencer(
         str(project / "images"),
         batch_size=2,
@@ -231,7 +231,7 @@ def test_inferencer_and_visualizer(project):
     from mmdet.visualization import DetLocalVisualizer
 
     visualizer = DetLocalVisualizer()
-    visualizer.dataset_meta = dict(classes=("red", "green", "blue", "grey"), palette=[(255, 255, 0)] * 4)
+    visualizer.dataset_meta = dict(classes=("red", "green", "blue", "gray"), palette=[(255, 255, 0)] * 4)
     drawn = project / "drawn.png"
     visualizer.add_datasample("x", image[:, :, ::-1], other, draw_gt=False, pred_score_thr=0.0, out_file=str(drawn))
     assert (cv2.imread(str(drawn)) != image).any()

@@ -16,9 +16,9 @@ IGNORE = -255  # label of the official code
 
 @MODELS.register_module()
 class PartialCrossEntropyLoss(nn.Module):
-    """Mean cross-entropy over all labelled pixels of the batch, zero if there is none.
+    """Mean cross-entropy over all labeled pixels of the batch, zero if there is none.
 
-    The paper writes a sum; the official code takes the mean, and is NaN where nothing is labelled.
+    The paper writes a sum; the official code takes the mean, and is NaN where nothing is labeled.
 
     Args:
         loss_weight (float): The paper's lambda_1. Defaults to 1.0.

@@ -42,7 +42,7 @@ class ProposalWriter(CacheWriter):
         blur_sigma (float): Its standard deviation in pixels. Defaults to 100.5: almost a mean.
         scorer (dict, optional): Classifier of mmpretrain (``mmpretrain.ImageClassifier``,
             ``mmpretrain.TimmClassifier``, ...) whose classes are in the order of the data set. It sees the same pixels,
-            normalized by its own data preprocessor where that has a mean; its weights are those of its ``init_cfg`` or
+            normalized by its data preprocessor where that has a mean; its weights are those of its ``init_cfg`` or
             ``pretrained``. Defaults to None: the head's linear layer.
         score (str): 'class', or the density of the box's area among the image's boxes: 'size', or the product of both,
             'size_and_class', which no official run uses. Defaults to 'class'.

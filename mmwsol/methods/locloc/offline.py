@@ -25,6 +25,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 REFINES = ("grabcut", "threshold")
 STATISTICS_IMAGES = 500  # evenly spread, for the statistics that need the network
+NUM_PICTURES = 24  # rows of the contact sheet: image, attention, tri-map, mask
 MIN_PIXELS = 5  # of each side of the tri-map: one for every Gaussian
 _TRIMAP_COLORS = np.array([[0, 0, 0], [255, 255, 255], [128, 128, 128], [192, 192, 192]], np.uint8)
 
@@ -101,7 +102,6 @@ class PseudoMaskWriter(CacheWriter):
         preset (str): 'released' (attention of the last block, heads 0 to 2, delta0 0.03, delta1 0.1), 'paper' (mean of
             all blocks and heads, 0.02 and 0.75) or 'ppd' (attention as in 'released', one threshold on the map
             resized to ``mask_size``). Defaults to 'released'.
-        layers (Sequence[int], optional): Blocks among those that the backbone taps. Defaults to None: the preset's.
         heads (Sequence[int], optional): Heads. Defaults to None: the preset's.
         delta0 (float, optional): Attention below is background. Defaults to None: the preset's.
         delta1 (float, optional): Attention of at least this is foreground. Defaults to None: the preset's.
@@ -110,9 +110,6 @@ class PseudoMaskWriter(CacheWriter):
         threshold (float): Threshold of 'ppd' and of the fallback. Defaults to 0.05.
         mask_size (int, optional): Side of the masks of 'ppd'. Defaults to None: a quarter of the input, the size of
             PPD's map.
-        seed (int): Seed of GrabCut's k-means. Defaults to 0.
-        num_pictures (int): Rows of ``contact_sheet.png`` in the work directory: image, attention, tri-map, mask, with
-            the ground-truth box. Defaults to 24.
 
     Raises:
         ValueError: If an option is unknown or out of range.
@@ -123,7 +120,6 @@ class PseudoMaskWriter(CacheWriter):
     def __init__(
         self,
         preset: str = "released",
-        layers: Sequence[int] | None = None,
         heads: Sequence[int] | None = None,
         delta0: float | None = None,
         delta1: float | None = None,
@@ -131,12 +127,10 @@ class PseudoMaskWriter(CacheWriter):
         iterations: int = 1,
         threshold: float = 0.05,
         mask_size: int | None = None,
-        seed: int = 0,
-        num_pictures: int = 24,
     ) -> None:
         if preset not in PRESETS:
             raise ValueError(f"preset must be one of {tuple(PRESETS)}, got {preset!r}.")
-        given = dict(layers=layers, heads=heads, delta0=delta0, delta1=delta1)
+        given = dict(heads=heads, delta0=delta0, delta1=delta1)
         rule = {**PRESETS[preset], **{name: value for name, value in given.items() if value is not None}}
         self.layers, self.heads = rule["layers"], rule["heads"]
         self.delta0, self.delta1, self.refine = rule["delta0"], rule["delta1"], rule["refine"]
@@ -150,8 +144,6 @@ class PseudoMaskWriter(CacheWriter):
         self.iterations = iterations
         self.threshold = threshold
         self.mask_size = mask_size
-        self.seed = seed
-        self.num_pictures = num_pictures
 
     def setup(self, runner: Runner) -> None:
         """Note the run, whose folder and logger the summary needs."""
@@ -160,7 +152,7 @@ class PseudoMaskWriter(CacheWriter):
     def params(self) -> dict[str, Any]:
         """Return the settings of the masks."""
         names = ("layers", "heads", "delta0", "delta1", "refine", "uncertain_label", "iterations", "threshold")
-        return {name: getattr(self, name) for name in (*names, "mask_size", "seed")}
+        return {name: getattr(self, name) for name in (*names, "mask_size")}
 
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
         """Return the weights of the backbone; the head has no part in the masks."""
@@ -186,7 +178,7 @@ class PseudoMaskWriter(CacheWriter):
             side = (self.mask_size, self.mask_size) if self.mask_size else [s // 4 for s in job.image.shape[1::-1]]
             return min_max(cv2.resize(job.attention, side)) >= self.threshold  # normalized after the resize
         attention = self.resized_attention(job)
-        labels = grabcut(job.image, self.trimap(attention), self.iterations, self.seed)
+        labels = grabcut(job.image, self.trimap(attention), self.iterations)
         return attention >= self.threshold if labels is None else np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
 
     def resized_attention(self, job: MaskJob) -> np.ndarray:
@@ -209,7 +201,7 @@ class PseudoMaskWriter(CacheWriter):
             attention above ``threshold``, of the certain foreground ``seed``, and of the ``mask``.
         """
         chosen = _spread([i for i in range(len(cache.items)) if cache.path(i).is_file()], STATISTICS_IMAGES)
-        pictures = _spread(chosen, self.num_pictures)
+        pictures = _spread(chosen, NUM_PICTURES)
         model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
         areas: list[float] = []
         fallbacks = 0
@@ -224,7 +216,7 @@ class PseudoMaskWriter(CacheWriter):
             attention = self.resized_attention(job)
             labels = self.trimap(attention)
             areas.append(float((stored > 0).mean()))
-            fallbacks += self.refine == "grabcut" and grabcut(job.image, labels, self.iterations, self.seed) is None
+            fallbacks += self.refine == "grabcut" and grabcut(job.image, labels, self.iterations) is None
             mask = cv2.resize(stored, job.image.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
             boxes = _boxes(data["data_samples"])
             if len(boxes):
