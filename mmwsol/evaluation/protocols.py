@@ -287,6 +287,21 @@ def given_threshold(protocol: Protocol, threshold: float | str | None) -> float 
     return number
 
 
+def parse_threshold(text: str) -> float | str:
+    """Read a threshold of a command line: a number, 'best', or a data set with published thresholds.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    names = {name for protocol in PROTOCOLS.values() for name in protocol.published}
+    if text in {*names, "best"}:
+        return text
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"threshold must be a number, {', '.join(sorted(names))} or 'best', got '{text}'") from error
+
+
 def protocol_metrics(
     name: str | Protocol, threshold: float | str | None = None, prefix: str | None = None, **overrides: Any
 ) -> list[dict[str, Any]]:
