@@ -1,7 +1,7 @@
 """Files of a model's test that ``eval_maps.py`` reads: maps, class scores and ground truth.
 
-A folder holds ``maps/``, one npz an image: the key 'map', or one map (h, w) a class under its index; ``scores.npz``; and
-``meta/``, the four lists of wsolevaluation with labels, sizes and boxes in original pixels.
+A folder holds ``maps/``, one npz an image with the key 'map' or one map (h, w) a class under its index, ``scores.npz``,
+and ``meta/``, the four lists of wsolevaluation with labels, sizes and boxes in original pixels.
 """
 
 from __future__ import annotations
