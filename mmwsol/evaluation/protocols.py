@@ -66,8 +66,8 @@ class Search:
 
     def source(self) -> str:
         """Say in words which threshold this gives."""
-        where = "validation set" if self.select_on == "val" else "EVALUATED set (select_on='test')"
-        return f"best {self.select_by} on the {where}"
+        images = "validation set" if self.select_on == "val" else "EVALUATED set (select_on='test')"
+        return f"best {self.select_by} on the {images}"
 
 
 @dataclass(frozen=True)

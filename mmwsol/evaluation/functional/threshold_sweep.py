@@ -1,4 +1,4 @@
-"""Boxes of one map at many thresholds, which share the masks of its grey levels."""
+"""Boxes of one map at many thresholds, which share the masks of its gray levels."""
 
 from __future__ import annotations
 

@@ -119,13 +119,13 @@ class LocAccuracy(BaseLocMetric):
         return self.map_to_box.get_threshold()
 
     def _describe(self) -> None:
-        protocol, own = self.protocol, self.map_to_box is None
+        protocol, of_model = self.protocol, self.map_to_box is None
         self.description |= {
             "map_class": protocol.map_class,
             "iou_thr": protocol.iou_thr,
             "strict_topk": protocol.strict_topk,
-            "box_rule": "of the model" if own else self.map_to_box.rule,
-            "threshold": "of the model" if own else self.thresholds.tolist() if self.search else [self._fixed],
+            "box_rule": "of the model" if of_model else self.map_to_box.rule,
+            "threshold": "of the model" if of_model else self.thresholds.tolist() if self.search else [self._fixed],
             "threshold_source": self.search.source() if self.search else "fixed",
         }
         if self.errors:
