@@ -21,6 +21,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("checkpoint", help="checkpoint file or URL")
     parser.add_argument("--work-dir", help="folder of the logs; default: work_dirs/NAME")
     parser.add_argument("--out", metavar="FILE", help="write metrics, protocols and predictions to .json or .pkl")
+    parser.add_argument(
+        "--protocol", nargs="+", metavar="NAME", help="evaluate under these protocols, not by the config's metrics"
+    )
+    parser.add_argument(
+        "--threshold",
+        metavar="T",
+        help="for protocols with one threshold: a number, CUB or ILSVRC (the published one), or 'best' on this set",
+    )
+    parser.add_argument("--dump-maps", metavar="DIR", help="write maps, scores and lists that eval_maps.py reads")
     parser.add_argument("--show-dir", metavar="DIR", help="write overlay pictures to this folder")
     parser.add_argument("--show-number", type=int, default=50, help="number of pictures, -1: all; default: 50")
     parser.add_argument(
@@ -65,11 +74,17 @@ def load_test_config(args: argparse.Namespace) -> Any:
     cfg.work_dir = args.work_dir or cfg.get("work_dir") or f"work_dirs/{Path(whole.filename).stem}"
     if args.tta:
         use_tta(cfg)
+    if args.protocol:
+        use_protocols(cfg, args.protocol, args.threshold)
+    elif args.threshold:
+        raise ValueError("--threshold goes with --protocol; the threshold of the model is model.map_to_box.threshold.")
     hooks = list(cfg.get("custom_hooks") or [])
     if args.out:
         if Path(args.out).suffix not in (".json", ".pkl"):
             raise ValueError(f"--out must end in .json or .pkl, got '{args.out}'.")
         hooks.append(dict(type="mmwsol.PredictionDumpHook", out_file=args.out))
+    if args.dump_maps:
+        hooks.append(dict(type="mmwsol.MapDumpHook", folder=args.dump_maps))
     if args.show_dir:
         hooks.append(
             dict(
@@ -82,6 +97,19 @@ def load_test_config(args: argparse.Namespace) -> Any:
     cfg.custom_hooks = hooks
     compat.init_cpu_distributed(cfg)
     return cfg
+
+
+def use_protocols(cfg: Any, names: list[str], threshold: str | None) -> None:
+    """Put the metrics of protocols in the place of the config's localization metrics."""
+    from mmwsol.evaluation.map_evaluation import evaluator_configs
+    from mmwsol.evaluation.metrics import BaseLocMetric
+    from mmwsol.evaluation.protocols import parse_threshold
+    from mmwsol.registry import METRICS
+
+    configs = evaluator_configs(names, None if threshold is None else parse_threshold(threshold))
+    given = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    others = [metric for metric in given if not issubclass(METRICS.get(metric["type"]), BaseLocMetric)]
+    cfg.test_evaluator = [*others, *configs.values()]
 
 
 def use_tta(cfg: Any) -> None:

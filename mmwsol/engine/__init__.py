@@ -3,6 +3,7 @@
 from .hooks import (
     EpochSeedHook,
     LocVisualizationHook,
+    MapDumpHook,
     NumClassesHook,
     PredictionDumpHook,
     ThresholdCalibrationHook,
@@ -18,6 +19,7 @@ __all__ = [
     "CacheWriter",
     "EpochSeedHook",
     "LocVisualizationHook",
+    "MapDumpHook",
     "NumClassesHook",
     "OfflineLoop",
     "PredictionDumpHook",

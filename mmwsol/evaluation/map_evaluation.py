@@ -133,8 +133,8 @@ def evaluate_maps(
     first = next(iter(metrics.values()))
     for item in items:
         way = first.frame({**item, "img_shape": frame})
-        own = None if scores is None else scores[item["img_id"]]
-        results["predictions"].append(image_entry(item, way, own, records_of(metrics, item["img_id"])))
+        class_scores = None if scores is None else scores[item["img_id"]]
+        results["predictions"].append(image_entry(item, way, class_scores, records_of(metrics, item["img_id"])))
     return results
 
 

@@ -23,7 +23,7 @@ class MapFiles:
     A file is named like its image: the image id with or without the picture's extension, folders kept or flattened
     ('a/b.jpg': ``a/b.npz``, ``a/b.jpg.npy``, ``a_b.png``, ``a__b.npz``). It holds
 
-    - ``.npy`` or grey ``.png`` (8 or 16 bit): one class-agnostic map (h, w),
+    - ``.npy`` or gray ``.png`` (8 or 16 bit): one class-agnostic map (h, w),
     - ``.npz``: one such map under the key 'map', or one map (h, w) a class under the class's index or name.
 
     One npz for all images holds either ``ids`` (N,), ``maps`` (N, h, w) and, for maps of classes, ``labels`` (N,), or
@@ -154,9 +154,7 @@ class MapFiles:
             if picture is None:
                 raise ValueError(f"{context}: cannot be decoded")
             if picture.ndim != 2:
-                raise ValueError(
-                    f"{context}: has {picture.shape[2]} channels: save maps as grey pictures, not coloured"
-                )
+                raise ValueError(f"{context}: has {picture.shape[2]} channels: save maps as gray pictures, not colored")
             return {-1: picture}
         content = _load(file)
         if isinstance(content, np.ndarray):

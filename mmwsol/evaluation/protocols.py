@@ -66,8 +66,8 @@ class Search:
 
     def source(self) -> str:
         """Say in words which threshold this gives."""
-        where = "validation set" if self.select_on == "val" else "EVALUATED set (select_on='test')"
-        return f"best {self.select_by} on the {where}"
+        images = "validation set" if self.select_on == "val" else "EVALUATED set (select_on='test')"
+        return f"best {self.select_by} on the {images}"
 
 
 @dataclass(frozen=True)
@@ -285,6 +285,21 @@ def given_threshold(protocol: Protocol, threshold: float | str | None) -> float 
             f"published one, got {threshold!r}"
         )
     return number
+
+
+def parse_threshold(text: str) -> float | str:
+    """Read a threshold of a command line: a number, 'best', or a data set with published thresholds.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    names = {name for protocol in PROTOCOLS.values() for name in protocol.published}
+    if text in {*names, "best"}:
+        return text
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"threshold must be a number, {', '.join(sorted(names))} or 'best', got '{text}'") from error
 
 
 def protocol_metrics(

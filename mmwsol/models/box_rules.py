@@ -1,7 +1,7 @@
 """From localization maps to boxes.
 
 Every official rule is a parameter set (a preset) of one of two classes: :class:`ContourBox`
-quantises the map to 8 bits and takes OpenCV contours, :class:`ComponentBox` thresholds the float
+quantizes the map to 8 bits and takes OpenCV contours, :class:`ComponentBox` thresholds the float
 map and takes connected components.
 """
 

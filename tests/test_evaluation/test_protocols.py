@@ -8,7 +8,9 @@ import pytest
 from mmengine.evaluator import Evaluator
 
 from mmwsol.evaluation.metrics import LocAccuracy, MaxBoxAcc
-from mmwsol.evaluation.protocols import PROTOCOLS, protocol_metrics
+from mmwsol.evaluation.protocols import PROTOCOLS, get_protocol, protocol_metrics
+from mmwsol.models.box_rules import ContourBox
+from mmwsol.registry import METRICS
 from mmwsol.structures import Frame
 
 sys.path.insert(0, str(Path(__file__).parent / "test_metrics"))
@@ -87,3 +89,47 @@ def test_bad_names():
         with pytest.raises(ValueError, match=message):
             protocol_metrics(**kwargs)
     assert protocol_metrics("tscam", 0.2, prefix="loc", errors=False)[0]["prefix"] == "loc"
+
+
+def test_ways_to_name_a_protocol():
+    """A name, an instance and a dict give the same metric; a field may be given directly."""
+    first = PROTOCOLS["tscam"].changed(name="first", gt_mode="first", iou_thr=0.4)
+    ways = [
+        LocAccuracy(first),
+        LocAccuracy(dict(name="tscam", gt_mode="first", iou_thr=0.4)),
+        LocAccuracy("tscam", gt_mode="first", iou_thr=0.4),
+    ]
+    for metric in ways:
+        assert metric.protocol.changed(name="first") == first
+        assert metric.description["gt_mode"] == "first" and metric.description["strict_topk"] is True
+    assert get_protocol("tscam") is PROTOCOLS["tscam"] and get_protocol(first) is first
+    assert LocAccuracy().protocol is PROTOCOLS["tscam"] and MaxBoxAcc().protocol is PROTOCOLS["wsol_v2"]
+    [config] = protocol_metrics(first, 0.3)
+    values = run(METRICS.build(config), samples(PLAIN))
+    assert "first/gt_known" in values and "first_error/part" in values
+    [config] = protocol_metrics("trt_v2", 0.1)
+    assert METRICS.build(config).thresholds.tolist() == [0.1]
+    for bad, message in [
+        (dict(frame_size=224), "a field of a protocol must be one of .* got 'frame_size'"),
+        (dict(gt_mode="best"), "gt_mode must be one of .* got 'best'"),
+        (dict(threshold=dict(grid=0.1, select_by="f1")), "select_by must be one of"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            first.changed(**bad)
+    with pytest.raises(ValueError, match="protocol 'sat' needs a threshold"):
+        MaxBoxAcc("sat")
+
+
+def test_a_score_map_is_made_once_an_image(monkeypatch):
+    """The metrics of an evaluator share maps and sweeps, by the options of their rules."""
+    made = []
+    whole = ContourBox.scoremap
+    note = lambda rule, *args: (made.append(rule.rule["dtype"]), whole(rule, *args))[1]  # noqa: E731
+    monkeypatch.setattr(ContourBox, "scoremap", note)
+    configs = [c for name in ("wsol_v1", "wsol_v2", "tscam", "trt_v2") for c in protocol_metrics(
+        name, None if PROTOCOLS[name].searches else 0.2)]  # fmt: skip
+    evaluator = Evaluator([*configs, dict(type="mmwsol.LocAccuracy", map_to_box=dict(type="mmwsol.ContourBox"),
+                                          threshold=0.3, prefix="again")])  # fmt: skip
+    evaluator.process(samples(PLAIN))
+    evaluator.evaluate(6)
+    assert sorted(made) == ["float32"] * 6 + ["float64"] * 6

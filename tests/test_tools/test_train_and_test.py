@@ -99,6 +99,35 @@ def test_one_process_equals_two(trained, tiny_config, shell, tool, tmp_path, cap
     assert len(list((tmp_path / "two").glob("*.jpg"))) == 7
 
 
+def test_any_protocol_and_its_maps(trained, tiny_config, tool, tmp_path):
+    """The maps of a test, scored from files, give its numbers and boxes."""
+    checkpoint, protocols = trained / "cam/epoch_3.pth", ["wsol_v1", "wsol_v2", "tscam"]
+    quiet = ("--cfg-options", "log_level=WARNING")
+    tool("test.py", tiny_config, checkpoint, "--protocol", *protocols, "--threshold", "0.3", "--out", "model.json",
+         "--dump-maps", "dump", *quiet)  # fmt: skip
+    tool("analysis_tools/eval_maps.py", "dump/maps", "dump/meta", "--scores", "dump/scores.npz", "--frame", 32,
+         "--protocol", *protocols, "--threshold", "0.3", "--out", "maps.json")  # fmt: skip
+    model, maps = (json.loads((tmp_path / name).read_text()) for name in ("model.json", "maps.json"))
+    assert maps["metrics"]["tscam/gt_known"] > 0 and len(maps["predictions"]) == 7
+    assert model["metrics"] == {**maps["metrics"], **{k: model["metrics"][k] for k in ("cls/top1", "cls/top5")}}
+    titles = {"MaxBoxAcc": "wsol_v1", "MaxBoxAcc_wsol_v2": "wsol_v2", "LocAccuracy": "tscam"}
+    for ours, theirs in zip(model["predictions"], maps["predictions"], strict=True):
+        assert {titles[title]: record for title, record in ours["evaluated"].items()} == theirs["evaluated"]
+        for name in ("img_id", "frame", "gt_label", "gt_bboxes", "pred_label"):
+            assert ours[name] == theirs[name]
+    for arguments, message in [
+        (["--protocol", "tscam"], "needs threshold"),
+        (["--threshold", "0.1"], "--threshold goes with --protocol"),
+        (["--protocol", "tscam", "--threshold", "high"], "must be a number, CUB, ILSVRC or 'best', got 'high'"),
+    ]:
+        with pytest.raises(SystemExit, match=message):
+            tool("test.py", tiny_config, checkpoint, *arguments, *quiet)
+    with pytest.raises(ValueError, match="frame_rule 'sat' does not fit the test pipeline"):
+        tool("test.py", tiny_config, checkpoint, "--protocol", "sat", "--threshold", "CUB", *quiet)
+    with pytest.raises(ValueError, match="'dump', is not empty"):
+        tool("test.py", tiny_config, checkpoint, "--dump-maps", "dump", *quiet)
+
+
 def test_two_processes_train_both_stages(tiny_config, shell, tmp_path):
     """Several Runners share one process group of gloo; ranks end with the same weights."""
     script = ROOT / "tools" / "dist_train.sh"

@@ -47,11 +47,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--ignore-extra-maps", action="store_true", help="maps may belong to no image of the list")
     parser.add_argument("--out", metavar="FILE.json", help="write metrics, protocols, curves and per-image boxes")
     args = parser.parse_args()
-    if args.threshold not in (None, "best", "CUB", "ILSVRC"):
-        try:
-            args.threshold = float(args.threshold)
-        except ValueError:
-            parser.error(f"--threshold must be a number, CUB, ILSVRC or 'best', got '{args.threshold}'")
     if len(args.frame) > 2:
         parser.error(f"--frame takes a side, or H W, got {args.frame}")
     if args.out and not args.out.endswith(".json"):
@@ -64,6 +59,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     from mmengine.utils import track_iter_progress
 
     from mmwsol.evaluation.map_evaluation import evaluate_files
+    from mmwsol.evaluation.protocols import parse_threshold
 
     def progress(batches: Any) -> Any:
         return track_iter_progress(batches, file=sys.stderr) if len(batches) > 5 else batches
@@ -76,7 +72,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         args.maps,
         args.meta,
         args.protocol,
-        args.threshold,
+        None if args.threshold is None else parse_threshold(args.threshold),
         args.iou_thrs,
         (args.frame[0], args.frame[-1]),
         args.scores,

@@ -51,6 +51,6 @@ def baseline_accuracy(
     plus_one: bool = True,
     gt_mode: str = "any",
 ) -> np.ndarray:
-    """Compute the percentage (D,) of images whose IoU with one fixed box reaches each bar."""
+    """Compute the percentage (D,) of images whose IoU with one fixed box reaches each threshold."""
     iou = baseline_ious(gt_bboxes, bbox, plus_one, gt_mode)
-    return np.array([100.0 * (iou >= bar).sum() / len(iou) for bar in iou_thrs])
+    return np.array([100.0 * (iou >= iou_thr).sum() / len(iou) for iou_thr in iou_thrs])

@@ -1,7 +1,7 @@
 """Boxes: intersection over union in the two conventions of the field, and the ends of a box.
 
 Boxes are ``x0, y0, x1, y1``. Everything is computed in float64, so that a ratio of integers that
-equals an IoU bar (7/10 against .7) compares equal.
+equals an IoU threshold (7/10 against .7) compares equal.
 """
 
 from __future__ import annotations

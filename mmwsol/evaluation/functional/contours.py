@@ -133,8 +133,8 @@ def largest_and_all_boxes(
     _finder(every)
     if check_backend(backend) is not None:
         return boxes_per_level(u8_map, largest, backend), boxes_per_level(u8_map, every, backend)
-    found, keep = _visit_levels(_checked(u8_map), every)
-    return LevelBoxes(*(field[keep] for field in found)), found
+    boxes, keep = _visit_levels(_checked(u8_map), every)
+    return LevelBoxes(*(field[keep] for field in boxes)), boxes
 
 
 def _checked(u8_map: np.ndarray) -> np.ndarray:
@@ -155,11 +155,11 @@ def _visit_levels(u8_map: np.ndarray, mode: str) -> tuple[LevelBoxes, np.ndarray
     start = 0
     for value in np.flatnonzero(np.bincount(u8_map.ravel(), minlength=LEVELS)).tolist():
         if value > start:
-            found, index = find((u8_map >= value).view(np.uint8), only_largest)
+            of_mask, index = find((u8_map >= value).view(np.uint8), only_largest)
             largest.append(len(rects) + index)
-            rects += found
-            low += [start] * len(found)
-            high += [value - 1] * len(found)
+            rects += of_mask
+            low += [start] * len(of_mask)
+            high += [value - 1] * len(of_mask)
         start = value
     levels = LevelBoxes(_half_open(rects), np.array(low, np.int64), np.array(high, np.int64))
     return levels, np.array(largest, np.int64)

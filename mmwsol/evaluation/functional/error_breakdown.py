@@ -19,7 +19,7 @@ def localization_error(
 ) -> str:
     """Name the kind of error of the predicted class's box.
 
-    In this order: 'cls' wrong class; 'right' IoU above the bar; 'multi_instance' more than .3 of
+    In this order: 'cls' wrong class; 'right' IoU above the threshold; 'multi_instance' more than .3 of
     each of several ground-truth boxes is covered; 'part' more than half of the box lies in the best
     ground-truth box; 'more' the box covers at least .7 of it; 'wrong' otherwise.
 
@@ -28,7 +28,7 @@ def localization_error(
         gt_bboxes: (M, 4) ground-truth boxes, M >= 1, same frame.
         class_correct: Whether the top-1 class is the ground truth.
         plus_one: Areas of TS-CAM (True) or continuous ones.
-        iou_thr: IoU bar of 'right'.
+        iou_thr: IoU threshold of 'right'.
         strict: ``IoU > iou_thr`` as TS-CAM; False for ``>=``.
 
     Returns:

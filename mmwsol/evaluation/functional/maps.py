@@ -1,4 +1,4 @@
-"""From a network map to the evaluated map: resize and normalise by the official rules."""
+"""From a network map to the evaluated map: resize and normalize by the official rules."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def resize_map(scoremap: np.ndarray, size: tuple[int, int], interpolation: str =
 
 
 def normalize_map(scoremap: np.ndarray, norm: str = "minmax", percentile: float | None = None) -> np.ndarray:
-    """Normalise a float map (h, w) in its own precision.
+    """Normalize a float map (h, w) in its own precision.
 
     Args:
         scoremap: (h, w) float map without NaN.
@@ -77,7 +77,7 @@ def evaluation_map(
     Args:
         scoremap: (h, w) map.
         size: (H, W) of the evaluation frame.
-        interpolation: 'bilinear' or 'bicubic' (which overshoots: normalise after it).
+        interpolation: 'bilinear' or 'bicubic' (which overshoots: normalize after it).
         norm: See :func:`normalize_map`.
         norm_order: 'after' or 'before' the resize.
         dtype: 'float32' or 'float64'; the map is converted before anything else.
@@ -110,7 +110,7 @@ def evaluation_map(
 
 
 def to_uint8(scoremap: np.ndarray) -> np.ndarray:
-    """Quantise a map in [0, 1] to 8 bits by truncation, in the map's own precision.
+    """Quantize a map in [0, 1] to 8 bits by truncation, in the map's own precision.
 
     Raises:
         ValueError: If a value lies outside [0, 1] or is NaN.

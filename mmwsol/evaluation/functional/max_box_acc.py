@@ -65,7 +65,7 @@ def box_acc(hits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Reduce per-image hits to accuracy curves and their maxima.
 
     Args:
-        hits: bool (N, D, T): image n is localised for IoU bar d at threshold t.
+        hits: bool (N, D, T): image n is localized by IoU threshold d at threshold t.
 
     Returns:
         ``curves`` (D, T) in percent, ``best`` (D,) the maximum of every curve and ``index`` (D,)

@@ -1,4 +1,4 @@
-"""Boxes of one map at many thresholds, which share the masks of its grey levels."""
+"""Boxes of one map at many thresholds, which share the masks of its gray levels."""
 
 from __future__ import annotations
 
@@ -25,17 +25,14 @@ class ThresholdBoxes(NamedTuple):
     start: np.ndarray  # (m,) row at which the boxes of every mask start
     mask: np.ndarray  # (T,) mask of every threshold
 
-    def of(self, threshold: int) -> np.ndarray:
-        """Return the boxes (k, 4) at one of the T thresholds."""
-        mask = self.mask[threshold]
-        return self.boxes[self.start[mask] : [*self.start[1:], len(self.boxes)][mask]]
-
     def best(self, values: np.ndarray) -> np.ndarray:
         """Return the row (T,) of the box of highest value at every threshold, the first on ties.
 
         Args:
             values: (n,) one value a box.
         """
+        if len(self.start) == len(self.boxes):  # one box a mask
+            return self.start[self.mask]
         stop = np.append(self.start[1:], len(self.boxes))
         rows = [first + int(values[first:last].argmax()) for first, last in zip(self.start, stop, strict=True)]
         return np.array(rows, np.int64)[self.mask]

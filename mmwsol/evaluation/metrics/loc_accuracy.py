@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmwsol.evaluation.functional import ERROR_TYPES, ThresholdBoxes, box_iou, localization_error, threshold_boxes
-from mmwsol.evaluation.functional.boxes import as_boxes
 from mmwsol.evaluation.protocols import Protocol, Search, as_thresholds
 from mmwsol.evaluation.record import Steps, Track
 from mmwsol.registry import METRICS, TASK_UTILS
 
 from .base import BaseLocMetric, frame_size, known_rank
 from .record_pool import named_call
-from .sample import choose_map, class_rank, field, to_numpy
+from .sample import class_rank, field, model_box
 from .score_maps import ScoreMaps, chosen_map
 
 IOU_EDGES = np.arange(10, 21) / 20  # .50, .55, ..., 1
@@ -120,13 +119,13 @@ class LocAccuracy(BaseLocMetric):
         return self.map_to_box.get_threshold()
 
     def _describe(self) -> None:
-        protocol, own = self.protocol, self.map_to_box is None
+        protocol, of_model = self.protocol, self.map_to_box is None
         self.description |= {
             "map_class": protocol.map_class,
             "iou_thr": protocol.iou_thr,
             "strict_topk": protocol.strict_topk,
-            "box_rule": "of the model" if own else self.map_to_box.rule,
-            "threshold": "of the model" if own else self.thresholds.tolist() if self.search else [self._fixed],
+            "box_rule": "of the model" if of_model else self.map_to_box.rule,
+            "threshold": "of the model" if of_model else self.thresholds.tolist() if self.search else [self._fixed],
             "threshold_source": self.search.source() if self.search else "fixed",
         }
         if self.errors:
@@ -196,13 +195,7 @@ class LocAccuracy(BaseLocMetric):
         if "box_rule" in sample:  # the localizer writes down how it made the boxes
             rule = dict(sample["box_rule"])
             self.description.update(threshold=rule.pop("threshold"), box_rule=rule)
-        pred = field(sample, "pred_instances")
-        boxes = as_boxes(to_numpy(pred["frame_bboxes"]))
-        labels = to_numpy(pred["labels"]).ravel()
-        if len(boxes) != len(labels):
-            raise ValueError(f"image {sample.get('img_id')!r}: {len(boxes)} boxes, {len(labels)} labels")
-        k = choose_map(sample, labels, self.protocol.map_class)
-        return boxes[k : k + 1]
+        return model_box(sample, self.protocol.map_class)
 
     def _boxes_of_map(
         self, maps: ScoreMaps, index: int, size: tuple[int, int], thresholds: np.ndarray

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from mmwsol.evaluation.functional.boxes import as_boxes
+
 
 def field(sample: dict, name: str) -> Any:
     """Return a field of a data sample.
@@ -81,3 +83,14 @@ def choose_map(sample: dict, labels: np.ndarray, map_class: str) -> int:
             "must return the maps of the top-5 and the ground-truth class, or set map_class="
         )
     return int(matches[0])
+
+
+def model_box(sample: dict, map_class: str) -> np.ndarray:
+    """Return the box (1, 4) that the model made of a map, in the frame; errors as :func:`choose_map`."""
+    pred = field(sample, "pred_instances")
+    boxes = as_boxes(to_numpy(pred["frame_bboxes"]))
+    labels = to_numpy(pred["labels"]).ravel()
+    if len(boxes) != len(labels):
+        raise ValueError(f"image {sample.get('img_id')!r}: {len(boxes)} boxes, {len(labels)} labels")
+    k = choose_map(sample, labels, map_class)
+    return boxes[k : k + 1]

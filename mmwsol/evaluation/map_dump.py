@@ -1,0 +1,58 @@
+"""Files of a model's test that ``eval_maps.py`` reads: maps, class scores and ground truth.
+
+A folder holds ``maps/``, one npz an image with the key 'map' or one map (h, w) a class under its index, ``scores.npz``,
+and ``meta/``, the four lists of wsolevaluation with labels, sizes and boxes in original pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class DumpedImage(NamedTuple):
+    """What the lists tell about one image."""
+
+    img_id: str
+    label: int
+    ori_shape: tuple[int, int]  # (H, W)
+    gt_bboxes: np.ndarray  # (M, 4), original pixels
+    scores: np.ndarray  # (C,)
+
+
+def write_maps(folder: str | Path, img_id: str, maps: np.ndarray, labels: Sequence[int]) -> None:
+    """Write the maps of one image.
+
+    Args:
+        folder: Folder of the dump.
+        img_id: Image.
+        maps: (K, h, w), as the network gave them.
+        labels: (K,) class of every map, -1 for a class-agnostic one, which then stands alone.
+    """
+    path = Path(folder) / "maps" / Path(img_id).with_suffix(".npz")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = ["map" if label < 0 else str(label) for label in labels]
+    np.savez(path, **dict(zip(names, maps, strict=True)))
+
+
+def write_lists(folder: str | Path, images: Sequence[DumpedImage]) -> None:
+    """Write ``scores.npz`` and ``meta/``."""
+    meta = Path(folder) / "meta"
+    meta.mkdir(parents=True, exist_ok=True)
+    lists: Mapping[str, list[str]] = {
+        "image_ids": [image.img_id for image in images],
+        "class_labels": [f"{image.img_id},{image.label}" for image in images],
+        "image_sizes": [f"{image.img_id},{image.ori_shape[1]},{image.ori_shape[0]}" for image in images],
+        "localization": [_row(image.img_id, box) for image in images for box in image.gt_bboxes.tolist()],
+    }
+    for name, rows in lists.items():
+        (meta / f"{name}.txt").write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    ids, scores = np.array([image.img_id for image in images]), np.stack([image.scores for image in images])
+    np.savez(Path(folder) / "scores.npz", ids=ids, scores=scores)
+
+
+def _row(img_id: str, box: Sequence[Any]) -> str:
+    return ",".join([img_id, *(f"{value:.9g}" for value in box)])  # float32 to the last bit
