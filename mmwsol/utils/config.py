@@ -220,7 +220,7 @@ def merge_settings(cfg: Config, settings: dict[str, Any], cell: Cell) -> None:
         parent = key.rpartition(".")[0]
         if parent:
             _look_up(cfg, parent, cell)
-        cfg.merge_from_dict({key: value})
+        set_options(cfg, {key: value})
 
 
 def _find_base(cell: Cell) -> Path:
