@@ -33,6 +33,7 @@ train_cfg = dict(max_epochs=300)  # at most; the official code keeps the best
 stages = [
     dict(
         name='masks',
+        total_batch_size=64,
         model={{_base_.masks_stage.model}},
         train_dataloader={{_base_.masks_stage.train_dataloader}},
         train_cfg=dict(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import fcntl
 import json
 import os
@@ -20,7 +21,7 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 from mmwsol.engine.stages import latest_checkpoint, select_stage, stage_configs
-from mmwsol.utils.config import config_root, load_cell, merge_settings
+from mmwsol.utils.config import config_root, load_cell, merge_options, merge_settings
 from mmwsol.utils.sweep_files import Cell, Sweep, read_sweep
 
 __all__ = ["Cell", "Outcome", "Run", "Sweep", "plan_runs", "read_metrics", "read_sweep", "run_sweep"]
@@ -223,7 +224,9 @@ def final_checkpoint(run: Run, work_dir: Path) -> tuple[str, str]:
     Raises:
         ValueError: If there is none.
     """
-    stage = select_stage(stage_configs(run.cfg, parse_options(run.options)), None)
+    cfg, options = copy.deepcopy(run.cfg), parse_options(run.options)
+    merge_options(cfg, options)
+    stage = select_stage(stage_configs(cfg, options), None)
     folder = work_dir / stage.name
     metrics = ((stage.cfg.get("default_hooks") or {}).get("checkpoint") or {}).get("save_best")
     if not metrics:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,8 @@ def test_checkpoint(sweep, tmp_path):
     for name in ("best_loc_top1_epoch_3.pth", "best_loc_gt_known_epoch_4.pth"):
         (tmp_path / name).write_bytes(b"")
     assert final_checkpoint(run, tmp_path) == ("best", str(tmp_path / "best_loc_top1_epoch_3.pth"))
+    other = replace(run, options=("default_hooks.checkpoint.save_best=loc/gt_known",))
+    assert final_checkpoint(other, tmp_path) == ("best", str(tmp_path / "best_loc_gt_known_epoch_4.pth"))
     run.cfg.stages = [dict(name="a"), dict(name="b", default_hooks=dict(checkpoint=dict(save_best=None)))]
     with pytest.raises(ValueError, match=f"left no checkpoint in {tmp_path}/b"):
         final_checkpoint(run, tmp_path)

@@ -56,6 +56,12 @@ def test_grid(sweep):
     assert len(read.select([])) == 4
 
 
+def test_total_batch_size_of_a_cell_is_its_training_batch(sweep):
+    read = sweep("base = 'net.py'\ngrid = {'total_batch_size': {'batch-8': 8, '': None}}\n")
+    cfg = load_cell(read.cells[0])
+    assert cfg.total_batch_size == cfg.train_dataloader.batch_size == 8
+
+
 def test_cells_take_values_of_the_base(sweep):
     read = sweep(
         "base = 'net'\n"
