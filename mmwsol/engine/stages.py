@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
-import inspect
-import json
-import os
+import logging
 import uuid
 import zipfile
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import barrier, get_world_size, is_main_process
+from mmengine.dist import barrier, get_world_size
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
@@ -23,39 +21,23 @@ from mmengine.runner import Runner
 
 from mmwsol import compat
 from mmwsol.engine.batch_size import rank_config
+from mmwsol.engine.stage_markers import (
+    RUNNER_SETTINGS,
+    absolute_path,
+    changed_settings,
+    check_marker,
+    marked_settings,
+    read_marker,
+    relative_path,
+    write_marker,
+)
 from mmwsol.engine.stage_paths import STAGE_PATH, resolve_stage_paths, stage_paths
 from mmwsol.utils.config import has_key, read_key, set_options
 
-MARKER = "stage_complete.json"
 INIT_FROM = ("last", "best", "none")
 
-# Settings that do not change the weights: a finished stage stays finished when they change.
-_IRRELEVANT = (
-    "work_dir",
-    "launcher",
-    "resume",
-    "experiment_name",
-    "log_level",
-    "log_processor",
-    "visualizer",
-    "vis_backends",
-    "env_cfg",
-    "model_wrapper_cfg",
-    "custom_imports",
-    "default_hooks.logger",
-    "default_hooks.visualization",
-    "test_dataloader",
-    "test_cfg",
-    "test_evaluator",
-    "tta_model",
-    "tta_pipeline",
-    "train_dataloader.num_workers",
-    "val_dataloader.num_workers",
-)
 # Further names that are read at the top of a config.
 _OTHER_SETTINGS = frozenset({"find_unused_parameters", "sync_bn", "total_batch_size", "tta_model", "tta_pipeline"})
-# What a Runner reads; other names at the top of a config only helped to write it (train_pipeline, data_root).
-_SETTINGS = frozenset(inspect.signature(Runner.__init__).parameters) | {"runner_type"}
 
 
 @dataclass
@@ -165,7 +147,7 @@ def _stages_with(key: str, stages: list[Stage], options: dict[str, Any]) -> list
         part = grandparent if f"{parent}.type" in options and grandparent else parent
         having = [stage for stage in stages if isinstance(read_key(stage.cfg, part), dict)]
     top = key.split(".")[0]
-    if not having and top in _SETTINGS | _OTHER_SETTINGS and not any(top in stage.cfg for stage in stages):
+    if not having and top in RUNNER_SETTINGS | _OTHER_SETTINGS and not any(top in stage.cfg for stage in stages):
         having = stages
     if having:
         return having
@@ -251,7 +233,7 @@ def run_stages(
     previous: dict[str, Any] | None = None
     for index, stage in enumerate(stages):
         folder = work_dir / stage.name
-        marker = _read_marker(folder)
+        marker = read_marker(folder)
         if only in (None, stage.name):
             if index > 0 and previous is None and stage.init_from != "none":
                 before = stages[index - 1].name
@@ -265,17 +247,13 @@ def run_stages(
                 marker = _run_stage(stage, folder, previous, resume)
                 resume = None  # what lies in the folders of later stages is older than this one
             else:
-                _check_marker(stage, folder, marker, previous)
+                check_marker(stage.name, stage.cfg, folder, marker, previous)
                 print_log(f"Stage '{stage.name}' is complete in {folder}: skipped.", "current")
-        elif marker is not None and _changes(stage.cfg, marker):
-            print_log(
-                f"Stage '{stage.name}' in {folder} was run with another config: "
-                f"{', '.join(_changes(stage.cfg, marker))}.",
-                "current",
-                level=30,
-            )
+        elif marker is not None and (changes := changed_settings(stage.cfg, marker)):
+            text = f"Stage '{stage.name}' in {folder} was run with another config: {', '.join(changes)}."
+            print_log(text, "current", level=logging.WARNING)
         last = marker["last"] if marker else None
-        checkpoints[stage.name] = _resolve(folder, last) if last else None
+        checkpoints[stage.name] = absolute_path(folder, last) if last else None
         previous = {**marker, "folder": folder} if marker else None
         if only == stage.name:
             break
@@ -303,7 +281,7 @@ def latest_checkpoint(folder: str | Path) -> str | None:
     for path in named + others:
         if path.is_file() and zipfile.is_zipfile(path):
             if named and path != named[0]:
-                print_log(f"{named[0]} is damaged or missing: using {path}.", "current", level=30)
+                print_log(f"{named[0]} is damaged or missing: using {path}.", "current", level=logging.WARNING)
             return str(path)
     return None
 
@@ -329,16 +307,11 @@ def _run_stage(stage: Stage, folder: Path, previous: dict[str, Any] | None, resu
         "id": run_id,
         "previous_id": previous["id"] if previous else None,
         # A stage that trains nothing hands on what it started from.
-        "last": _relative(folder, saved["last"] or start),
-        "best": _relative(folder, saved["best"]),
-        "config": _flat(stage.cfg),
+        "last": relative_path(folder, saved["last"] or start),
+        "best": relative_path(folder, saved["best"]),
+        "config": marked_settings(stage.cfg),
     }
-    if is_main_process():
-        part = folder / f"{MARKER}.part"
-        part.write_text(json.dumps(marker, indent=1))
-        os.replace(part, folder / MARKER)
-    barrier()
-    return json.loads((folder / MARKER).read_text())
+    return write_marker(folder, marker)
 
 
 def _train(cfg: Config, folder: Path, start: str | None, resume: str | None) -> dict[str, str | None]:
@@ -366,8 +339,8 @@ def _train(cfg: Config, folder: Path, start: str | None, resume: str | None) -> 
 def _initial_checkpoint(stage: Stage, previous: dict[str, Any] | None) -> str | None:
     if stage.init_from == "none" or previous is None:
         return None
-    found = previous[stage.init_from]
-    path = found and _resolve(previous["folder"], found)
+    checkpoint = previous[stage.init_from]
+    path = checkpoint and absolute_path(previous["folder"], checkpoint)
     if path and Path(path).is_file():
         return path
     if stage.init_from == "best":
@@ -381,20 +354,6 @@ def _initial_checkpoint(stage: Stage, previous: dict[str, Any] | None) -> str | 
     )
 
 
-def _check_marker(stage: Stage, folder: Path, marker: dict[str, Any], previous: dict[str, Any] | None) -> None:
-    advice = f"Delete {folder} to train it again, or choose another --work-dir."
-    if _changes(stage.cfg, marker):
-        raise ValueError(
-            f"stage '{stage.name}' is complete in {folder}, but with another config; changed since: "
-            f"{', '.join(_changes(stage.cfg, marker))}. {advice} --stage NAME runs a later stage "
-            "with this one as it is."
-        )
-    if previous is not None and marker["previous_id"] not in (None, previous["id"]):
-        raise ValueError(
-            f"stage '{stage.name}' in {folder} was trained before stage '{previous['stage']}' was run again. {advice}"
-        )
-
-
 def _check_resume(stage: Stage, work_dir: Path, stages: list[Stage], resume: str | None) -> None:
     """Refuse to resume a stage from a checkpoint of another one."""
     if resume in (None, "auto"):
@@ -406,49 +365,3 @@ def _check_resume(stage: Stage, work_dir: Path, stages: list[Stage], resume: str
                 f"--resume {resume} belongs to stage '{other.name}', but the stage to run is "
                 f"'{stage.name}'. Use --resume alone: it finds the right checkpoint."
             )
-
-
-def _read_marker(folder: Path) -> dict[str, Any] | None:
-    path = folder / MARKER
-    return json.loads(path.read_text()) if path.is_file() else None
-
-
-def _relative(folder: Path, path: str | None) -> str | None:
-    """Write a path inside the folder relative to it, so that a work directory can be moved."""
-    if path is None:
-        return None
-    full = Path(path).resolve()
-    inside = full.is_relative_to(folder.resolve())
-    return str(full.relative_to(folder.resolve())) if inside else str(full)
-
-
-def _resolve(folder: Path, path: str) -> str:
-    return path if os.path.isabs(path) else str(folder / path)
-
-
-def _flat(cfg: Config) -> dict[str, str]:
-    """Write the relevant settings as dotted keys with JSON values."""
-    flat: dict[str, str] = {}
-
-    def visit(value: Any, key: str) -> None:
-        if any(key == name or key.startswith(f"{name}.") for name in _IRRELEVANT):
-            return
-        if isinstance(value, dict) and value:
-            for name, item in value.items():
-                visit(item, f"{key}.{name}" if key else str(name))
-        elif isinstance(value, (list, tuple)) and any(isinstance(v, dict) for v in value):
-            for index, item in enumerate(value):
-                visit(item, f"{key}.{index}")
-        else:
-            flat[key] = json.dumps(value, sort_keys=True, default=str)
-
-    visit(cfg.to_dict(), "")
-    return flat
-
-
-def _changes(cfg: Config, marker: dict[str, Any]) -> list[str]:
-    """Name at most eight settings that differ from those in the marker."""
-    now, then = _flat(cfg), marker["config"]
-    keys = sorted(k for k in now.keys() | then.keys() if now.get(k) != then.get(k) and k.split(".")[0] in _SETTINGS)
-    listed = [f"{k} ({then.get(k, 'unset')} -> {now.get(k, 'unset')})" for k in keys[:8]]
-    return listed + ([f"{len(keys) - 8} more"] if len(keys) > 8 else [])

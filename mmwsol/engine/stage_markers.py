@@ -1,0 +1,128 @@
+"""Markers of finished stages: their checkpoints, and the settings that made them."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import barrier, is_main_process
+from mmengine.runner import Runner
+
+MARKER = "stage_complete.json"
+
+# What a Runner reads; other names at the top of a config only helped to write it (train_pipeline, data_root).
+RUNNER_SETTINGS = frozenset(inspect.signature(Runner.__init__).parameters) | {"runner_type"}
+
+# Settings that do not change the weights: a finished stage stays finished when they change.
+_IRRELEVANT = (
+    "work_dir",
+    "launcher",
+    "resume",
+    "experiment_name",
+    "log_level",
+    "log_processor",
+    "visualizer",
+    "vis_backends",
+    "env_cfg",
+    "model_wrapper_cfg",
+    "custom_imports",
+    "default_hooks.logger",
+    "default_hooks.visualization",
+    "test_dataloader",
+    "test_cfg",
+    "test_evaluator",
+    "tta_model",
+    "tta_pipeline",
+    "train_dataloader.num_workers",
+    "val_dataloader.num_workers",
+)
+
+
+def read_marker(folder: Path) -> dict[str, Any] | None:
+    """Return the marker of a stage, None if the stage is not finished."""
+    path = folder / MARKER
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def write_marker(folder: Path, marker: dict[str, Any]) -> dict[str, Any]:
+    """Write the marker of the main process, and return it on every rank."""
+    if is_main_process():
+        part = folder / f"{MARKER}.part"
+        part.write_text(json.dumps(marker, indent=1))
+        os.replace(part, folder / MARKER)
+    barrier()
+    return json.loads((folder / MARKER).read_text())
+
+
+def check_marker(name: str, cfg: Config, folder: Path, marker: dict[str, Any], previous: dict[str, Any] | None) -> None:
+    """Check that a finished stage fits its config and the stage before it.
+
+    Args:
+        name (str): The stage.
+        cfg (Config): Its config now.
+        folder (Path): Its folder.
+        marker (dict): Its marker.
+        previous (dict, optional): Marker of the stage before it.
+
+    Raises:
+        ValueError: If the config has changed, or the stage before it was run again later.
+    """
+    advice = f"Delete {folder} to train it again, or choose another --work-dir."
+    changes = changed_settings(cfg, marker)
+    if changes:
+        raise ValueError(
+            f"stage '{name}' is complete in {folder}, but with another config; changed since: "
+            f"{', '.join(changes)}. {advice} --stage NAME runs a later stage "
+            "with this one as it is."
+        )
+    if previous is not None and marker["previous_id"] not in (None, previous["id"]):
+        raise ValueError(
+            f"stage '{name}' in {folder} was trained before stage '{previous['stage']}' was run again. {advice}"
+        )
+
+
+def relative_path(folder: Path, path: str | None) -> str | None:
+    """Write a path inside the folder relative to it, so that a work directory can be moved."""
+    if path is None:
+        return None
+    full = Path(path).resolve()
+    inside = full.is_relative_to(folder.resolve())
+    return str(full.relative_to(folder.resolve())) if inside else str(full)
+
+
+def absolute_path(folder: Path, path: str) -> str:
+    """Return the path that :func:`relative_path` wrote."""
+    return path if os.path.isabs(path) else str(folder / path)
+
+
+def marked_settings(cfg: Config) -> dict[str, str]:
+    """Write the settings that change the weights as dotted keys with JSON values."""
+    settings: dict[str, str] = {}
+
+    def visit(value: Any, key: str) -> None:
+        if any(key == name or key.startswith(f"{name}.") for name in _IRRELEVANT):
+            return
+        if isinstance(value, dict) and value:
+            for name, item in value.items():
+                visit(item, f"{key}.{name}" if key else str(name))
+        elif isinstance(value, (list, tuple)) and any(isinstance(v, dict) for v in value):
+            for index, item in enumerate(value):
+                visit(item, f"{key}.{index}")
+        else:
+            settings[key] = json.dumps(value, sort_keys=True, default=str)
+
+    visit(cfg.to_dict(), "")
+    return settings
+
+
+def changed_settings(cfg: Config, marker: dict[str, Any]) -> list[str]:
+    """Name at most eight settings that differ from those in the marker."""
+    now, then = marked_settings(cfg), marker["config"]
+    differing = (key for key in now.keys() | then.keys() if now.get(key) != then.get(key))
+    keys = sorted(key for key in differing if key.split(".")[0] in RUNNER_SETTINGS)
+    listed = [f"{key} ({then.get(key, 'unset')} -> {now.get(key, 'unset')})" for key in keys[:8]]
+    return listed + ([f"{len(keys) - 8} more"] if len(keys) > 8 else [])
