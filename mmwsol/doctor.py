@@ -42,7 +42,7 @@ class Facts:
         modules: Version of every importable module; distributions lie when two of them install the
             same module.
         errors: Import error of every module that is there but cannot be imported.
-        dists: Version of every distribution, by its normalised name.
+        dists: Version of every distribution, by its normalized name.
         mmcv_ops: Whether mmcv has its compiled operators.
     """
 

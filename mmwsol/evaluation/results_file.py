@@ -190,7 +190,7 @@ def load_results(path: str | Path) -> dict[str, Any]:
 
 
 def choose_protocol(results: Mapping[str, Any], name: str | None = None) -> str:
-    """Return the title of the metric to analyse.
+    """Return the title of the metric to analyze.
 
     Args:
         results: Content of a results file.
@@ -238,7 +238,7 @@ def outcomes(results: Mapping[str, Any], title: str) -> list[Outcome]:
             raise ValueError(f"results of image {entry.get('img_id')!r}: no {error}") from error
         listed.append(outcome)
     if not listed:
-        raise ValueError("no image of the results has ground-truth boxes: there is no localization to analyse")
+        raise ValueError("no image of the results has ground-truth boxes: there is no localization to analyze")
     return listed
 
 

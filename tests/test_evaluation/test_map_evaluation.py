@@ -148,7 +148,7 @@ def test_masks(case):
         (("wsol_v1",), 0.1, "search their thresholds"),
         (("wsol_v1", "wsol_v1"), None, "every protocol once"),
         (("wsol",), None, "protocol must be one of"),
-        (("tscam", "sat"), 0.1, "'tscam' of the whole image, 'sat' of the centre"),
+        (("tscam", "sat"), 0.1, "'tscam' of the whole image, 'sat' of the center"),
         (("sat", "cdtr"), 0.1, "cannot share maps"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Tools that evaluate stored maps and analyse results."""
+"""Tools that evaluate stored maps and analyze results."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Time the evaluation of an ILSVRC-sized set: MaxBoxAcc and MaxBoxAccV2, 1000 thresholds, IoU .3, .5 and .7.
 
 Maps are smooth 14x14 ones as a vision transformer makes them, repeated with new random ground truth: every one is
-resized, normalised and swept in full. Reports minutes, and the memory that comes on top of the maps. With --network-ms
+resized, normalized and swept in full. Reports minutes, and the memory that comes on top of the maps. With --network-ms
 also what the metric's threads gain beside a network on an accelerator, for which every batch then waits.
 """
 

@@ -1,7 +1,7 @@
 """Plot accuracy against the threshold: BoxAcc per IoU threshold, GT-known and Top-k Loc, of one or several results.
 
 Each input is a results file of `eval_maps.py --out` or `tools/test.py --out`, an npz of curves that these or this tool
-wrote, or a folder or npz of maps (then give `--meta`). One panel a protocol, one colour an input. Writes OUT.png and
+wrote, or a folder or npz of maps (then give `--meta`). One panel a protocol, one color an input. Writes OUT.png and
 OUT.npz, arrays 'INPUT/PROTOCOL/NAME'.
 """
 
@@ -89,7 +89,7 @@ def lines(curve: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def plot(curves: Curves, protocols: list[str], file: Path) -> None:
-    """Draw one panel a protocol; inputs differ in colour, accuracies in line style."""
+    """Draw one panel a protocol; inputs differ in color, accuracies in line style."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,4 +1,4 @@
-"""Accuracy of boxes that look at no picture: what a protocol gives for free."""
+"""Accuracy of fixed boxes, which no model predicts: what a protocol gives for free."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .boxes import box_iou, default_bbox, end_boxes
 def baseline_boxes(size: tuple[int, int], box_end: str = "exclusive") -> dict[str, np.ndarray]:
     """Return the fixed boxes (1, 4) 'whole_frame' and 'centre_box' of a frame of ``size`` (H, W).
 
-    The sides of the centre box are half the frame's. Only the whole frame depends on the end: it
+    The sides of the center box are half the frame's. ``box_end`` matters for the whole frame alone: it
     ends at W, H ('exclusive') or W-1, H-1.
     """
     height, width = size
-    centre = np.array([[width / 4, height / 4, 3 * width / 4, 3 * height / 4]])
+    center = np.array([[width / 4, height / 4, 3 * width / 4, 3 * height / 4]])
     return {
         "whole_frame": end_boxes(default_bbox("frame", size), size, box_end),
-        "centre_box": centre,
+        "centre_box": center,
     }
 
 

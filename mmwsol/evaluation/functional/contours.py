@@ -74,7 +74,7 @@ def mask_boxes(mask: np.ndarray, mode: str = "largest_contour") -> np.ndarray:
     Args:
         mask: (H, W) bool or 0/1 uint8.
         mode: 'largest_contour': the contour of the largest ``cv2.contourArea`` (a polygon through
-            pixel centres: lines have area 0, holes do not count), on ties the first of OpenCV's
+            pixel centers: lines have area 0, holes do not count), on ties the first of OpenCV's
             list, which is the lowest; 'all_contours': every contour, also of holes (their box grows
             by one pixel); 'largest_component': most pixels, on ties the first in raster order;
             'all_components'.

@@ -84,10 +84,10 @@ FRAME_RULES: dict[str, FrameRule] = {
     "wsol": FrameRule("the whole image", _squashed, _move_wsol),
     # TS-CAM, TRT: the same, other rounding.
     "tscam": FrameRule("the whole image", _squashed, _move_tscam),
-    # SAT: squashed to a larger square, of which the centre counts.
-    "sat": FrameRule("the centre of the squashed image", _squashed_and_cropped, _move_sat, crops=True),
-    # CDTR, LocLoc: the short side is resized, the centre counts.
-    "short": FrameRule("the centre of the image", _short_side_and_cropped, _move_short, crops=True),
+    # SAT: squashed to a larger square, of which the center counts.
+    "sat": FrameRule("the center of the squashed image", _squashed_and_cropped, _move_sat, crops=True),
+    # CDTR, LocLoc: the short side is resized, the center counts.
+    "short": FrameRule("the center of the image", _short_side_and_cropped, _move_short, crops=True),
 }
 
 
@@ -156,8 +156,8 @@ def check_frame(frame: Frame, rule: str, resize_size: int | None = None, toleran
         raise ValueError(
             f"frame_rule {rule!r} does not fit the test pipeline: the corners of an image of "
             f"(H, W) = {(height, width)} are {distance:.1f} pixels apart. Use 'wsol' or 'tscam' after "
-            "a plain resize to the network size, 'sat' after a square resize and a centre crop, "
-            "'short' after a short-side resize and a centre crop (resize_size= names the size "
+            "a plain resize to the network size, 'sat' after a square resize and a center crop, "
+            "'short' after a short-side resize and a center crop (resize_size= names the size "
             "before the crop)"
         )
 
@@ -180,7 +180,7 @@ def resize_side(side: int) -> int:
 
 
 def short_side_geometry(width: int, height: int, side: int, resize: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return scale and offset (x, y) of a short-side resize and centre crop (CDTR, LocLoc)."""
+    """Return scale and offset (x, y) of a short-side resize and center crop (CDTR, LocLoc)."""
     if width > height:
         resized = np.array([width * resize / height, resize])
     else:

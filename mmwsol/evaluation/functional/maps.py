@@ -12,7 +12,7 @@ INTERPOLATIONS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
 
 
 def resize_map(scoremap: np.ndarray, size: tuple[int, int], interpolation: str = "bilinear") -> np.ndarray:
-    """Resize a float map (h, w) to ``size`` (H, W) with OpenCV (half-pixel centres).
+    """Resize a float map (h, w) to ``size`` (H, W) with OpenCV (half-pixel centers).
 
     Raises:
         ValueError: If ``interpolation`` is neither 'bilinear' nor 'bicubic'.

@@ -1,4 +1,4 @@
-"""What the whole frame and the centre box reach without a model, to stand beside the model's numbers."""
+"""What the whole frame and the center box reach without a model, to stand beside the model's numbers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .sample import field
 
 @METRICS.register_module()
 class LocBaselines(BaseLocMetric):
-    """Accuracy of the whole frame and of the centre box, from the ground truth alone.
+    """Accuracy of the whole frame and of the center box, from the ground truth alone.
 
-    The sides of the centre box are half the frame's.
+    The sides of the center box are half the frame's.
     ``baseline/whole_frame_gt_known`` and ``baseline/centre_box_gt_known`` are GT-known under the
     protocol; ``baseline/whole_frame_box_acc_v2`` and ``baseline/centre_box_box_acc_v2``, the
     mean over its ``iou_thrs``, those of ``MaxBoxAcc``: any box, in the frame of wsolevaluation, or that of a protocol

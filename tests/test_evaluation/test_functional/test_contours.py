@@ -54,7 +54,7 @@ def test_boxes_of_holes():
     assert boxes(mask, "all_contours") == [[1, 1, 4, 4], [1, 1, 4, 4]]
 
 
-def test_diagonal_neighbours_are_connected():
+def test_diagonal_neighbors_are_connected():
     mask = canvas(6, 6, (0, 1, 0, 1), (2, 2, 2, 2), (3, 4, 3, 4))
     for mode in MODES:
         assert boxes(mask, mode) == [[0, 0, 5, 5]]
@@ -106,7 +106,7 @@ def reference(u8_map, level, mode):
 
 def random_map(rng, kind, side):
     shape = tuple(rng.randint(1, side + 1, 2))
-    if kind == "quantised":
+    if kind == "quantized":
         return rng.randint(0, 4, shape).astype(np.uint8) * 60
     if kind == "constant":
         return np.full(shape, rng.choice([0, 76, 255]), np.uint8)
@@ -121,7 +121,7 @@ def random_map(rng, kind, side):
     return (cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_LINEAR) * 255).astype(np.uint8)
 
 
-KINDS = ("quantised", "constant", "dim", "lines", "smooth")
+KINDS = ("quantized", "constant", "dim", "lines", "smooth")
 
 
 @pytest.mark.parametrize("mode", MODES)

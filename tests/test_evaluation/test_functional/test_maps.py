@@ -1,4 +1,4 @@
-"""Resize, normalisation and quantisation of maps."""
+"""Resize, normalization and quantization of maps."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from mmwsol.evaluation.functional import evaluation_map, normalize_map, resize_m
 RNG = np.random.RandomState(0)
 
 
-def test_resize_has_half_pixel_centres():
+def test_resize_has_half_pixel_centers():
     up = resize_map(np.array([[0, 1], [0, 1]], np.float32), (8, 8))
     np.testing.assert_array_equal(up, [[0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1]] * 8)
     np.testing.assert_array_equal(to_uint8(up)[0], [0, 0, 31, 95, 159, 223, 255, 255])
@@ -62,7 +62,7 @@ def test_order_matters():
     after = evaluation_map(peak, (224, 224), norm_order="after")
     before = evaluation_map(peak, (224, 224), norm_order="before")
     assert to_uint8(after).max() == 255
-    assert to_uint8(before).max() == 239  # .9375 + nothing of the neighbours
+    assert to_uint8(before).max() == 239  # .9375 + nothing of the neighbors
     assert after.dtype == np.float32
 
 

@@ -1,4 +1,4 @@
-"""Numbers of boxes that look at no picture, on the real lists."""
+"""Numbers of fixed boxes, which no model predicts, on the real lists."""
 
 import functools
 
@@ -49,7 +49,7 @@ def ground_truth(split: str, rule: str) -> list[np.ndarray]:
     return [gt_to_frame(boxes, shape, SIZE, rule) for shape, boxes in read(split)]
 
 
-# protocol: frame rule, IoU, ground truth; whole frame and centre box on CUB test and ILSVRC val at IoU .5
+# protocol: frame rule, IoU, ground truth; whole frame and center box on CUB test and ILSVRC val at IoU .5
 TABLE = [
     ("tscam", True, "any", (18.312, 44.5288), (40.498, 16.008)),
     ("sat", True, "any", (34.6565, 30.7905), (50.418, 9.880)),
@@ -161,7 +161,7 @@ GAUSSIAN = [
 
 
 @pytest.mark.parametrize("split, expected, best_at", GAUSSIAN, ids=[row[0] for row in GAUSSIAN])
-def test_centre_gaussian(split, expected, best_at):
+def test_center_gaussian(split, expected, best_at):
     """One map for every image, 1000 thresholds: the official evaluator's digits."""
     axis = (np.arange(224) - 111.5) ** 2
     u8_map = to_uint8(normalize_map(np.exp(-(axis[:, None] + axis[None]) / (2 * 56**2))))

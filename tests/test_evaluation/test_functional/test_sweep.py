@@ -84,8 +84,8 @@ def full_map(kind, rng, side):
     yy, xx = np.mgrid[:side, :side] / side
     coarse = cv2.resize(rng.rand(14, 14), (side, side), interpolation=cv2.INTER_CUBIC)
     if kind == "blobs":
-        centres, widths = rng.rand(3, 2), rng.uniform(0.05, 0.3, 3)
-        blobs = [np.exp(-((xx - x) ** 2 + (yy - y) ** 2) / w**2) for (x, y), w in zip(centres, widths, strict=True)]
+        centers, widths = rng.rand(3, 2), rng.uniform(0.05, 0.3, 3)
+        blobs = [np.exp(-((xx - x) ** 2 + (yy - y) ** 2) / w**2) for (x, y), w in zip(centers, widths, strict=True)]
         return scaled(sum(blobs))
     if kind == "sharp":
         return scaled(1 / (1 + np.exp(-30 * (coarse - 0.5))) + 0.1 * rng.rand(side, side))
@@ -95,14 +95,14 @@ def full_map(kind, rng, side):
         return scaled(np.sin(xx * 150) * np.sin(yy * 170) + coarse)
     if kind == "white":
         return scaled(rng.rand(side, side))
-    if kind == "quantised":
+    if kind == "quantized":
         return (scaled(coarse) // 32 * 32).astype(np.uint8)
     if kind == "lines":
         return scaled(coarse) * (rng.rand(side, side) < 0.6)
     return scaled(coarse, 255 if kind == "coarse" else 180)
 
 
-KINDS = ("coarse", "blobs", "sharp", "rings", "texture", "white", "quantised", "lines", "dim")
+KINDS = ("coarse", "blobs", "sharp", "rings", "texture", "white", "quantized", "lines", "dim")
 needs_numba = pytest.mark.skipif(contours.compiled_sweep() is None, reason="numba is not installed")
 
 
