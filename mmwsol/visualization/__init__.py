@@ -9,7 +9,7 @@ from .draw import (
     overlay_map,
     stack_panels,
 )
-from .loc_visualizer import LocVisualizer, class_name, score_map, shown_map, write_picture
+from .loc_visualizer import LocVisualizer, class_name, picture_name, score_map, shown_map, write_picture
 
 __all__ = [
     "LocVisualizer",
@@ -20,6 +20,7 @@ __all__ = [
     "draw_prediction",
     "draw_sheet",
     "overlay_map",
+    "picture_name",
     "score_map",
     "shown_map",
     "stack_panels",

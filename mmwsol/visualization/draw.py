@@ -15,6 +15,7 @@ PRED_COLOR: Color = (40, 40, 240)
 MASK_COLOR: Color = (220, 160, 40)
 IGNORE_COLOR: Color = (150, 150, 150)
 OTHER_COLOR: Color = (240, 120, 40)
+GAP = 4  # between the pictures of a sheet, in pixels
 LOWEST, HIGHEST, WIDEST = 224, 720, 4000  # height and width of one panel in pixels; JPEG ends at 65,500
 
 
@@ -163,7 +164,6 @@ def draw_sheet(
     titles: Sequence[str],
     texts: Sequence[Sequence[str]] | None = None,
     width: int = 200,
-    gap: int = 4,
 ) -> np.ndarray:
     """Put pictures into a white sheet: a row an image, a column a method.
 
@@ -172,28 +172,27 @@ def draw_sheet(
         titles (Sequence[str]): Text above each column.
         texts (Sequence, optional): Rows of texts, one for the lower left corner of each picture. Defaults to None.
         width (int): Of a column, in pixels. Defaults to 200.
-        gap (int): Between pictures, in pixels. Defaults to 4.
 
     Raises:
         ValueError: If there is no row, or a row has another number of pictures than there are titles.
     """
     if not rows or any(len(row) != len(titles) for row in rows):
         raise ValueError(f"a sheet needs rows of {len(titles)} pictures, got rows of {[len(row) for row in rows]}.")
-    total = len(titles) * (width + gap) + gap
+    total = len(titles) * (width + GAP) + GAP
     header = np.full((22, total, 3), 255, np.uint8)
     for column, title in enumerate(titles):
-        _fit_text(header, title, gap + column * (width + gap), width)
+        _fit_text(header, title, GAP + column * (width + GAP), width)
     bands = [header]
     for index, row in enumerate(rows):
         height = max(1, round(row[0].shape[0] * width / row[0].shape[1]))
-        band = np.full((height + gap, total, 3), 255, np.uint8)
+        band = np.full((height + GAP, total, 3), 255, np.uint8)
         for column, picture in enumerate(row):
             shrinks = picture.shape[1] > width
             mode = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
             cell = cv2.resize(picture, (width, height), interpolation=mode)
             if texts is not None and texts[index][column]:
                 _write(cell, texts[index][column], (5, height - 6), (255, 255, 255))
-            left = gap + column * (width + gap)
+            left = GAP + column * (width + GAP)
             band[:height, left : left + width] = cell
         bands.append(band)
     return np.concatenate(bands)

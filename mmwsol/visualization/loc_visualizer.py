@@ -212,6 +212,11 @@ def write_picture(path: str | os.PathLike, picture: np.ndarray) -> None:
     Path(path).write_bytes(content.tobytes())
 
 
+def picture_name(img_id: str) -> str:
+    """Return a name for the picture of an image, without ending: 'a/b.jpg' is 'a_b'."""
+    return os.path.splitext(img_id)[0].replace("/", "_").replace("\\", "_")
+
+
 def class_name(classes: Sequence[str], label: int) -> str:
     """Return the name of a class, or its number where names are missing."""
     return classes[label] if label < len(classes) else str(label)

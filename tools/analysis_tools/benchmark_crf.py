@@ -44,10 +44,10 @@ def load_images(args: argparse.Namespace) -> np.ndarray:
         smooth = np.stack([cv2.resize(image, shape, interpolation=cv2.INTER_CUBIC) for image in coarse])
         return (smooth + rng.normal(0, 6, smooth.shape)).clip(0, 255).astype(np.uint8)
     read = (cv2.imread(str(path)) for path in sorted(Path(args.image_dir).iterdir()))
-    found = [cv2.resize(image, shape, interpolation=cv2.INTER_AREA)[..., ::-1] for image in read if image is not None]
-    if not found:
+    images = [cv2.resize(image, shape, interpolation=cv2.INTER_AREA)[..., ::-1] for image in read if image is not None]
+    if not images:
         raise ValueError(f"--image-dir {args.image_dir}: there is no picture in it.")
-    return np.stack([found[i % len(found)] for i in range(args.batch_size)])
+    return np.stack([images[i % len(images)] for i in range(args.batch_size)])
 
 
 def plain_filter(features: np.ndarray, values: np.ndarray) -> np.ndarray:

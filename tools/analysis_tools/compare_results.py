@@ -125,7 +125,7 @@ def draw(pairs: Sequence[tuple[Any, Any]], chosen: dict[str, list[int]], folder:
     import cv2
 
     from mmwsol.evaluation.results_file import read_picture
-    from mmwsol.visualization import draw_outcome
+    from mmwsol.visualization import draw_outcome, picture_name
     from mmwsol.visualization.draw import OTHER_COLOR, PRED_COLOR
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -135,8 +135,7 @@ def draw(pairs: Sequence[tuple[Any, Any]], chosen: dict[str, list[int]], folder:
             caption = f"IoU {a.iou:.2f} -> {b.iou:.2f} | class {a.gt_label}"
             image = read_picture(a, image_root)
             picture = draw_outcome(image, a.gt_bboxes, [a.bbox, b.bbox], [OTHER_COLOR, PRED_COLOR], caption)
-            stem = str(Path(a.img_id).with_suffix("")).replace("/", "_").replace("\\", "_")
-            cv2.imwrite(str(folder / f"{name}_{rank:03d}_{stem}.jpg"), picture)
+            cv2.imwrite(str(folder / f"{name}_{rank:03d}_{picture_name(a.img_id)}.jpg"), picture)
     return sum(map(len, chosen.values()))
 
 

@@ -46,7 +46,7 @@ def draw_worst(images: Sequence[Any], kinds: Sequence[str], number: int, folder:
     import cv2
 
     from mmwsol.evaluation.results_file import read_picture
-    from mmwsol.visualization import draw_outcome
+    from mmwsol.visualization import draw_outcome, picture_name
     from mmwsol.visualization.draw import PRED_COLOR
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,8 +58,7 @@ def draw_worst(images: Sequence[Any], kinds: Sequence[str], number: int, folder:
             if o.pred_label is not None:
                 caption += f", predicted {o.pred_label}"
             picture = draw_outcome(read_picture(o, image_root), o.gt_bboxes, [o.bbox], [PRED_COLOR], caption)
-            stem = str(Path(o.img_id).with_suffix("")).replace("/", "_").replace("\\", "_")
-            cv2.imwrite(str(folder / f"{kind}_{rank:03d}_{stem}.jpg"), picture)
+            cv2.imwrite(str(folder / f"{kind}_{rank:03d}_{picture_name(o.img_id)}.jpg"), picture)
             drawn += 1
     return drawn
 

@@ -86,7 +86,7 @@ def main() -> None:
     import cv2
     import numpy as np
 
-    from mmwsol.visualization import stack_panels
+    from mmwsol.visualization import picture_name, stack_panels
 
     draw = draw_original if args.mode == "original" else draw_transformed
     folder = Path(args.output_dir)
@@ -97,8 +97,7 @@ def main() -> None:
         image, label, img_id = draw(dataset, index)
         name = classes[label] if classes is not None else str(label)
         picture = stack_panels([image], f"{img_id}: {name}")
-        stem = str(Path(img_id).with_suffix("")).replace("/", "_").replace("\\", "_")
-        cv2.imwrite(str(folder / f"{index:06d}_{stem}.jpg"), picture)
+        cv2.imwrite(str(folder / f"{index:06d}_{picture_name(img_id)}.jpg"), picture)
     print(f"{len(steps)} of {len(dataset)} images are drawn in {folder}.")
 
 

@@ -58,6 +58,7 @@ def known_items(cfg: Any) -> dict[str, dict]:
     """
     from mmengine.registry import init_default_scope
 
+    from mmwsol.datasets import Shapes
     from mmwsol.datasets.wrappers import inner_config
     from mmwsol.registry import DATASETS
 
@@ -65,9 +66,8 @@ def known_items(cfg: Any) -> dict[str, dict]:
     settings = inner_config((cfg.get("test_dataloader") or cfg.val_dataloader).dataset)
     try:
         dataset = DATASETS.build(dict(settings, lazy_init=True))
-        folder = getattr(dataset, "folder", None)
-        if folder is not None and not os.path.isdir(folder):  # mmwsol.Shapes would render its pictures
-            raise FileNotFoundError(f"'{folder}' does not exist")
+        if isinstance(dataset, Shapes) and not dataset.folder.is_dir():  # full_init would render the pictures
+            raise FileNotFoundError(f"'{dataset.folder}' does not exist")
         dataset.full_init()
     except (FileNotFoundError, ValueError) as error:
         print(f"no ground truth: {str(error).splitlines()[0]}")

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from mmwsol.datasets.transforms.loading import read_original
 from mmwsol.registry import HOOKS
 from mmwsol.structures import LocDataSample
-from mmwsol.visualization import LocVisualizer, write_picture
+from mmwsol.visualization import LocVisualizer, picture_name, write_picture
 
 
 @HOOKS.register_module()
@@ -120,7 +120,7 @@ class LocVisualizationHook(Hook):
             if self._chosen is not None and index not in self._chosen:
                 continue
             picture = self._visualizer.draw(original_image(sample, inputs), sample, classes, self.target)
-            name = os.path.splitext(str(sample.img_id))[0].replace("/", "_").replace("\\", "_")
+            name = picture_name(str(sample.img_id))
             write_picture(self.out_dir / f"{index:06d}_{name}.jpg", picture)
             if self.backends:
                 visualizer.add_image(f"{loop}_{index:06d}_{name}", picture, runner.epoch)
