@@ -39,7 +39,8 @@ def main() -> None:
     args = parse_args()
 
     from mmwsol.engine.sweep_report import summarize, write_report
-    from mmwsol.engine.sweeps import plan_runs, read_sweep, run_sweep
+    from mmwsol.engine.sweeps import plan_runs, run_sweep
+    from mmwsol.utils.sweep_files import read_sweep
 
     failed = []
     try:

@@ -8,7 +8,7 @@ from .hooks import (
     PredictionDumpHook,
     ThresholdCalibrationHook,
 )
-from .offline import CacheWriter, OfflineLoop
+from .offline import OfflineLoop
 from .seeding import seed_everything, worker_init_fn
 from .stages import Stage, run_stages, stage_configs
 from .timm_cosine_lr import TimmCosineLR
@@ -16,7 +16,6 @@ from .wrappers import CPUDistributedDataParallel
 
 __all__ = [
     "CPUDistributedDataParallel",
-    "CacheWriter",
     "EpochSeedHook",
     "LocVisualizationHook",
     "MapDumpHook",

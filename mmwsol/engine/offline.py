@@ -21,11 +21,9 @@ from mmengine.runner import BaseLoop, Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from mmwsol.datasets.offline_cache import MANIFEST, CacheWriter, OfflineCache, cache_file, read_manifest
+from mmwsol.datasets.offline_cache import MANIFEST, CacheWriter, OfflineCache
 from mmwsol.datasets.wrappers import inner_config, inner_dataset
 from mmwsol.registry import DATASETS, LOOPS, TASK_UTILS
-
-__all__ = ["CacheWriter", "OfflineCache", "OfflineLoop", "cache_file", "read_manifest"]
 
 VERSION = 1
 _GIVE_UP = 100  # images in a row that fail before anything succeeded
@@ -75,18 +73,17 @@ class OfflineLoop(BaseLoop):
     """Go once over the training set and leave a cache: one file per image and ``manifest.json``.
 
     The images are shared out over the ranks, read by the workers of ``train_dataloader`` (its sampler is not used),
-    processed by the model in evaluation mode, and finished in threads. A file is written under another name and then
-    renamed: it exists if and only if it is whole. A second run, after a kill at any point or with other ranks, goes on
-    with the images that have no file. Images that cannot be read are listed in the log and the manifest, and left out.
-    The pipeline must be deterministic. As a stage it trains nothing and hands on the checkpoint it started from.
+    processed by the model in evaluation mode, and finished in threads, as many as the rank has cores. A file is written
+    under another name and then renamed: it exists if and only if it is whole. A second run, after a kill at any point
+    or with other ranks, goes on with the images that have no file. Images that cannot be read are listed in the log and
+    the manifest, and left out. The pipeline must be deterministic. As a stage it trains nothing and hands on the
+    checkpoint it started from.
 
     Args:
         runner (Runner): The runner.
         dataloader (dict): ``train_dataloader``: data set, ``batch_size`` and ``num_workers`` are used.
         writer (dict): A :class:`CacheWriter`, in the registry TASK_UTILS.
         cache_dir (str, optional): Folder of the cache. Defaults to None: ``cache`` in the work directory of the stage.
-        num_threads (int, optional): Threads that finish files. Defaults to None: the machine's cores, shared out over
-            its ranks.
         log_interval (float): Seconds between two lines of progress. Defaults to 5.
 
     Raises:
@@ -100,7 +97,6 @@ class OfflineLoop(BaseLoop):
         dataloader: dict,
         writer: dict,
         cache_dir: str | None = None,
-        num_threads: int | None = None,
         log_interval: float = 5.0,
     ) -> None:
         dataset = DATASETS.build(dataloader["dataset"])
@@ -116,7 +112,7 @@ class OfflineLoop(BaseLoop):
         root = Path(cache_dir or Path(runner.work_dir, "cache"))
         self.cache = OfflineCache(root, self.writer.suffix, items)
         _check_places(self.cache)
-        self.num_threads = num_threads or default_threads()
+        self.num_threads = threads_of_rank()
         self.log_interval = log_interval
         runner.param_schedulers = None  # nothing is trained: schedules need not fit this loop
         # What a Runner asks of a loop.
@@ -271,7 +267,7 @@ def weights_hash(weights: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def default_threads() -> int:
+def threads_of_rank() -> int:
     """Return the number of cores for this rank; launchers tell how many ranks share the machine."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))

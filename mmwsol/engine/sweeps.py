@@ -22,9 +22,7 @@ from mmengine.config import Config, DictAction
 
 from mmwsol.engine.stages import latest_checkpoint, select_stage, stage_configs
 from mmwsol.utils.config import config_root, load_cell, merge_options, merge_settings
-from mmwsol.utils.sweep_files import Cell, Sweep, read_sweep
-
-__all__ = ["Cell", "Outcome", "Run", "Sweep", "plan_runs", "read_metrics", "read_sweep", "run_sweep"]
+from mmwsol.utils.sweep_files import Cell, Sweep
 
 RECORD = "run.json"
 RESULTS = "results.json"

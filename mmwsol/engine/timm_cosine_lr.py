@@ -9,12 +9,14 @@ from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 
 from mmwsol.registry import PARAM_SCHEDULERS
 
+WARMUP_LR = 1e-6  # learning rate at the start (DeiT)
+
 
 @PARAM_SCHEDULERS.register_module()
 class TimmCosineLR(LRSchedulerMixin, _ParamScheduler):
     """Linear warm-up, then a cosine that starts at epoch 0, not at the end of the warm-up.
 
-    With t the epoch: ``warmup_lr + t (lr - warmup_lr) / warmup_epochs`` before ``warmup_epochs``, then
+    With t the epoch: ``1e-6 + t (lr - 1e-6) / warmup_epochs`` before ``warmup_epochs``, then
     ``eta_min + (lr - eta_min) (1 + cos(pi t / T)) / 2``. mmengine's LinearLR and CosineAnnealingLR would start the
     cosine at the top.
 
@@ -23,7 +25,6 @@ class TimmCosineLR(LRSchedulerMixin, _ParamScheduler):
         T_max (int, optional): T in epochs. Defaults to None: ``end - begin``, with ``end`` the run's last epoch.
         eta_min (float): Final learning rate. Defaults to 1e-5 (DeiT).
         warmup_epochs (int): Defaults to 5 (DeiT).
-        warmup_lr (float): Learning rate at the start. Defaults to 1e-6 (DeiT).
         delay (int): Epochs by which the schedule lags: epoch e trains at the rate of t = max(e - delay, 0). Codes that
             step the schedule after the epoch with the index of that epoch (DeiT's) have 1. Defaults to 1.
         **kwargs: Further arguments of mmengine's schedulers: ``begin``, ``end``, ``last_step``, ``verbose``.
@@ -36,14 +37,12 @@ class TimmCosineLR(LRSchedulerMixin, _ParamScheduler):
         T_max: int | None = None,
         eta_min: float = 1e-5,
         warmup_epochs: int = 5,
-        warmup_lr: float = 1e-6,
         delay: int = 1,
         **kwargs,
     ) -> None:
         self.T_max = T_max
         self.eta_min = eta_min
         self.warmup_epochs = warmup_epochs
-        self.warmup_lr = warmup_lr
         self.delay = delay
         super().__init__(optimizer, *args, **kwargs)
 
@@ -52,7 +51,7 @@ class TimmCosineLR(LRSchedulerMixin, _ParamScheduler):
         t = max(self.last_step - self.delay, 0)
         if t < self.warmup_epochs:
             share = t / self.warmup_epochs
-            return [self.warmup_lr + share * (base - self.warmup_lr) for base in self.base_values]
+            return [WARMUP_LR + share * (base - WARMUP_LR) for base in self.base_values]
         period = self.T_max or self.end - self.begin
         share = (1 + math.cos(math.pi * t / period)) / 2
         return [self.eta_min + share * (base - self.eta_min) for base in self.base_values]

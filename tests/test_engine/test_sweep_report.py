@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from mmwsol.engine.sweep_report import csv_table, figure_lines, latex_table, markdown_table, summarize, write_report
-from mmwsol.engine.sweeps import final_checkpoint, plan_runs, read_sweep, run_sweep
+from mmwsol.engine.sweeps import final_checkpoint, plan_runs, run_sweep
+from mmwsol.utils.sweep_files import read_sweep
 
 BASE = "model = dict(width=4, frozen=None)\ntrain_dataloader = dict(dataset=dict())\nrandomness = dict(seed=3)\n"
 SWEEP = """

@@ -174,7 +174,7 @@ def test_hook_hands_pictures_to_backends(tmp_path, own):
 
 def test_sheet():
     wide, high = np.full((20, 40, 3), 10, np.uint8), np.full((300, 150, 3), 20, np.uint8)
-    sheet = draw_sheet([[wide, wide], [high, high]], ["image", "TS-CAM"], [["", "IoU 0.5"], ["", ""]], width=100, gap=4)
+    sheet = draw_sheet([[wide, wide], [high, high]], ["image", "TS-CAM"], [["", "IoU 0.5"], ["", ""]], width=100)
     assert sheet.shape == (22 + (50 + 4) + (200 + 4), 2 * 104 + 4, 3)
     first, second = sheet[22:72, 4:104], sheet[22:72, 108:208]
     assert (first == 10).all() and (second != 10).any()  # the text

@@ -17,6 +17,8 @@ from mmwsol.structures import Frame
 
 from .boxes import as_boxes
 
+FRAME_TOLERANCE = 2.0  # pixels: the official rules round differently from their own pipelines
+
 Size = tuple[int, int]
 
 
@@ -135,24 +137,22 @@ def check_rule(rule: str, size: tuple[int, int]) -> None:
         raise ValueError(f"frame_rule {rule!r} needs a square frame, got (H, W) = {tuple(size)}")
 
 
-def check_frame(frame: Frame, rule: str, resize_size: int | None = None, tolerance: float = 2.0) -> None:
+def check_frame(frame: Frame, rule: str, resize_size: int | None = None) -> None:
     """Check that the test pipeline made the frame that ``rule`` assumes.
 
     Args:
         frame: Frame of the data sample.
         rule: Frame rule, see :func:`gt_to_frame`.
         resize_size: As there.
-        tolerance: Allowed distance in pixels (the official rules round differently from their own pipelines). Defaults
-            to 2.
 
     Raises:
-        ValueError: If the corners of the image lie elsewhere by more than ``tolerance``.
+        ValueError: If the corners of the image lie elsewhere by more than :data:`FRAME_TOLERANCE`.
     """
     height, width = frame.ori_shape
     corners = np.array([[0, 0], [width, height]])
     assumed = frame_of_rule(frame.ori_shape, frame.shape, rule, resize_size)
     distance = np.abs(frame.points(corners) - assumed.points(corners)).max()
-    if distance > tolerance:
+    if distance > FRAME_TOLERANCE:
         raise ValueError(
             f"frame_rule {rule!r} does not fit the test pipeline: the corners of an image of "
             f"(H, W) = {(height, width)} are {distance:.1f} pixels apart. Use 'wsol' or 'tscam' after "
