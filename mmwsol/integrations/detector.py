@@ -177,7 +177,7 @@ def require_mmdet(what: str) -> None:
     except ImportError as error:
         raise ImportError(
             f"{what} needs mmdet and mmcv with compiled operators, but: {error}. Install mmwsol[mmdet] as the README "
-            "says; tools/misc/check_env.py tells what is missing."
+            "says; 'mmwsol doctor' tells what is missing."
         ) from error
 
 

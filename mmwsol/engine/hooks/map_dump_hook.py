@@ -21,7 +21,8 @@ class MapDumpHook(Hook):
     """Write the localization maps, class scores and ground truth of a test, see :mod:`mmwsol.evaluation.map_dump`.
 
     ``eval_maps.py FOLDER/maps FOLDER/meta --scores FOLDER/scores.npz`` gives the numbers of the test under any protocol
-    of the same frame. Class-specific heads give the maps of the five best classes and of the ground truth.
+    of the same frame; ``--frame`` names a network input other than 224. Class-specific heads give the maps of the five
+    best classes and of the ground truth.
 
     Args:
         folder (str): Folder of the files; it must not exist, or be empty.
