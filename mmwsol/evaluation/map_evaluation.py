@@ -132,9 +132,9 @@ def evaluate_maps(
         return {**results, "curves": {}}
     first = next(iter(metrics.values()))
     for item in items:
-        way = first.frame({**item, "img_shape": frame})
+        geometry = first.frame({**item, "img_shape": frame})
         class_scores = None if scores is None else scores[item["img_id"]]
-        results["predictions"].append(image_entry(item, way, class_scores, records_of(metrics, item["img_id"])))
+        results["predictions"].append(image_entry(item, geometry, class_scores, records_of(metrics, item["img_id"])))
     return results
 
 

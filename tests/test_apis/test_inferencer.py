@@ -53,8 +53,8 @@ def test_every_kind_of_input_gives_the_same(inferencer, folder):
     expected = inferencer(str(path))["predictions"][0]["bboxes"]
     kinds = [path, array, array[:, :, 0], Image.open(path), dict(img_path=str(path))]
     for kind in [*kinds, [path], [array]]:
-        found = inferencer(kind)["predictions"]
-        assert [record["bboxes"] for record in found] == [expected], kind
+        predictions = inferencer(kind)["predictions"]
+        assert [record["bboxes"] for record in predictions] == [expected], kind
     everything = inferencer(kinds, batch_size=3)["predictions"]  # a batch of three and one of two
     assert [record["bboxes"] for record in everything] == [expected] * 5
     assert inferencer(array)["predictions"][0]["img_path"] is None
@@ -101,8 +101,8 @@ def test_images_of_different_sizes_share_a_call(tmp_path):
     del cfg.test_dataloader.dataset.pipeline[1]
     inferencer = WSOLInferencer(cfg, bright.checkpoint(tmp_path / "epoch_1.pth"), "cpu", show_progress=False)
     pictures = [bright.picture(), bright.picture((30, 20, 60, 40), (90, 70)), bright.picture()]
-    found = inferencer(pictures, batch_size=3)["predictions"]
-    assert [record["bboxes"][0] for record in found] == [list(BOX), [30, 20, 60, 40], list(BOX)]
+    predictions = inferencer(pictures, batch_size=3)["predictions"]
+    assert [record["bboxes"][0] for record in predictions] == [list(BOX), [30, 20, 60, 40], list(BOX)]
 
 
 def test_exif_orientation_is_ignored_as_in_training(inferencer, tmp_path):

@@ -28,11 +28,11 @@ OPTIONAL_MODEL_KEYS = {"Variant", "Note", "Weights"}
 RESULT_KEYS = {"Task", "Dataset", "Paper", "Metrics"}
 
 
-def check_figures(figures, where):
+def check_figures(figures, place):
     for metric, value in figures.items():
-        assert isinstance(value, (int, float)) and not isinstance(value, bool), f"{where}: {metric} is no number"
-        assert 0 <= value <= 100, f"{where}: {metric} is in percent"
-        assert metric in tables.METRICS, f"{where}: {metric} has no column name in build_readme_tables.py"
+        assert isinstance(value, (int, float)) and not isinstance(value, bool), f"{place}: {metric} is no number"
+        assert 0 <= value <= 100, f"{place}: {metric} is in percent"
+        assert metric in tables.METRICS, f"{place}: {metric} has no column name in build_readme_tables.py"
 
 
 @pytest.mark.parametrize("path", METAFILES, ids=lambda path: path.parent.name)
@@ -41,30 +41,30 @@ def test_metafile(path):
     assert set(content) == {"Collections", "Models"}
     collections = {entry["Name"] for entry in content["Collections"]}
     for entry in content["Collections"]:
-        where = f"{path.parent.name}: {entry['Name']}"
-        assert set(entry) == COLLECTION_KEYS, where
+        place = f"{path.parent.name}: {entry['Name']}"
+        assert set(entry) == COLLECTION_KEYS, place
         assert set(entry["Paper"]) == {"Title", "URL", "Venue"} and set(entry["Metadata"]) == {
             "Architecture",
             "Networks",
         }
-        assert (ROOT / entry["README"]).is_file(), where
+        assert (ROOT / entry["README"]).is_file(), place
         for url in (entry["Paper"]["URL"], entry["Code"]["URL"]):
-            assert url.startswith("https://") and "openmmlab.com" not in url, where
+            assert url.startswith("https://") and "openmmlab.com" not in url, place
     for model in content["Models"]:
-        where = f"{path.parent.name}: {model['Name']}"
-        assert set(model) - OPTIONAL_MODEL_KEYS == MODEL_KEYS, where
+        place = f"{path.parent.name}: {model['Name']}"
+        assert set(model) - OPTIONAL_MODEL_KEYS == MODEL_KEYS, place
         config = ROOT / model["Config"]
-        assert config.is_file() and config == find_config(model["Name"]), where  # of a cell: the sweep file
-        assert model["In Collection"] in collections, where
-        assert set(model["Metadata"]) == {"Epochs", "Input"}, where
-        assert all(isinstance(value, int) for value in model["Metadata"].values()), where
-        assert all(isinstance(model.get(key, ""), str) for key in OPTIONAL_MODEL_KEYS), where
+        assert config.is_file() and config == find_config(model["Name"]), place  # of a cell: the sweep file
+        assert model["In Collection"] in collections, place
+        assert set(model["Metadata"]) == {"Epochs", "Input"}, place
+        assert all(isinstance(value, int) for value in model["Metadata"].values()), place
+        assert all(isinstance(model.get(key, ""), str) for key in OPTIONAL_MODEL_KEYS), place
         for result in model["Results"]:
-            assert set(result) - {"Baseline"} == RESULT_KEYS, where
-            assert result["Task"] == "Weakly-supervised Object Localization", where
-            assert isinstance(result["Dataset"], str), where
+            assert set(result) - {"Baseline"} == RESULT_KEYS, place
+            assert result["Task"] == "Weakly-supervised Object Localization", place
+            assert isinstance(result["Dataset"], str), place
             for key in ("Paper", "Metrics", "Baseline"):
-                check_figures(result.get(key, {}), where)
+                check_figures(result.get(key, {}), place)
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("configs/*/sweeps/*.py")), ids=lambda p: f"{p.parts[-3]}-{p.stem}")

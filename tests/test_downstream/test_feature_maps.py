@@ -81,12 +81,12 @@ def test_weights_of_a_trained_localizer(tmp_path):
     start = dict(type="Pretrained", checkpoint=str(path), prefix="backbone.")
     model = MODELS.build(dict(type="mmwsol.FeatureMaps", backbone=dict(VIT, img_size=64, init_cfg=start)))
     model.init_weights()
-    own, trained = model.backbone.state_dict(), localizer.backbone.state_dict()
-    assert own["pos_embed"].shape == (1, 65, 16)
+    weights, trained = model.backbone.state_dict(), localizer.backbone.state_dict()
+    assert weights["pos_embed"].shape == (1, 65, 16)
     for name, value in trained.items():
         if name != "pos_embed":
-            assert torch.equal(own[name], value), name
-    assert torch.equal(own["pos_embed"][:, 0], trained["pos_embed"][:, 0])
+            assert torch.equal(weights[name], value), name
+    assert torch.equal(weights["pos_embed"][:, 0], trained["pos_embed"][:, 0])
 
 
 def test_pyramid():

@@ -94,9 +94,9 @@ def test_config(path, monkeypatch):
         assert all(("agnostic" in file) == agnostic for file in files)
     data = batch(cfg.test_dataloader.dataset.pipeline, num_classes - 1)
     for sample in model.eval().test_step(data):
-        found = sample.pred_instances
-        assert found.bboxes.shape == (len(found.scores), 4)
-        assert (found.labels < num_classes).all()
+        detections = sample.pred_instances
+        assert detections.bboxes.shape == (len(detections.scores), 4)
+        assert (detections.labels < num_classes).all()
     loader = cfg.test_dataloader.dataset
     assert cfg.test_evaluator.ann_file == loader.data_root + loader.ann_file
     monkeypatch.setattr("mmdet.evaluation.metrics.coco_metric.COCO", lambda path: None)

@@ -82,9 +82,9 @@ def test_box_of_the_image_label(project, split):
     assert [image["file_name"] for image in coco["images"]] == [f"images/{name}.png" for name in ZOOMS]
     assert [(i["width"], i["height"]) for i in coco["images"]] == [(100 * z, 64 * z) for z in ZOOMS.values()]
     assert coco["categories"] == [dict(id=1, name="red"), dict(id=2, name="green"), dict(id=3, name="blue")]
-    found = boxes_by_file(coco)
+    exported = boxes_by_file(coco)
     for name, zoom in ZOOMS.items():
-        category, box = found[f"images/{name}.png"]
+        category, box = exported[f"images/{name}.png"]
         assert category == LABELS[name] + 1
         # Whole picture in the network's frame, box back in the picture's own pixels.
         np.testing.assert_allclose(box, xywh(LABELS[name], zoom), atol=1.1 * zoom)
@@ -96,9 +96,9 @@ def test_box_of_the_image_label(project, split):
 
 def test_box_of_the_predicted_class(project):
     cfg, checkpoint, _ = project
-    found = boxes_by_file(export_boxes(cfg, checkpoint, label="pred").to_coco())
+    exported = boxes_by_file(export_boxes(cfg, checkpoint, label="pred").to_coco())
     for name, zoom in ZOOMS.items():
-        category, box = found[f"images/{name}.png"]
+        category, box = exported[f"images/{name}.png"]
         assert category == 1  # red is the largest
         np.testing.assert_allclose(box, xywh(0, zoom), atol=1.1 * zoom)
 
@@ -107,14 +107,14 @@ def test_class_agnostic(project):
     cfg, checkpoint, _ = project
     coco = export_boxes(cfg, checkpoint, class_agnostic=True).to_coco()
     assert coco["categories"] == [dict(id=1, name="object")]
-    found = boxes_by_file(coco)
-    assert {category for category, _ in found.values()} == {1}
-    np.testing.assert_allclose(found["images/a.png"][1], xywh(LABELS["a"], 1), atol=1.1)
+    exported = boxes_by_file(coco)
+    assert {category for category, _ in exported.values()} == {1}
+    np.testing.assert_allclose(exported["images/a.png"][1], xywh(LABELS["a"], 1), atol=1.1)
     cfg.model = localizer(agnostic=True)  # a class-agnostic map: the same box for every class
-    found = boxes_by_file(export_boxes(cfg, checkpoint).to_coco())
+    exported = boxes_by_file(export_boxes(cfg, checkpoint).to_coco())
     for name, zoom in ZOOMS.items():
-        assert found[f"images/{name}.png"][0] == LABELS[name] + 1
-        np.testing.assert_allclose(found[f"images/{name}.png"][1], xywh(0, zoom), atol=1.1 * zoom)
+        assert exported[f"images/{name}.png"][0] == LABELS[name] + 1
+        np.testing.assert_allclose(exported[f"images/{name}.png"][1], xywh(0, zoom), atol=1.1 * zoom)
 
 
 def test_score_threshold(project):
@@ -208,12 +208,12 @@ def test_masks_in_pycocotools_and_mmdet(project, tmp_path, kind):
     )
     assert list(dataset.metainfo["classes"]) == list(CLASSES) and len(dataset) == 3
     for item, name in zip(dataset, ZOOMS, strict=True):
-        found = item["data_samples"].gt_instances
-        assert found.labels.tolist() == [LABELS[name]]
+        instances = item["data_samples"].gt_instances
+        assert instances.labels.tolist() == [LABELS[name]]
         np.testing.assert_allclose(
-            found.bboxes.tensor[0], np.multiply(BOXES[LABELS[name]], ZOOMS[name]), atol=1.1 * ZOOMS[name]
+            instances.bboxes.tensor[0], np.multiply(BOXES[LABELS[name]], ZOOMS[name]), atol=1.1 * ZOOMS[name]
         )
-        assert found.masks.masks.any()
+        assert instances.masks.masks.any()
 
 
 def test_errors(project):

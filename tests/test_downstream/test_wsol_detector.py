@@ -56,12 +56,14 @@ def test_boxes_are_in_original_pixels(tmp_path, name, input_size):
     samples = detector.test_step(batch)
     for sample, truth in zip(samples, boxes, strict=True):
         assert isinstance(sample, DetDataSample)
-        found = sample.pred_instances
-        assert found.labels.tolist() == [0, 2, 1]  # by area
-        assert (found.scores.diff() < 0).all()
+        detections = sample.pred_instances
+        assert detections.labels.tolist() == [0, 2, 1]  # by area
+        assert (detections.scores.diff() < 0).all()
         height, width = sample.ori_shape
         zoom = height / (64 if sample.img_id == 0 else 90)
-        for box, label, mask in zip(found.bboxes.tolist(), found.labels.tolist(), found.masks.numpy(), strict=True):
+        for box, label, mask in zip(
+            detections.bboxes.tolist(), detections.labels.tolist(), detections.masks.numpy(), strict=True
+        ):
             x0, y0, x1, y1 = truth[label]
             if name == "flipped":  # mmdet's test-time augmentation flips them back itself
                 x0, x1 = width - x1, width - x0
@@ -96,16 +98,16 @@ def test_class_agnostic_answers(tmp_path):
     batch, _ = make_batch(tmp_path, [])
     for agnostic_map in (True, False):
         detector = WSOLDetector(localizer(agnostic_map), class_agnostic=True, with_masks=True).eval()
-        found = detector.test_step(batch)[0].pred_instances
-        assert found.labels.tolist() == [0] and len(found.masks) == 1
-        np.testing.assert_allclose(found.bboxes[0], BOXES[0], atol=1.6)  # the largest region
+        detections = detector.test_step(batch)[0].pred_instances
+        assert detections.labels.tolist() == [0] and len(detections.masks) == 1
+        np.testing.assert_allclose(detections.bboxes[0], BOXES[0], atol=1.6)  # the largest region
         x0, y0, x1, y1 = BOXES[1]  # foreground of the class-agnostic map too, but another region
-        assert not found.masks[0, y0:y1, x0:x1].any()
+        assert not detections.masks[0, y0:y1, x0:x1].any()
     # One map, a box for each of the best classes.
-    found = WSOLDetector(localizer(True), topk=2).eval().test_step(batch)[0].pred_instances
-    assert found.labels.tolist() == [0, 2]
-    assert found.bboxes[0].tolist() == found.bboxes[1].tolist()
-    assert found.scores[0] > found.scores[1]
+    detections = WSOLDetector(localizer(True), topk=2).eval().test_step(batch)[0].pred_instances
+    assert detections.labels.tolist() == [0, 2]
+    assert detections.bboxes[0].tolist() == detections.bboxes[1].tolist()
+    assert detections.scores[0] > detections.scores[1]
 
 
 def test_an_image_without_foreground_has_no_box(tmp_path):
@@ -143,8 +145,8 @@ def test_checkpoints_of_the_localizer_and_of_the_detector_load(tmp_path):
     load_checkpoint(again, str(tmp_path / "detector.pth"), strict=True)
     again.load_state_dict(model.state_dict(), strict=True)  # torch's own way
     for loaded in (detector, again):
-        own = loaded.localizer.state_dict()
-        assert all(torch.equal(own[name], value) for name, value in model.state_dict().items())
+        weights = loaded.localizer.state_dict()
+        assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
     assert detector.input_size == (32, 32)  # the backbone's
 
 

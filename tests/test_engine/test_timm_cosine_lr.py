@@ -18,12 +18,12 @@ def rates(epochs, lr, **kwargs):
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
     cfg = dict(type="mmwsol.TimmCosineLR", optimizer=optimizer, by_epoch=True, end=epochs, **kwargs)
     scheduler = PARAM_SCHEDULERS.build(cfg)
-    found = []
+    lrs = []
     for _ in range(epochs):
-        found.append(optimizer.param_groups[0]["lr"])
+        lrs.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
-    return found
+    return lrs
 
 
 @pytest.mark.parametrize(
@@ -34,15 +34,15 @@ def rates(epochs, lr, **kwargs):
     ],
 )
 def test_rates_of_the_official_runs(epochs, lr, first, last):
-    found = rates(epochs, lr)
-    assert found[:8] == pytest.approx(first, rel=1e-3)
-    assert found[-1] == pytest.approx(last, rel=1e-3)
+    lrs = rates(epochs, lr)
+    assert lrs[:8] == pytest.approx(first, rel=1e-3)
+    assert lrs[-1] == pytest.approx(last, rel=1e-3)
 
 
 def test_without_delay_and_warm_up_it_is_a_cosine():
-    found = rates(10, 1.0, delay=0, warmup_epochs=0, eta_min=0.0)
+    lrs = rates(10, 1.0, delay=0, warmup_epochs=0, eta_min=0.0)
     expected = (1 + torch.cos(torch.pi * torch.arange(10) / 10)) / 2
-    assert found == pytest.approx(expected.tolist(), abs=1e-6)
+    assert lrs == pytest.approx(expected.tolist(), abs=1e-6)
     assert rates(10, 1.0, delay=0, warmup_epochs=0, eta_min=0.0, T_max=20)[5] == pytest.approx(0.8535534)
 
 

@@ -99,10 +99,10 @@ def test_maps_of_trt(tool, tmp_path, dataset, threshold, values, at):
         "--protocol", "wsol_v1", "wsol_v2", "tscam", "--threshold", threshold, "--out", "out.json",
     )  # fmt: skip
     results = json.loads(Path("out.json").read_text())
-    for bar, value, best in zip((30, 50, 70), values, at, strict=True):
+    for percent, value, best in zip((30, 50, 70), values, at, strict=True):
         for key in ("wsol_v1/max_box_acc", "wsol_v2/max_box_acc_v2"):
-            assert results["metrics"][f"{key}@{bar}"] == pytest.approx(value, abs=1e-9)
-        assert results["metrics"][f"wsol_v2/max_box_acc_v2_threshold@{bar}"] == pytest.approx(best)
+            assert results["metrics"][f"{key}@{percent}"] == pytest.approx(value, abs=1e-9)
+        assert results["metrics"][f"wsol_v2/max_box_acc_v2_threshold@{percent}"] == pytest.approx(best)
     assert results["metrics"]["tscam/gt_known"] == 100
     expected = {name: numbers for name, *numbers in map(str.split, TRT.split("\n")[1:-1])}
     assert len(results["predictions"]) == {"CUB": 6, "ILSVRC": 17}[dataset]

@@ -136,8 +136,8 @@ def ilsvrc_sources(tmp_path):
     """The validation images and their xml files; the second has two boxes."""
     root = layouts.ilsvrc(tmp_path / "src", flat=True)
     boxes = [["1 2 11 12"], ["3 4 20 21", "5 6 30 29"], ["0 0 39 29"]]
-    for number, (wnid, found) in enumerate(zip(layouts.WNIDS, boxes, strict=True), 1):
-        layouts.voc_xml(tmp_path / f"xml/val/ILSVRC2012_val_0000000{number}.xml", [(wnid, box) for box in found])
+    for number, (wnid, listed) in enumerate(zip(layouts.WNIDS, boxes, strict=True), 1):
+        layouts.voc_xml(tmp_path / f"xml/val/ILSVRC2012_val_0000000{number}.xml", [(wnid, box) for box in listed])
     images = pack(root / "val", tmp_path / "ILSVRC2012_img_val.tar")
     return root, images, pack(tmp_path / "xml", tmp_path / "ILSVRC2012_bbox_val_v3.tgz")
 
@@ -278,8 +278,8 @@ def test_neu_det_for_real(converter, tmp_path):
 def test_counts_of_the_real_lists(converter, tmp_path, name, source, missing):
     """With the lists alone every count is right, and only the files of the images are missing."""
     text = converter(name, DATA_DIR / source, out=tmp_path / "out").splitlines()[-1]
-    found = [part.split(" files are missing, e.g. ")[0] for part in text.split(" is not complete: ")[1].split("; ")]
-    assert found == [f"{split}: {number}" for split, number in missing.items()]
+    splits = [part.split(" files are missing, e.g. ")[0] for part in text.split(" is not complete: ")[1].split("; ")]
+    assert splits == [f"{split}: {number}" for split, number in missing.items()]
 
 
 def test_brain_tumor(converter, tmp_path):

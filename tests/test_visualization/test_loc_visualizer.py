@@ -79,13 +79,13 @@ def test_shown_map():
 @pytest.mark.parametrize("rule", [RULE, ContourBox(0.2, preset="wsol"), ComponentBox(0.2), None])
 def test_score_map_is_that_of_the_box_rule(rule):
     made = sample(rule)
-    found, limits = score_map(made, 1)
-    assert found.shape == (20, 40) and found.dtype == np.float32 and limits == pytest.approx((0, 0.04))
-    assert found[10, 5] > 0.9 and found[10, 35] < 0.1  # bicubic overshoots
+    made_map, limits = score_map(made, 1)
+    assert made_map.shape == (20, 40) and made_map.dtype == np.float32 and limits == pytest.approx((0, 0.04))
+    assert made_map[10, 5] > 0.9 and made_map[10, 35] < 0.1  # bicubic overshoots
     if rule is not None:
         frame_map = rule.scoremap(made.pred_maps.maps[1:], (20, 20))[0]
         expected = cv2.resize(frame_map.astype(np.float32), (40, 20), interpolation=cv2.INTER_LINEAR)
-        assert np.abs(found - expected)[:, 2:-2].max() < 1e-5
+        assert np.abs(made_map - expected)[:, 2:-2].max() < 1e-5
 
 
 def test_map_range_shows_absolute_values():

@@ -132,17 +132,18 @@ def main() -> None:
             if len(args.names) != len(curves) or len(set(args.names)) < len(curves):
                 raise ValueError(f"--names needs {len(curves)} different names, got {args.names}")
             curves = dict(zip(args.names, curves.values(), strict=True))
-        there = list(dict.fromkeys(name for held in curves.values() for name in held if lines(held[name])))
-        if not there:
+        listed = (item for by_protocol in curves.values() for item in by_protocol.items())
+        available = list(dict.fromkeys(name for name, curve in listed if lines(curve)))
+        if not available:
             raise ValueError(
                 "the inputs hold no curves of accuracy against the threshold (BoxAcc, GT-known, Top-k Loc)"
             )
-        unknown = [protocol for protocol in args.protocol or () if protocol not in there]
+        unknown = [protocol for protocol in args.protocol or () if protocol not in available]
         if unknown:
-            raise ValueError(f"no curves of protocol {unknown[0]!r}; there are those of {there}")
+            raise ValueError(f"no curves of protocol {unknown[0]!r}; there are those of {available}")
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    protocols = args.protocol or there
+    protocols = args.protocol or available
     out = Path(args.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     png, npz = (out.with_name(out.name + suffix) for suffix in (".png", ".npz"))

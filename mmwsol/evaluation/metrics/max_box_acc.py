@@ -106,18 +106,24 @@ class MaxBoxAcc(BaseLocMetric):
                 continue
             maps, index = chosen_map(sample, self.protocol.map_class)
             size = frame_size(sample)
-            about = (self.frame(sample), known_rank(sample)) if self.keep_records else None
-            self.pool.submit(self.results, img_id, self._hits, img_id, maps, index, size, gt, about)
+            frame_and_rank = (self.frame(sample), known_rank(sample)) if self.keep_records else None
+            self.pool.submit(self.results, img_id, self._hits, img_id, maps, index, size, gt, frame_and_rank)
 
     def _hits(
-        self, img_id: str, maps: ScoreMaps, index: int, size: tuple[int, int], gt: np.ndarray, about: tuple | None
+        self,
+        img_id: str,
+        maps: ScoreMaps,
+        index: int,
+        size: tuple[int, int],
+        gt: np.ndarray,
+        frame_and_rank: tuple | None,
     ) -> BoxHits:
         sweeps = maps.sweep(self.map_to_box, index, size, self.thresholds, self.contours)
         default = self.map_to_box.default_box(size)
         ious = [best_ious(pieces, gt, default, self.protocol.plus_one) for pieces in sweeps]
         track = None
-        if about is not None:
-            frame, rank = about
+        if frame_and_rank is not None:
+            frame, rank = frame_and_rank
             largest = threshold_boxes(sweeps[0], default)
             boxes = largest.boxes[largest.start[largest.mask]]
             track = Track(Steps.of(boxes), Steps.of(ious[-1]), gt, frame, rank)

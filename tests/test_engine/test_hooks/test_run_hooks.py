@@ -92,8 +92,8 @@ def run_test(hook, samples, metrics=(), rounds=1):
     )
     for _ in range(rounds):
         hook.before_test(runner)
-        own = [metric for metric in metrics if isinstance(metric, BaseLocMetric)]
-        for metric in own:
+        loc_metrics = [metric for metric in metrics if isinstance(metric, BaseLocMetric)]
+        for metric in loc_metrics:
             for one in {one.img_id: one for one in samples}.values():
                 metric.process(None, [one.to_dict()])
             metric.evaluate(len(samples))

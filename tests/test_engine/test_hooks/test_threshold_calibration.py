@@ -109,18 +109,18 @@ def stored(path) -> float:
 
 def test_checkpoints_hold_the_threshold_and_the_test_uses_it(data, tmp_path):
     runner = Runner.from_cfg(config(data, tmp_path))
-    found = []
+    thresholds = []
     keep = runner.model.map_to_box.threshold
     spy = Hook()
-    spy.after_val_epoch = lambda runner, metrics: found.append(metrics["loc/threshold"])
+    spy.after_val_epoch = lambda runner, metrics: thresholds.append(metrics["loc/threshold"])
     runner.register_hook(spy)
     runner.train()
-    assert len(found) == 2 and float(keep) == found[-1] == expected(runner)
+    assert len(thresholds) == 2 and float(keep) == thresholds[-1] == expected(runner)
     assert keep.dtype == torch.float64
     [best] = tmp_path.glob("best_loc_gt_known_*.pth")
-    assert stored(tmp_path / "epoch_1.pth") == found[0]
-    assert stored(tmp_path / "epoch_2.pth") == found[1]
-    assert stored(best) == found[int(best.stem[-1]) - 1]
+    assert stored(tmp_path / "epoch_1.pth") == thresholds[0]
+    assert stored(tmp_path / "epoch_2.pth") == thresholds[1]
+    assert stored(best) == thresholds[int(best.stem[-1]) - 1]
     assert not list(tmp_path.glob("*.amending"))
     assert load_checkpoint_file(str(tmp_path / "epoch_1.pth"))["optimizer"]["state"]
 

@@ -81,7 +81,7 @@ def reference(u8_map, level, mode):
             contours = [max(contours, key=cv2.contourArea)]
         rects = [cv2.boundingRect(c) for c in contours]
         return sorted([x, y, x + w, y + h] for x, y, w, h in rects)
-    found = []
+    candidates = []
     seen = np.zeros_like(mask)
     for r, c in np.argwhere(mask):  # raster order
         if seen[r, c]:
@@ -98,10 +98,10 @@ def reference(u8_map, level, mode):
                         stack.append((a, b))
         rows, cols = np.array(pixels).T.tolist()
         box = [min(cols), min(rows), max(cols) + 1, max(rows) + 1]
-        found.append((len(pixels), box))
-    if found and mode == "largest_component":
-        found = [max(found, key=lambda item: item[0])]
-    return sorted(box for _, box in found)
+        candidates.append((len(pixels), box))
+    if candidates and mode == "largest_component":
+        candidates = [max(candidates, key=lambda item: item[0])]
+    return sorted(box for _, box in candidates)
 
 
 def random_map(rng, kind, side):

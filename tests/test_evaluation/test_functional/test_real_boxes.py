@@ -26,7 +26,7 @@ from mmwsol.evaluation.functional import (
 
 pytestmark = requires_data("wsol-metadata")
 SIZE = (224, 224)
-BARS = (0.3, 0.5, 0.7)
+IOU_THRS = (0.3, 0.5, 0.7)
 CENTRE = [[56, 56, 168, 168]]
 
 
@@ -87,7 +87,7 @@ def test_whole_frame_of_wsolevaluation(split, images, boxes, expected):
     assert (len(gt), sum(map(len, gt))) == (images, boxes)
     box = baseline_boxes(SIZE, "exclusive_clip")["whole_frame"]
     assert box.tolist() == [[0, 0, 223, 223]]
-    np.testing.assert_allclose(baseline_accuracy(gt, box, BARS), expected, atol=6e-5)
+    np.testing.assert_allclose(baseline_accuracy(gt, box, IOU_THRS), expected, atol=6e-5)
     if split == "ILSVRC/test":
         assert baseline_accuracy(gt, box, gt_mode="first")[0] == pytest.approx(39.982, abs=1e-9)
 
@@ -177,7 +177,7 @@ def test_center_gaussian(split, expected, best_at):
     for n, low, high in zip(index.ravel(), levels.low, levels.high, strict=True):
         of_level[low : high + 1] = n
     at = of_level[threshold_levels(threshold_grid(), 255)]
-    counts = np.stack([(iou >= bar).sum(axis=1)[at] for bar in BARS])
+    counts = np.stack([(iou >= iou_thr).sum(axis=1)[at] for iou_thr in IOU_THRS])
     best, grid = 100 * counts.max(axis=1) / len(gt), threshold_grid()
     np.testing.assert_allclose(best, expected, rtol=0, atol=1e-12 if best_at else 6e-5)
     if best_at:
@@ -185,6 +185,6 @@ def test_center_gaussian(split, expected, best_at):
         # The same through the functions of the metric, for some images.
         ended = levels._replace(boxes=end_boxes(levels.boxes, SIZE, "exclusive_clip"))
         hits = np.stack([best_iou_per_level(ended, g, np.zeros((1, 4))) for g in gt[:50]])
-        hits = hits[:, threshold_levels(grid, 255)][:, None] >= np.array(BARS)[:, None]
-        part = np.stack([(iou[:, :50] >= bar).sum(axis=1)[at] for bar in BARS])
+        hits = hits[:, threshold_levels(grid, 255)][:, None] >= np.array(IOU_THRS)[:, None]
+        part = np.stack([(iou[:, :50] >= iou_thr).sum(axis=1)[at] for iou_thr in IOU_THRS])
         np.testing.assert_allclose(box_acc(hits)[0], 100 * part / 50)

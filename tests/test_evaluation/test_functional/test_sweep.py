@@ -16,10 +16,10 @@ MODES = ("largest_contour", "all_contours", "largest_component", "all_components
 def official_boxes(mask, mode):
     """Return sorted boxes; contours as the official codes find them, RETR_TREE and ``max``."""
     if "contour" in mode:
-        found = cv2.findContours(mask, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)[-2]
-        if found and mode == "largest_contour":
-            found = [max(found, key=cv2.contourArea)]
-        return sorted((x, y, x + w, y + h) for x, y, w, h in map(cv2.boundingRect, found))
+        outlines = cv2.findContours(mask, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)[-2]
+        if outlines and mode == "largest_contour":
+            outlines = [max(outlines, key=cv2.contourArea)]
+        return sorted((x, y, x + w, y + h) for x, y, w, h in map(cv2.boundingRect, outlines))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     boxes = [(x, y, x + w, y + h) for x, y, w, h, _ in stats[1:].tolist()]
     if count > 1 and mode == "largest_component":
@@ -38,7 +38,7 @@ def expand(levels):
 
 def assert_exact(u8_map, modes=MODES):
     """Compare all 256 levels; equal masks are looked at once."""
-    found = {mode: expand(boxes_per_level(u8_map, mode, backend="numba")) for mode in modes}
+    per_level = {mode: expand(boxes_per_level(u8_map, mode, backend="numba")) for mode in modes}
     pixels = None
     for level in range(256):
         mask = (u8_map > level).astype(np.uint8)
@@ -46,7 +46,7 @@ def assert_exact(u8_map, modes=MODES):
             pixels = mask.sum()
             expected = {mode: official_boxes(mask, mode) for mode in modes}
         for mode in modes:
-            assert found[mode][level] == expected[mode], (mode, level, u8_map.tolist())
+            assert per_level[mode][level] == expected[mode], (mode, level, u8_map.tolist())
 
 
 def small_map(rng):

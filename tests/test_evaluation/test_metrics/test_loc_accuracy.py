@@ -149,9 +149,9 @@ def test_own_box_rule_equals_the_models():
         k = sample["pred_maps"]["labels"].tolist().index(int(sample["gt_label"]))
         gt = gt_to_frame(sample["gt_bboxes_ori"], (30, 40), (32, 32), "tscam")
         hits.append(box_iou(boxes[k], gt).max() >= 0.5)
-    own, model = run(LocAccuracy(map_to_box=RULE), samples), run(LocAccuracy(), samples)
-    assert own == model
-    assert own["loc/gt_known"] == pytest.approx(100 * np.mean(hits)) and 0 < sum(hits) < 6
+    of_metric, model = run(LocAccuracy(map_to_box=RULE), samples), run(LocAccuracy(), samples)
+    assert of_metric == model
+    assert of_metric["loc/gt_known"] == pytest.approx(100 * np.mean(hits)) and 0 < sum(hits) < 6
 
 
 def test_threshold_search():

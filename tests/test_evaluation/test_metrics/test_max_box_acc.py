@@ -14,7 +14,7 @@ from mmwsol.models.box_rules import ComponentBox, ContourBox
 from mmwsol.structures import Frame
 
 SIZE = (32, 32)
-BARS = (0.3, 0.5, 0.7)
+IOU_THRS = (0.3, 0.5, 0.7)
 
 
 def brute_force(samples, rule, thresholds, frame_rule="wsol"):
@@ -35,9 +35,9 @@ def test_equals_the_loop_over_thresholds():
     for key, contour in (("max_box_acc", "largest"), ("max_box_acc_v2", "all")):
         rule = ContourBox(preset="wsol", contour=contour)
         iou = brute_force(samples, rule, np.arange(0, 1, 0.001).tolist())
-        curves = np.stack([100 * (iou >= bar).mean(axis=0) for bar in BARS])
-        for bar, curve in zip(BARS, curves, strict=True):
-            assert values[f"loc/{key}@{100 * bar:g}"] == pytest.approx(curve.max(), abs=1e-9)
+        curves = np.stack([100 * (iou >= iou_thr).mean(axis=0) for iou_thr in IOU_THRS])
+        for iou_thr, curve in zip(IOU_THRS, curves, strict=True):
+            assert values[f"loc/{key}@{100 * iou_thr:g}"] == pytest.approx(curve.max(), abs=1e-9)
         np.testing.assert_allclose(metric.curve["single" if contour == "largest" else "multi"], curves)
         if contour == "all":
             assert values["loc/max_box_acc_v2"] == pytest.approx(curves.max(axis=1).mean())
@@ -54,7 +54,7 @@ def test_component_rule_and_single_only():
     metric = MaxBoxAcc(map_to_box=rule, thresholds=0.003, multi_contour=False)
     values = run(metric, samples)
     iou = brute_force(samples, ComponentBox(preset="sat"), np.arange(0, 1, 0.003).tolist())
-    curves = np.stack([100 * (iou >= bar).mean(axis=0) for bar in BARS])
+    curves = np.stack([100 * (iou >= iou_thr).mean(axis=0) for iou_thr in IOU_THRS])
     np.testing.assert_allclose(metric.curve["single"], curves)
     assert not any("v2" in key for key in values)
 
@@ -217,7 +217,7 @@ def test_real_maps(dataset, threshold, accuracies, indices):
     metric = MaxBoxAcc()
     values = run(metric, samples)
     for key in ("max_box_acc", "max_box_acc_v2"):
-        ours = [values[f"loc/{key}@{bar}"] for bar in (30, 50, 70)]
+        ours = [values[f"loc/{key}@{iou_thr}"] for iou_thr in (30, 50, 70)]
         np.testing.assert_allclose(ours, accuracies, atol=6e-5)
     for name in ("single", "multi"):
         assert metric.curve[name].argmax(axis=1).tolist() == list(indices)
