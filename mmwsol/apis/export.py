@@ -91,24 +91,7 @@ def export_model(
     generator = torch.Generator().manual_seed(0)
     images = 255 * torch.rand(3, 3, *size, generator=generator)
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecations inside torch and onnxscript
-        batch = torch.export.Dim("batch", min=1, max=1024)
-        program = torch.export.export(exportable, (images[:2],), dynamic_shapes=({0: batch},), strict=True)
-        if format == "torch":
-            torch.export.save(program, out)
-        else:
-            torch.onnx.export(
-                program,
-                (),
-                str(out),
-                input_names=["images"],
-                output_names=list(OUTPUTS),
-                external_data=False,
-                custom_translation_table={torch.ops.aten.sort.stable: _stable_sort()},
-                verbose=False,
-            )
+    _write_program(exportable, images[:2], out, format)
     difference = _largest_difference(exportable, load_exported(out), images)
     if difference > TOLERANCE:
         raise RuntimeError(f"'{out}' differs from PyTorch by {difference:.2g} of the largest value (> {TOLERANCE:g}).")
@@ -143,6 +126,28 @@ def load_exported(path: str | Path) -> Callable[[Tensor], tuple[Tensor, ...]]:
         return tuple(torch.from_numpy(output) for output in session.run(OUTPUTS, {"images": images.numpy()}))
 
     return run
+
+
+def _write_program(model: nn.Module, images: Tensor, out: Path, format: str) -> None:
+    """Trace the model with images (2, 3, H, W) and write the program, for any batch."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside torch and onnxscript
+        batch = torch.export.Dim("batch", min=1, max=1024)
+        program = torch.export.export(model, (images,), dynamic_shapes=({0: batch},), strict=True)
+        if format == "torch":
+            torch.export.save(program, out)
+        else:
+            torch.onnx.export(
+                program,
+                (),
+                str(out),
+                input_names=["images"],
+                output_names=list(OUTPUTS),
+                external_data=False,
+                custom_translation_table={torch.ops.aten.sort.stable: _stable_sort()},
+                verbose=False,
+            )
 
 
 def _largest_difference(model: nn.Module, exported: Callable[[Tensor], tuple[Tensor, ...]], images: Tensor) -> float:

@@ -89,25 +89,19 @@ def stage_configs(cfg: Config, options: dict[str, Any] | None = None) -> list[St
         overrides = copy.deepcopy(dict(entry))
         name = overrides.pop("name", None)
         init_from = overrides.pop("init_from", "last")
-        if not isinstance(name, str) or not name or Path(name).name != name:
-            raise ValueError(f"stages[{index}].name must be a folder name, got {name!r}.")
-        if name in [s.name for s in stages]:
-            raise ValueError(f"two stages are called '{name}'; give every stage its own name.")
-        if init_from not in INIT_FROM:
-            raise ValueError(f"init_from of stage '{name}' must be one of {INIT_FROM}, got {init_from!r}.")
-        own_weights = overrides.get("load_from") is not None
+        known = [s.name for s in stages]
+        _check_entry(index, name, init_from, known)
         stage_cfg = copy.deepcopy(base)
         stage_cfg.merge_from_dict(overrides, allow_list_keys=False)
         if "total_batch_size" in overrides:
             _set_batch_size(name, stage_cfg, overrides)
         for path in stage_paths(overrides):
-            known = [s.name for s in stages]
             if path.split("/")[0] not in known:
                 raise ValueError(
                     f"stage '{name}' has the path '{STAGE_PATH}{path}', but the stages before it are "
                     f"{', '.join(known) or 'none'}."
                 )
-        if own_weights or index == 0:
+        if index == 0 or overrides.get("load_from") is not None:
             init_from = "none"
         else:
             stage_cfg.load_from = None
@@ -116,6 +110,16 @@ def stage_configs(cfg: Config, options: dict[str, Any] | None = None) -> list[St
         for stage in _stages_with(key, stages, options):
             set_options(stage.cfg, {key: value})
     return stages
+
+
+def _check_entry(index: int, name: Any, init_from: Any, known: list[str]) -> None:
+    """Check name and start of an entry of ``stages``; the names before it are ``known``."""
+    if not isinstance(name, str) or not name or Path(name).name != name:
+        raise ValueError(f"stages[{index}].name must be a folder name, got {name!r}.")
+    if name in known:
+        raise ValueError(f"two stages are called '{name}'; give every stage its own name.")
+    if init_from not in INIT_FROM:
+        raise ValueError(f"init_from of stage '{name}' must be one of {INIT_FROM}, got {init_from!r}.")
 
 
 def _set_batch_size(name: str, cfg: Config, overrides: dict[str, Any]) -> None:
@@ -236,12 +240,7 @@ def run_stages(
         marker = read_marker(folder)
         if only in (None, stage.name):
             if index > 0 and previous is None and stage.init_from != "none":
-                before = stages[index - 1].name
-                raise ValueError(
-                    f"stage '{stage.name}' starts from stage '{before}', which is not complete in "
-                    f"{work_dir / before}. Run it first: --stage {before} (with --resume, if it "
-                    "was interrupted)."
-                )
+                raise _previous_is_missing(stage.name, stages[index - 1].name, work_dir)
             if marker is None:
                 _check_resume(stage, work_dir, stages, resume)
                 marker = _run_stage(stage, folder, previous, resume)
@@ -351,6 +350,13 @@ def _initial_checkpoint(stage: Stage, previous: dict[str, Any] | None) -> str | 
         f"stage '{stage.name}' starts from the {stage.init_from} checkpoint of stage "
         f"'{previous['stage']}', but {path or 'there is none'}"
         f"{' does not exist' if path else ''}. {hint}"
+    )
+
+
+def _previous_is_missing(name: str, before: str, work_dir: Path) -> ValueError:
+    return ValueError(
+        f"stage '{name}' starts from stage '{before}', which is not complete in {work_dir / before}. Run it first: "
+        f"--stage {before} (with --resume, if it was interrupted)."
     )
 
 
