@@ -156,7 +156,7 @@ def test_pretrained_start(case, tmp_path, monkeypatch):
         resized = resize_pos_embed(release["pos_embed"], (14, 14), (24, 24), "bicubic", 1)
         torch.testing.assert_close(state["backbone.pos_embed"], resized)
         assert any("Resize the pos_embed" in line for line in lines)
-    [report] = [line for line in lines if line.startswith("Left at their initialisation: ")]
+    [report] = [line for line in lines if line.startswith("Left at their initialization: ")]
     assert set(report.split(": ")[1].rstrip(".").split(", ")) == {official_to_ours(name, 12) for name in fresh}
 
 

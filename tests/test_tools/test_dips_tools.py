@@ -11,6 +11,7 @@ import torch
 from mmwsol.methods.dips import LoadProposals
 from mmwsol.methods.dips.proposals import read_proposals
 from mmwsol.registry import MODELS
+from mmwsol.structures import Frame
 from mmwsol.utils import convert_official
 
 CONVERTER = "dataset_converters/dips_proposals.py"
@@ -42,7 +43,7 @@ def test_official_proposals(tool, tmp_path, protocol):
     assert found.boxes.tolist() == [[1.5, 2, 30, 40], [0, 0, 10, 10]] and found.map_index.tolist() == [3, 0]
     assert np.isnan(found.scores).all()
     load = LoadProposals(str(tmp_path / "cache"), top_k=1)
-    image = dict(img=np.zeros((50, 60, 3), np.uint8), ori_shape=(50, 60), frame=((1.0, 0.0), (1.0, 0.0)))
+    image = dict(img=np.zeros((50, 60, 3), np.uint8), ori_shape=(50, 60), frame=Frame.identity((50, 60)))
     state = load(dict(image, img_id="n01/a.JPEG"))
     assert state["proposal_map"] == 3 and state["proposal_mask"].any()
     assert not load(dict(image, img_id="n01/b.JPEG"))["proposal_mask"].any()
