@@ -87,7 +87,7 @@ def config(folder: Path, writer: str = "PseudoMaskWriter", workers: int = 0, **o
                         log_interval=0.1,
                         writer=dict(
                             type=f"mmwsol.{writer}",
-                            **{"preset": "paper", "delta1": 0.3, "num_pictures": 3, **options},
+                            **{"preset": "paper", "delta1": 0.3, **options},
                         ),
                     ),
                 )
