@@ -95,7 +95,6 @@ def test_convolution_keeps_pytorch_initialisation():
     ("kwargs", "message"),
     [
         (dict(attn_reduce="max"), "attn_reduce must be one of"),
-        (dict(kernel_size=2), "odd"),
         (dict(couple=False, semantic=False), "leave no map"),
         (dict(num_classes=0), "num_classes must be at least 1, got 0"),
     ],
