@@ -23,7 +23,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": dict(layers=None, heads=None, delta0=0.02, delta1=0.75, refine="grabcut"),
     "ppd": dict(layers=(-1,), heads=(0, 1, 2), delta0=None, delta1=None, refine="threshold"),
 }
-REFINES = ("grabcut", "threshold")
 STATISTICS_IMAGES = 500  # evenly spread, for the statistics that need the network
 NUM_PICTURES = 24  # rows of the contact sheet: image, attention, tri-map, mask
 MIN_PIXELS = 5  # of each side of the tri-map: one for every Gaussian
