@@ -78,8 +78,8 @@ class CDTRHead(CATRHead):
             raise ValueError("with_ski=True needs with_csm=True: SKI works on the class map of CSM.")
         self.ski_input = ski_input
         self.ski = SemanticKernelIntegrator(num_classes) if with_ski else None
-        terms = 1 + (self.csm is not None) + 2 * (self.ocm is not None) + with_ski
-        self.weighting = None if weighting is None else MODELS.build(dict(weighting, num_terms=terms))
+        self.num_terms += with_ski
+        self.build_weighting(weighting)
 
     def plain_terms(self, encoded: Encoded, labels: Tensor) -> dict[str, Tensor]:
         """Compute the terms that ``weighting`` weights, in its order."""

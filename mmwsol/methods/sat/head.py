@@ -5,9 +5,9 @@ from __future__ import annotations
 from mmengine.model.weight_init import trunc_normal_
 from torch import Tensor, nn
 
+from mmwsol.methods.sat.pooled_conv import pooled_conv
 from mmwsol.models.features import Features
 from mmwsol.models.heads.base import LocHead
-from mmwsol.models.layers.pooled_conv import pooled_conv
 from mmwsol.registry import MODELS
 
 
