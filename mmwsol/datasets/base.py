@@ -40,6 +40,7 @@ class BaseLocDataset(BaseDataset):
         data_prefix (str | dict, optional): Image folder ``img_path``, and mask folder ``mask_path``, relative to
             ``data_root``. Defaults to None: those of the data set.
         metainfo (dict, optional): ``classes``, names in the order of the labels, and whatever else is wanted.
+            Defaults to None: that of the data set.
         pipeline (Sequence): Transforms. Defaults to ().
         test_mode (bool): Whether an unreadable image always raises. Defaults to False.
         on_error (str): What happens to bad records (malformed line, label out of range, box outside its image, image

@@ -56,14 +56,14 @@ class CUB(BaseLocDataset):
             )
         prefix = {"img_path": data_prefix} if isinstance(data_prefix, str) else (data_prefix or {})
         prefix = {"img_path": "images", "mask_path": "segmentations", **prefix}
-        self._own_classes = "classes" in (metainfo or {})
+        self._classes_given = "classes" in (metainfo or {})
         super().__init__(data_root, ann_file, split, prefix, metainfo, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Join the four lists on the image number."""
         folder = self.ann_file or self.data_root
         fix = "data_root is the folder of the CUB-200-2011 release, with images.txt"
-        if not self._own_classes:
+        if not self._classes_given:
             self._read_classes(os.path.join(folder, "classes.txt"))
 
         records: dict[str, Record] = {}

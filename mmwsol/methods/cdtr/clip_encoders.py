@@ -1,4 +1,4 @@
-"""Image towers of CLIP, and files of its text embeddings, for :class:`mmwsol.models.SemanticBoostLoss`.
+"""Image towers of CLIP, and files of its text embeddings, for :class:`mmwsol.methods.cdtr.SemanticBoostLoss`.
 
 An encoder is a module that turns images (n, 3, S, S) into features (n, E), with the attributes ``embed_dim`` (E),
 ``input_size`` (S), ``mean`` and ``std`` (of its training, in 0-1).

@@ -231,7 +231,7 @@ def test_errors_say_what_to_do(tmp_path):
         value(loss(str(tmp_path / "bad.pt")))
     with pytest.raises(ValueError, match="have 8 dimensions and mmwsol.StandInCLIP 4"):
         value(loss(clip=dict(STAND_IN, embed_dim=4)))
-    with pytest.raises(ValueError, match="a map of 4x8 cells has not the proportions of its image, 32x32"):
+    with pytest.raises(ValueError, match="a map of 4x8 cells does not have the proportions of its image, 32x32"):
         value(loss(), torch.zeros(2, 3, 32, 32), torch.zeros(2, 1, 8, 4))
     with pytest.raises(ValueError, match="masks the network's input: give the head inputs="):
         loss()(torch.rand(2, 4, 4), Batch(LABELS, []))
