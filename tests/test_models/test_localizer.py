@@ -161,7 +161,7 @@ def test_without_labels_only_the_best_classes_get_maps():
     assert len(out[0].pred_maps.labels) == 5
 
 
-def test_preprocessor_normalises_rgb_and_crops():
+def test_preprocessor_normalizes_rgb_and_crops():
     model = localizer()
     image = torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8)
     data = dict(inputs=[image], data_samples=samples([1]), crops=[torch.stack([image] * 10)])

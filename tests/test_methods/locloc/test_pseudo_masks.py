@@ -20,7 +20,7 @@ BLOB = min_max(np.exp(-((X - 31.5) ** 2 + (Y - 31.5) ** 2) / 200))
 
 
 def scene() -> np.ndarray:
-    """A textured square of another colour, as BGR."""
+    """A textured square of another color, as BGR."""
     back = [150 + 30 * np.sin(0.5 * X), 160 + 25 * np.cos(0.4 * Y), 170 + 20 * np.sin(0.3 * (X + Y))]
     front = [40 + 15 * np.sin(0.9 * X), 50 + 15 * np.cos(0.7 * Y), 200 + 15 * np.sin(0.6 * (X - Y))]
     return np.where(SQUARE[..., None], np.stack(front, -1), np.stack(back, -1)).round().astype(np.uint8)
@@ -85,7 +85,7 @@ def test_presets_take_their_blocks_and_heads():
     assert released.params() != paper.params()
 
 
-def test_ppd_masks_are_normalised_after_the_resize():
+def test_ppd_masks_are_normalized_after_the_resize():
     spike = np.zeros((16, 16), np.float32)
     spike[3, 4] = 1
     mask = PseudoMaskWriter("ppd").mask(MaskJob(np.zeros((256, 256, 3), np.uint8), spike))

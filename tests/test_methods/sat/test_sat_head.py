@@ -87,7 +87,7 @@ def test_every_loss_trains_the_spatial_token():
         assert grad.abs().max() > 0
 
 
-def test_convolution_keeps_pytorch_initialisation():
+def test_convolution_keeps_pytorch_initialization():
     model = head()
     model.init_weights()
     bound = (9 * 24) ** -0.5
