@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from mmpretrain.datasets.categories import CUB_CATEGORIES
 
-from mmwsol.datasets.base import BaseLocDataset
+from mmwsol.datasets.base import BaseLocDataset, fill_prefix
 from mmwsol.datasets.readers import Record, read_lines, read_table
 from mmwsol.registry import DATASETS
 
@@ -54,8 +54,7 @@ class CUB(BaseLocDataset):
                 f"CUB has the splits 'train' and 'test', got {split!r}; CUBv2 is mmwsol.CUBv2, and "
                 "mmwsol.LocListDataset reads lists of other splits"
             )
-        prefix = {"img_path": data_prefix} if isinstance(data_prefix, str) else (data_prefix or {})
-        prefix = {"img_path": "images", "mask_path": "segmentations", **prefix}
+        prefix = fill_prefix(data_prefix, img_path="images", mask_path="segmentations")
         self._classes_given = "classes" in (metainfo or {})
         super().__init__(data_root, ann_file, split, prefix, metainfo, **kwargs)
 
