@@ -94,8 +94,8 @@ class PseudoMaskWriter(CacheWriter):
 
     The attention map is divided into certain foreground, certain background and uncertain pixels, which GrabCut
     decides; where it cannot (too few certain pixels, or nothing left), the mask is the attention above ``threshold``.
-    Masks are lossless PNG files with 0 and 255, of the size of the input. The input is the whole image,
-    its pixels also give GrabCut's colors.
+    Masks are lossless PNG files with 0 and 255, of the size of the input: the whole image, whose pixels also give
+    GrabCut its colors.
 
     Args:
         preset (str): 'released' (attention of the last block, heads 0 to 2, delta0 0.03, delta1 0.1), 'paper' (mean of
