@@ -42,10 +42,10 @@ def test_grabcut_of_a_square(deltas, counts, area, overlap, seed):
     labels = trimap(BLOB, *deltas)
     assert tuple((labels == label).sum() for label in (0, 1, 2)) == counts
     before = labels.copy()
-    found = grabcut(scene(), labels, seed=seed)
+    decided = grabcut(scene(), labels, seed=seed)
     np.testing.assert_array_equal(labels, before)
-    np.testing.assert_array_equal(found[labels < 2], labels[labels < 2])  # certain pixels stay
-    mask = np.isin(found, (1, 3))
+    np.testing.assert_array_equal(decided[labels < 2], labels[labels < 2])  # certain pixels stay
+    mask = np.isin(decided, (1, 3))
     assert area[0] <= mask.sum() <= area[1]
     assert (mask & SQUARE).sum() / (mask | SQUARE).sum() == pytest.approx(overlap, abs=0.01)
 
