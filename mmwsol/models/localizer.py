@@ -128,12 +128,14 @@ class ImageLocalizer(BaseClassifier):
                 ``inputs`` in ``mode='predict'``. Defaults to None.
 
         Raises:
-            ValueError: If ``mode`` is unknown.
+            ValueError: If ``mode`` is unknown, or is 'loss' without data samples.
         """
         if mode == "tensor":
             return self.head(self.extract_feat(inputs))
         if mode == "loss":
-            return self.loss(inputs, data_samples or [])
+            if not data_samples:
+                raise ValueError("mode='loss' needs data_samples with labels, one for every image.")
+            return self.loss(inputs, data_samples)
         if mode == "predict":
             return self.predict(inputs, data_samples, crops)
         raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}.")

@@ -37,6 +37,8 @@ def test_modes():
     model, images = localizer(), torch.randn(2, 3, 32, 32)
     assert model(images).shape == (2, 8)
     assert model(images, samples(), mode="loss")["loss_cls"].ndim == 0
+    with pytest.raises(ValueError, match="mode='loss' needs data_samples"):
+        model(images, mode="loss")
     with pytest.raises(ValueError, match="got 'train'"):
         model(images, mode="train")
 
