@@ -150,9 +150,9 @@ def load_checkpoint_file(filename: str, map_location: Any = None) -> Any:
         try:
             return torch.load(filename, map_location=map_location, weights_only=True)
         except pickle.UnpicklingError as error:
-            found = _unsafe_globals(filename) or [_reason(error)]
+            refused = _unsafe_globals(filename) or [_reason(error)]
             raise ValueError(
-                f"checkpoint '{filename}' was not loaded: it holds {', '.join(found)}, which could run "
+                f"checkpoint '{filename}' was not loaded: it holds {', '.join(refused)}, which could run "
                 "code of whoever made the file. Ask for a file that holds weights only or, if you trust "
                 f"its author, set {TRUST_VARIABLE}=1 and try again."
             ) from error
@@ -169,8 +169,8 @@ def _unsafe_globals(filename: str) -> list[str]:
 
 def _reason(error: pickle.UnpicklingError) -> str:
     """Take torch's reason out of its page of advice."""
-    found = re.search(r"WeightsUnpickler error:\s*(.*)", str(error))
-    return found.group(1).strip() if found else str(error).strip().splitlines()[0]
+    reason = re.search(r"WeightsUnpickler error:\s*(.*)", str(error))
+    return reason.group(1).strip() if reason else str(error).strip().splitlines()[0]
 
 
 def _history_statistic(owner: type, name: str) -> Any:
@@ -250,8 +250,7 @@ def init_cpu_distributed(cfg: Config) -> None:
     ``device_ids``. Does nothing where a GPU is present or ``cfg.launcher`` is 'none'.
 
     Args:
-        cfg (Config): Config of the run; ``launcher``, ``env_cfg`` are read,
-        ``env_cfg.dist_cfg.backend`` and
+        cfg (Config): Config of the run. ``launcher`` and ``env_cfg`` are read, ``env_cfg.dist_cfg.backend`` and
             ``model_wrapper_cfg`` are written.
     """
     launcher = cfg.get("launcher", "none")

@@ -1,4 +1,4 @@
-# CATR with CDTR's SBA (Table X) on CUB-200-2011: the settings of CATR, alpha and normalisation of CDTR. No code is
+# CATR with CDTR's SBA (Table X) on CUB-200-2011: the settings of CATR, alpha and normalization of CDTR. No code is
 # published; the mask is the map of the label as CATR makes it.
 _base_ = ['../catr/catr_deit-s_cub.py']
 model = dict(

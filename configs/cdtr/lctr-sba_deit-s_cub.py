@@ -1,4 +1,4 @@
-# LCTR with CDTR's SBA (Table X) on CUB-200-2011: the settings of LCTR, alpha and normalisation of CDTR. No code is
+# LCTR with CDTR's SBA (Table X) on CUB-200-2011: the settings of LCTR, alpha and normalization of CDTR. No code is
 # published; the mask is the map of the label as LCTR makes it.
 _base_ = ['../lctr/lctr_deit-s_cub.py']
 model = dict(

@@ -1,4 +1,4 @@
-# LCTR with CDTR's SBA (Table X) on ILSVRC2012: the settings of LCTR, alpha and normalisation of CDTR. No code is
+# LCTR with CDTR's SBA (Table X) on ILSVRC2012: the settings of LCTR, alpha and normalization of CDTR. No code is
 # published; the mask is the map of the label as LCTR makes it.
 _base_ = ['../lctr/lctr_deit-s_ilsvrc.py']
 model = dict(

@@ -1,4 +1,4 @@
-# TS-CAM with CDTR's SBA (Table X) on CUB-200-2011: the settings of TS-CAM, alpha and normalisation of CDTR. No code is
+# TS-CAM with CDTR's SBA (Table X) on CUB-200-2011: the settings of TS-CAM, alpha and normalization of CDTR. No code is
 # published; the mask is the map of the label as TS-CAM makes it.
 _base_ = ['../ts-cam/ts-cam_deit-s_cub.py']
 model = dict(

@@ -1,4 +1,4 @@
-# TS-CAM with CDTR's SBA (Table X) on ILSVRC2012: the settings of TS-CAM, alpha and normalisation of CDTR. No code is
+# TS-CAM with CDTR's SBA (Table X) on ILSVRC2012: the settings of TS-CAM, alpha and normalization of CDTR. No code is
 # published; the mask is the map of the label as TS-CAM makes it.
 _base_ = ['../ts-cam/ts-cam_deit-s_ilsvrc.py']
 model = dict(

@@ -1,6 +1,7 @@
-# DiPS (Murtaza et al., IVC 2023) on images of your own: a CSV with the lines path,split,label,x0,y0,x1,y1, boxes needed for
-# val and test only. It stands in for the paper's TelDrone, which is not public: two classes, with and without object. Set
-# num_classes and, if images of a class have no object, background_class (also in the writer of stage proposals).
+# DiPS (Murtaza et al., IVC 2023) on images of your own: a CSV with the lines path,split,label,x0,y0,x1,y1, boxes needed
+# for val and test only. It stands in for the paper's TelDrone, which is not public: two classes, with and without
+# object. Set num_classes and, if images of a class have no object, background_class (also in the writer of stage
+# proposals).
 _base_ = ['./dips_dino-s_cub.py']
 dataset = dict(_delete_=True, type='mmwsol.LocListDataset', data_root='data/custom', ann_file='list.csv', format='csv')
 train_dataloader = dict(dataset=dict(dataset, split='train', pipeline={{_base_.train_pipeline}}))

@@ -1,6 +1,6 @@
 # DiPS (Murtaza et al., IVC 2023), DINO ViT-S/16 at 224 on ILSVRC2012. Epoch and threshold are chosen on ImageNetV2. The
-# classifier is DINO's own; another one, torchvision's first ResNet-50, ranks the proposals. Learning rate and sampler are
-# the only published setting, found for the conference model (a U-Net) on a tenth of the images.
+# classifier is DINO's own; another one, torchvision's first ResNet-50, ranks the proposals. Learning rate and sampler
+# are the only published setting, found for the conference model (a U-Net) on a tenth of the images.
 _base_ = [
     './_base_/dino-s.py',
     './_base_/schedule.py',

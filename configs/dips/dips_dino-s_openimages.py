@@ -1,7 +1,7 @@
-# DiPS (Murtaza et al., IVC 2023), DINO ViT-S/16 at 224 on OpenImages30k: masks, no boxes. The epoch is chosen on val and
-# reported on test. No setting is published: those of CUB, a smaller area limit (the masks are often small), 10 epochs of the
-# decoder as in the paper. The official code ranks proposals by wsolevaluation's ResNet-50, which is not released; as on
-# CUB, the linear classifier does it here.
+# DiPS (Murtaza et al., IVC 2023), DINO ViT-S/16 at 224 on OpenImages30k: masks, no boxes. The epoch is chosen on val
+# and reported on test. No setting is published: those of CUB, a smaller area limit (the masks are often small), 10
+# epochs of the decoder as in the paper. The official code ranks proposals by wsolevaluation's ResNet-50, which is not
+# released; as on CUB, the linear classifier does it here.
 _base_ = ['./dips_dino-s_cub.py']
 dataset = dict(type='mmwsol.OpenImages30k', data_root='data/OpenImages')
 train_dataloader = dict(dataset=dataset)

@@ -1,6 +1,6 @@
 # DiPS on tiny-imagenet-20 (20 classes, 64x64), a small vision transformer from scratch. The first stage is that of
-# ts-cam_small-vit_tiny-imagenet-20.py, whose classifier stands in for DINO. Numbers of pixels, and the strength of the CRF,
-# which grows with their square, are those of 224x224 images brought to 64x64.
+# ts-cam_small-vit_tiny-imagenet-20.py, whose classifier stands in for DINO. Numbers of pixels, and the strength of the
+# CRF, which grows with their square, are those of 224x224 images brought to 64x64.
 _base_ = ['../_base_/small-vit/tiny-imagenet-20.py']
 decoder_pipeline = [
     dict(type='mmwsol.LoadImage'),

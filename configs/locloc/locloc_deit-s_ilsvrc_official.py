@@ -1,5 +1,5 @@
-# LocLoc on ILSVRC2012 as the official code evaluates it: the first box of an image alone, and the best of six thresholds
-# on the evaluated set.
+# LocLoc on ILSVRC2012 as the official code evaluates it: the first box of an image alone, and the best of six
+# thresholds on the evaluated set.
 _base_ = ['./locloc_deit-s_ilsvrc.py']
 val_evaluator = [
     dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),

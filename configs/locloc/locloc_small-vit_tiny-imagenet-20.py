@@ -1,5 +1,6 @@
 # LocLoc on tiny-imagenet-20 (20 classes, 64x64), a small vision transformer from scratch: the first stage is that of
-# ts-cam_small-vit_tiny-imagenet-20.py; its network gives the attention, as DINO does officially, and is the frozen backbone.
+# ts-cam_small-vit_tiny-imagenet-20.py; its network gives the attention, as DINO does officially, and is the frozen
+# backbone.
 _base_ = ['../_base_/small-vit/tiny-imagenet-20.py']
 generator_pipeline = [
     dict(type='mmwsol.LoadImage'),

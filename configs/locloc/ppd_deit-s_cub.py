@@ -1,5 +1,5 @@
-# The locator of the Proxy Probing Decoder (PPD), LocLoc's baseline, on CUB-200-2011: DINO's tokens after the final norm,
-# its own masks and decoder, images squashed to 256. There is no classifier: class scores mean nothing.
+# The locator of the Proxy Probing Decoder (PPD), LocLoc's baseline, on CUB-200-2011: DINO's tokens after the final
+# norm, its own masks and decoder, images squashed to 256. There is no classifier: class scores mean nothing.
 _base_ = ['./locloc_deit-s_cub.py']
 model = dict(
     head=dict(train_part='generator', final_norm=True, generator=dict(_delete_=True, type='ppd')),

@@ -1,5 +1,5 @@
-# Faster R-CNN, ResNet-50, trained on the boxes that a localizer found in ILSVRC's training images. A tenth of COCO's epochs:
-# the set is eleven times as large.
+# Faster R-CNN, ResNet-50, trained on the boxes that a localizer found in ILSVRC's training images. A tenth of COCO's
+# epochs: the set is eleven times as large.
 _base_ = ['mmdet::_base_/models/faster-rcnn_r50_fpn.py', 'mmdet::_base_/schedules/schedule_1x.py', './_base_/ilsvrc.py']
 model = dict(roi_head=dict(bbox_head=dict(num_classes=1000)))
 param_scheduler = [

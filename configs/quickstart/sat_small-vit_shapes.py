@@ -1,5 +1,5 @@
-# Quickstart: SAT on Shapes, a small vision transformer from scratch; minutes on two CPU cores. Stages, epochs and learning
-# rates of ts-cam_small-vit_shapes.py. The first stage stands in for the ImageNet weights that SAT starts from.
+# Quickstart: SAT on Shapes, a small vision transformer from scratch; minutes on two CPU cores. Stages, epochs and
+# learning rates of ts-cam_small-vit_shapes.py. The first stage stands in for the ImageNet weights that SAT starts from.
 _base_ = ['../_base_/small-vit/shapes.py']
 stages = [
     dict(name='pretrain', train_cfg=dict(max_epochs=7)),

@@ -1,7 +1,7 @@
-# TS-CAM on Shapes, a small vision transformer from scratch. Minutes on two CPU cores.
-# TS-CAM reads the attention of the class token, which its own loss trains only through patches that attend to it, and not
-# at all in the last block: the official models start from ImageNet weights, whose class token was trained to classify. The
-# first stage does that here.
+# TS-CAM on Shapes, a small vision transformer from scratch. Minutes on two CPU cores. TS-CAM reads the attention of the
+# class token, which its own loss trains only through patches that attend to it, and not at all in the last block: the
+# official models start from ImageNet weights, whose class token was trained to classify. The first stage does that
+# here.
 _base_ = ['../_base_/small-vit/shapes.py']
 model = dict(head=dict(type='mmwsol.ConvCAMHead'))
 stages = [

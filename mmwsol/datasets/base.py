@@ -40,6 +40,7 @@ class BaseLocDataset(BaseDataset):
         data_prefix (str | dict, optional): Image folder ``img_path``, and mask folder ``mask_path``, relative to
             ``data_root``. Defaults to None: those of the data set.
         metainfo (dict, optional): ``classes``, names in the order of the labels, and whatever else is wanted.
+            Defaults to None: that of the data set.
         pipeline (Sequence): Transforms. Defaults to ().
         test_mode (bool): Whether an unreadable image always raises. Defaults to False.
         on_error (str): What happens to bad records (malformed line, label out of range, box outside its image, image
@@ -82,8 +83,6 @@ class BaseLocDataset(BaseDataset):
             raise ValueError(f"k_shot must be at least 1, got {k_shot}")
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}")
-        if isinstance(data_prefix, str):
-            data_prefix = dict(img_path=data_prefix)
         self.split = split
         self.on_error = on_error
         self.check_images = check_images
@@ -95,7 +94,7 @@ class BaseLocDataset(BaseDataset):
             ann_file=str(ann_file),
             metainfo=metainfo,
             data_root=str(data_root),
-            data_prefix=dict(data_prefix or {"img_path": ""}),
+            data_prefix=fill_prefix(data_prefix, img_path=""),
             pipeline=list(pipeline),
             test_mode=test_mode,
             **kwargs,
@@ -317,6 +316,12 @@ class BaseLocDataset(BaseDataset):
                 count = f"{self.num_replaced} in this process so far"
                 print_log(f"took another sample ({count}): {error}", "current", logging.WARNING)
             return None
+
+
+def fill_prefix(data_prefix: str | Mapping[str, str] | None, **defaults: str) -> dict[str, str]:
+    """Return the folders of ``data_prefix``, a string being ``img_path``, with ``defaults`` for those that it lacks."""
+    given = {"img_path": data_prefix} if isinstance(data_prefix, str) else (data_prefix or {})
+    return {**defaults, **given}
 
 
 def read_size(path: str, decode: bool = True) -> tuple[int, int] | str:

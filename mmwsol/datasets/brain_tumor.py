@@ -1,4 +1,4 @@
-"""Brain tumours in MRI slices."""
+"""Brain tumors in MRI slices."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from mmpretrain.datasets.categories import CUB_CATEGORIES
 
-from mmwsol.datasets.base import BaseLocDataset
+from mmwsol.datasets.base import BaseLocDataset, fill_prefix
 from mmwsol.datasets.readers import Record, read_lines, read_table
 from mmwsol.registry import DATASETS
 
@@ -54,16 +54,15 @@ class CUB(BaseLocDataset):
                 f"CUB has the splits 'train' and 'test', got {split!r}; CUBv2 is mmwsol.CUBv2, and "
                 "mmwsol.LocListDataset reads lists of other splits"
             )
-        prefix = {"img_path": data_prefix} if isinstance(data_prefix, str) else (data_prefix or {})
-        prefix = {"img_path": "images", "mask_path": "segmentations", **prefix}
-        self._own_classes = "classes" in (metainfo or {})
+        prefix = fill_prefix(data_prefix, img_path="images", mask_path="segmentations")
+        self._classes_given = "classes" in (metainfo or {})
         super().__init__(data_root, ann_file, split, prefix, metainfo, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Join the four lists on the image number."""
         folder = self.ann_file or self.data_root
         fix = "data_root is the folder of the CUB-200-2011 release, with images.txt"
-        if not self._own_classes:
+        if not self._classes_given:
             self._read_classes(os.path.join(folder, "classes.txt"))
 
         records: dict[str, Record] = {}

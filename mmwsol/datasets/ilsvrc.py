@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
 
-from mmwsol.datasets.base import BaseLocDataset
+from mmwsol.datasets.base import BaseLocDataset, fill_prefix
 from mmwsol.datasets.readers import Record, list_images, read_box_lines, read_wsol
 from mmwsol.registry import DATASETS
 
@@ -59,8 +59,7 @@ class ILSVRC(BaseLocDataset):
                 "split='val'"
             )
         self._find_list = ann_file is None and split == "val"
-        prefix = {"img_path": data_prefix} if isinstance(data_prefix, str) else (data_prefix or {})
-        prefix = {"img_path": split, **prefix}
+        prefix = fill_prefix(data_prefix, img_path=split)
         if metainfo and "wnids" in metainfo and "classes" not in metainfo:
             metainfo = {**metainfo, "classes": metainfo["wnids"]}
         super().__init__(data_root, ann_file or "", split, prefix, metainfo, **kwargs)

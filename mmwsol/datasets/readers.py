@@ -319,8 +319,8 @@ def read_coco(path: str, problems: Problems) -> tuple[list[Record], list[str]]:
                 continue
             _add_coco_box(records[annotation["image_id"]], annotation, names, source, problems)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        what = f"no key {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"'{path}' is not COCO json (images, annotations, categories): {what}") from error
+        reason = f"no key {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"'{path}' is not COCO json (images, annotations, categories): {reason}") from error
     return list(records.values()), list(names.values())
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from mmpretrain.datasets.categories import CUB_CATEGORIES, IMAGENET_CATEGORIES
 
+from mmwsol.datasets.base import fill_prefix
 from mmwsol.datasets.loc_list import LocListDataset
 from mmwsol.registry import DATASETS
 
@@ -62,8 +63,7 @@ class WSOLDataset(LocListDataset):
             name = type(self).__name__
             splits = f"the splits {self.splits}" if len(self.splits) > 1 else "one split: leave the argument out"
             raise ValueError(f"{name} has {splits}, got {split!r}")
-        prefix = {"img_path": data_prefix} if isinstance(data_prefix, str) else (data_prefix or {})
-        prefix = {"img_path": self.img_prefix, **prefix}
+        prefix = fill_prefix(data_prefix, img_path=self.img_prefix)
         super().__init__(data_root, ann_file, split, "wsol", prefix, metainfo, **kwargs)
 
     def load_data_list(self) -> list[dict]:

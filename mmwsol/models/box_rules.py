@@ -1,8 +1,7 @@
 """From localization maps to boxes.
 
-Every official rule is a parameter set (a preset) of one of two classes: :class:`ContourBox`
-quantizes the map to 8 bits and takes OpenCV contours, :class:`ComponentBox` thresholds the float
-map and takes connected components.
+Every official rule is a parameter set (a preset) of one of two classes: :class:`ContourBox` quantizes the map to 8 bits
+and takes OpenCV contours, :class:`ComponentBox` thresholds the float map and takes connected components.
 """
 
 from __future__ import annotations
@@ -104,7 +103,7 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
                 raise TypeError(f"{type(self).__name__} has no option {name!r}: {tuple(_OPTIONS)}")
             if option not in _OPTIONS[name]:
                 raise ValueError(f"{name} must be one of {_OPTIONS[name]}, got {option!r}")
-        # The full rule, also what a metric writes into its protocol.
+        # The full rule; metrics write it into their results.
         self.rule: dict[str, Any] = {**presets[preset], **options}
         if self.rule["norm"] == "ivr":
             if percentile is None or not 0 <= percentile < 100:
@@ -150,11 +149,11 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
         """Resize and normalize localization maps by the rule.
 
         Args:
-            maps: (K, h, w) float maps, not thresholded.
-            size: (H, W) of the evaluation frame.
+            maps (Tensor | np.ndarray): (K, h, w) float maps, not thresholded.
+            size (tuple[int, int]): (H, W) of the evaluation frame.
 
         Returns:
-            (K, H, W) in [0, 1], float32 or float64 by the rule. A constant map becomes zero.
+            np.ndarray: (K, H, W) in [0, 1], float32 or float64 by the rule. A constant map becomes zero.
 
         Raises:
             ValueError: If ``maps`` has another shape, or has NaN or infinite values.
@@ -174,12 +173,12 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
         """Find the boxes of one evaluated map.
 
         Args:
-            scoremap: (H, W), one of :meth:`scoremap`.
-            threshold: Threshold in place of the buffer.
+            scoremap (np.ndarray): (H, W), one of :meth:`scoremap`.
+            threshold (float, optional): Threshold in place of the buffer. Defaults to None.
 
         Returns:
-            float64 (n, 4) x0, y0, x1, y1 in the pixels of the frame: n = 1 for
-            ``contour='largest'``, else all; the default box if the mask is empty.
+            np.ndarray: (n, 4) float64 x0, y0, x1, y1 in the pixels of the frame: n = 1 for ``contour='largest'``, else
+            all; the default box if the mask is empty.
         """
         threshold = self.get_threshold() if threshold is None else threshold
         return self._finish(self._mask(scoremap, threshold), self.rule["contour"])
@@ -190,12 +189,13 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
         """Find the boxes of one evaluated map at many thresholds, in one sweep over its levels.
 
         Args:
-            scoremap: (H, W), one of :meth:`scoremap`.
-            thresholds: (T,) rising thresholds.
-            contours: Any of 'largest' and 'all'. Defaults to ('largest',).
+            scoremap (np.ndarray): (H, W), one of :meth:`scoremap`.
+            thresholds (np.ndarray): (T,) rising thresholds.
+            contours (Sequence[str]): Any of 'largest' and 'all'. Defaults to ('largest',).
 
         Returns:
-            By contour, the thresholds in one or several pieces; boxes have the ends of the rule.
+            dict[str, list[LevelSweep]]: By contour, the thresholds in one or several pieces; boxes have the ends of the
+            rule.
         """
         size = (scoremap.shape[0], scoremap.shape[1])
         sweeps: dict[str, list[LevelSweep]] = {contour: [] for contour in contours}
@@ -235,12 +235,12 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
         """Turn a sweep over thresholds into a sweep over the levels of 8-bit maps.
 
         Args:
-            scoremap: (H, W), one of :meth:`scoremap`.
-            thresholds: (T,) rising thresholds.
+            scoremap (np.ndarray): (H, W), one of :meth:`scoremap`.
+            thresholds (np.ndarray): (T,) rising thresholds.
 
         Yields:
-            Pairs of a uint8 map (H, W) u and int64 levels; {u > level} is the mask of a threshold.
-            The levels of all pairs together are those of ``thresholds``, in order.
+            tuple: A uint8 map u (H, W) and int64 levels; {u > level} is the mask of a threshold. The levels of all
+            pairs together are those of ``thresholds``, in order.
         """
 
     @abstractmethod
@@ -261,30 +261,29 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
 class ContourBox(_MapToBox):
     """Box of a contour of the 8-bit map (wsolevaluation, TS-CAM, TRT, CDTR, LocLoc, DiPS).
 
-    u = uint8(255 M), truncated; mask u > int(threshold * max(u)): the threshold is relative to the
-    map's own maximum. The largest contour is that of the largest polygon area
-    (``cv2.contourArea``).
+    u = uint8(255 M), truncated; mask u > int(threshold * max(u)): the threshold is relative to the map's own maximum.
+    The largest contour is that of the largest polygon area (``cv2.contourArea``).
 
     Args:
-        threshold: 0 <= threshold < 1. Default: not known yet; the buffer of that name is then filled by
-            calibration on val, or from a checkpoint, and saved in checkpoints. A given one is not.
-        preset: Name of an official rule, see :data:`PRESETS`; further options override it. Default
-            'tscam'.
-        interpolation: 'bilinear' or 'bicubic' upsampling to the frame (OpenCV).
-        norm: 'minmax', 'minmax_eps', 'max', 'none' or 'ivr', see
+        threshold (float, optional): 0 <= threshold < 1. Defaults to None: not known yet; the buffer of that name is
+            then filled by calibration on val, or from a checkpoint, and saved in checkpoints. A given one is not.
+        preset (str, optional): Name of an official rule, see :data:`PRESETS`; the options below override it. Defaults
+            to None: 'tscam'.
+        percentile (float, optional): 0 to 100, for norm 'ivr'. Defaults to None.
+        interpolation (str): 'bilinear' or 'bicubic' upsampling to the frame (OpenCV). Defaults to the preset's, as do
+            all below.
+        norm (str): 'minmax', 'minmax_eps', 'max', 'none' or 'ivr', see
             :func:`mmwsol.evaluation.functional.normalize_map`.
-        norm_order: Normalize 'after' or 'before' the resize.
-        dtype: 'float32' or 'float64' arithmetic.
-        nan: 'error', or 'zero': a map with NaN counts as zero.
-        contour: 'largest', or 'all' contours, also of holes.
-        box_end: 'exclusive' x1 = x + w; 'exclusive_clip' limited to W-1, H-1; 'inclusive' x1 = x +
-            w - 1.
-        default_box: Box of an empty mask (a constant map): 'unit' [0, 0, 1, 1], 'zero' [0, 0, 0, 0]
-            or 'frame'.
-        percentile: 0 to 100, for norm 'ivr'.
+        norm_order (str): Whether to normalize 'after' or 'before' the resize.
+        dtype (str): 'float32' or 'float64' arithmetic.
+        nan (str): 'error', or 'zero': a map with NaN counts as zero.
+        contour (str): 'largest', or 'all' contours, also of holes.
+        box_end (str): 'exclusive' x1 = x + w; 'exclusive_clip' limited to W-1, H-1; 'inclusive' x1 = x + w - 1.
+        default_box (str): Box of an empty mask (a constant map): 'unit' [0, 0, 1, 1], 'zero' [0, 0, 0, 0] or 'frame'.
 
     Raises:
-        ValueError: If an option has a value that is not listed.
+        TypeError: If there is no such option.
+        ValueError: If an option has a value that is not listed, or ``threshold`` or ``percentile`` is out of range.
     """
 
     default_preset = "tscam"
@@ -304,11 +303,11 @@ class ContourBox(_MapToBox):
 class ComponentBox(_MapToBox):
     """Box of a connected component of the thresholded float map (SAT).
 
-    Mask M > threshold, the threshold absolute and compared in the map's precision; 8-connected
-    components; the largest has most pixels, on ties it is the first in raster order.
+    Mask M > threshold, the threshold absolute and compared in the map's precision; 8-connected components. The largest
+    has the most pixels; on ties it is the first in raster order.
 
-    The arguments are those of :class:`ContourBox`; the default preset is 'sat', and ``contour='all'``
-    means all components.
+    The arguments are those of :class:`ContourBox`; the default preset is 'sat', and ``contour='all'`` means all
+    components.
     """
 
     default_preset = "sat"

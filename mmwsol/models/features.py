@@ -1,4 +1,4 @@
-"""What a backbone hands to a localization head: one type for all of them."""
+"""What backbones return and localization heads read: one type for all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-# What to write in a config so that a backbone returns the field.
+# How to get each field from a backbone, for the error message.
 _FIXES = {
     "patch_map": "take a backbone that keeps its feature map, without pooling",
     "cls_token": "take a transformer with a class token, such as mmwsol.TapViT; TRTViT skips it while its "
@@ -25,9 +25,10 @@ _FIXES = {
 
 
 class Features(NamedTuple):
-    """Features of B images. D width, L tapped blocks, H heads, (h, w) grid of patches or cells, N = h * w.
+    """Features of B images.
 
-    A backbone fills what it has; heads ask for what they need by :meth:`need`.
+    A backbone fills the fields that it has; a head reads those that it needs by :meth:`need`. Sizes: width D, tapped
+    blocks L, attention heads H, grid (h, w) of N = h * w patches or cells.
 
     Attributes:
         patch_map (Tensor): (B, D, h, w) patch tokens after the final norm, or the last map of a CNN.
@@ -35,7 +36,7 @@ class Features(NamedTuple):
         cls_attn (Tensor): (B, L, H, h, w) attention of the class token to every patch, after the softmax; its sum over
             the patches is one minus the attention of the class token to itself.
         full_attn (Tensor): (B, L, H, 1 + N, 1 + N) whole attention matrices.
-        tokens (tuple[Tensor]): (B, 1 + N, D) tokens at the depths asked for, before the final norm.
+        tokens (tuple[Tensor]): (B, 1 + N, D) tokens at each depth of ``out_tokens``, before the final norm.
         gates (Tensor): (B, G, h, w) foreground probabilities of G gated blocks (SAT), never in half precision.
         conv_map (Tensor): (B, E, ceil(h / 2), ceil(w / 2)) last map of a Conformer's CNN branch.
         cls_tokens (Tensor): (B, L, D) class tokens after each of the last blocks, each through the final norm (DiPS).
@@ -55,7 +56,7 @@ class Features(NamedTuple):
     cam_map: Tensor | None = None
 
     def need(self, name: str) -> Tensor:
-        """Return a field.
+        """Return the field ``name``.
 
         Raises:
             ValueError: If the backbone did not fill it; the message says what to set.
@@ -69,10 +70,10 @@ class Features(NamedTuple):
 
 
 def as_features(output: Features | Tensor | Sequence[Tensor]) -> Features:
-    """Turn what any backbone returns into :class:`Features`: a map (B, D, h, w), or several, of which the last counts.
+    """Turn the output of any backbone into :class:`Features`: a map (B, D, h, w), or several, of which the last counts.
 
     Raises:
-        ValueError: If it is no map.
+        ValueError: If the output is no map.
     """
     if isinstance(output, Features):
         return output

@@ -1,4 +1,4 @@
-"""The localizer: backbone, head and map-to-box behind mmpretrain's classifier interface."""
+"""The localizer: backbone, head and box rule behind mmpretrain's classifier interface."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ from mmwsol.structures import Frame, LocDataSample
 class ImageLocalizer(BaseClassifier):
     """Classify images and localize their object, trained from image labels only.
 
+    Images pass the data preprocessor, the backbone and the head, which gives class scores and maps; the box rule turns
+    every map into a box.
+
     Args:
         backbone (dict): Backbone, such as ``dict(type='mmwsol.TapViT')``.
         head (dict): Localization head, a :class:`mmwsol.models.LocHead`.
@@ -33,16 +36,16 @@ class ImageLocalizer(BaseClassifier):
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=URL or path)`` starts from ImageNet weights, in
             the layout of OpenMMLab or of an official release (:func:`mmwsol.utils.load_pretrained`). Defaults to
             None: random weights.
-        frozen (Sequence[str]): What is not trained: names of modules ('backbone', then in evaluation mode) or
+        frozen (Sequence[str]): What is not trained: names of modules ('backbone'), which stay in evaluation mode, or
             patterns of parameter names ('backbone.layers.[0-8].attn.*'), see
             :func:`mmwsol.models.freezing.freeze`. The head may add to it. Defaults to ().
 
     Raises:
-        ValueError: If the head is no :class:`mmwsol.models.LocHead`, an option of the backbone contradicts it, or
-            ``frozen`` matches nothing or everything.
+        ValueError: If the head is no :class:`mmwsol.models.LocHead`, an option of the backbone contradicts the head,
+            or ``frozen`` is a string or matches nothing or everything.
 
     Attributes:
-        dataset_meta (dict): ``classes``, the class names, where :func:`mmwsol.apis.init_model` knows them.
+        dataset_meta (dict): ``classes``, the class names, where :func:`mmwsol.apis.init_model` knows them; else empty.
     """
 
     init_cfg: dict | None
@@ -101,7 +104,7 @@ class ImageLocalizer(BaseClassifier):
 
     @property
     def input_size(self) -> tuple[int, int] | None:
-        """(H, W) of the images that the backbone has position embeddings for; None if it names no size."""
+        """(H, W) of the images that the position embeddings are made for; None if the backbone has no such size."""
         # Only some of mmpretrain's backbones have a size; timm's keep it in their patch embedding.
         part = self.backbone.model.patch_embed if isinstance(self.backbone, TimmViT) else self.backbone
         size = getattr(part, "img_size", None)
@@ -125,12 +128,14 @@ class ImageLocalizer(BaseClassifier):
                 ``inputs`` in ``mode='predict'``. Defaults to None.
 
         Raises:
-            ValueError: If ``mode`` is unknown.
+            ValueError: If ``mode`` is unknown, or is 'loss' without data samples.
         """
         if mode == "tensor":
             return self.head(self.extract_feat(inputs))
         if mode == "loss":
-            return self.loss(inputs, data_samples or [])
+            if not data_samples:
+                raise ValueError("mode='loss' needs data_samples with labels, one for every image.")
+            return self.loss(inputs, data_samples)
         if mode == "predict":
             return self.predict(inputs, data_samples, crops)
         raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}.")

@@ -32,15 +32,15 @@ class Release:
     """An official release whose weights can be converted.
 
     Attributes:
-        name: What ``convert_official.py --source`` calls it.
-        rename: Gives the new name of a weight in :class:`mmwsol.models.ImageLocalizer`; '' drops the weight, None
-            says that the release has no such name.
-        recognize: Tells by their names and shapes whether weights are of this release. None: the release has nothing
-            that tells it, and is converted only where it is named.
-        level: ``METHOD_ON_METHOD`` is asked first, ``PLAIN_NETWORK`` last: a release has all the names of the network
-            that it builds on. Those of one level must exclude each other. Defaults to ``METHOD``.
-        check: Looks at the weights before they are renamed and raises a ``ValueError`` if values, not names, are wrong.
-            Defaults to None: nothing is checked.
+        name (str): Its name for ``convert_official.py --source``.
+        rename (Callable): Returns the name of a weight in :class:`mmwsol.models.ImageLocalizer`; '' drops the weight,
+            None means that the release has no such name.
+        recognize (Callable | None): Tells by names and shapes whether weights are of this release. None: they cannot be
+            told, and are converted only where the release is named.
+        level (int): ``METHOD_ON_METHOD`` is asked first, ``PLAIN_NETWORK`` last: a release has all the names of the
+            network that it builds on. Those of one level must exclude each other. Defaults to ``METHOD``.
+        check (Callable | None): Raises a ``ValueError`` if values of the weights, not yet renamed, are wrong. Defaults
+            to None: nothing is checked.
     """
 
     name: str
@@ -65,7 +65,7 @@ def register_release(release: Release) -> None:
 
 
 def known_releases() -> dict[str, Release]:
-    """Return all releases by name, those to be asked first at the beginning."""
+    """Return all releases by name, in the order in which they are asked."""
     MODELS.import_from_location()  # networks and methods register theirs when they are imported
     return {release.name: release for release in sorted(_RELEASES.values(), key=lambda r: (-r.level, r.name))}
 
@@ -77,7 +77,7 @@ def convert_official(state_dict: Mapping, source: str) -> dict[str, Tensor]:
     removed first.
 
     Args:
-        state_dict (Mapping): What ``torch.load`` gave for the release's file.
+        state_dict (Mapping): The loaded file of the release.
         source (str): Name of the release: a plain network of :mod:`mmwsol.models.official_networks` ('deit', 'dino',
             ...) or one of the ``weights.py`` of a method ('tscam', 'trt', ...), which say what becomes of each weight.
 
@@ -111,7 +111,7 @@ def convert_official(state_dict: Mapping, source: str) -> dict[str, Tensor]:
 
 
 def guess_source(weights: Mapping[str, Tensor]) -> str | None:
-    """Tell the official release of unwrapped weights by their names; None for OpenMMLab's names."""
+    """Return the name of the official release that unwrapped weights are of; None for OpenMMLab's names."""
     for release in known_releases().values():
         if release.recognize is not None and release.recognize(weights):
             return release.name
@@ -128,7 +128,7 @@ def unwrap(checkpoint: Mapping) -> dict[str, Tensor]:
 
 
 def find_checkpoint(checkpoint: str) -> str:
-    """Give the file to load for a URL or path.
+    """Return the file to load for a URL or path.
 
     A file of the same name in the folder ``$MMWSOL_CHECKPOINT_ROOT`` is taken in place of a URL, so that machines
     without network need no change of configs, and in place of a path that does not exist.

@@ -12,20 +12,21 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True)
 class Frame:
-    """How the pixels of an image become those of the network's input: ``x_network = scale * x_original + shift``.
+    """The geometry from original to network pixels, along each axis: ``x_network = scale * x_original + shift``.
 
-    Positions are continuous: a pixel covers [i, i + 1], an image of width W reaches from 0 to W. A flip makes a scale
-    negative. Frames are immutable; :meth:`resized`, :meth:`cropped` and :meth:`flipped` give the frame after one more
-    step, and :meth:`inverse` the way back.
+    Positions are continuous: pixel i covers [i, i + 1], and an image of width W reaches from 0 to W. A flip makes a
+    scale negative. Frames are immutable: :meth:`resized`, :meth:`cropped` and :meth:`flipped` return the frame after
+    one more step, :meth:`inverse` the way back. :meth:`points`, :meth:`boxes`, :meth:`maps` and :meth:`masks` move what
+    is given in original pixels.
 
     Args:
         ori_shape (tuple[int, int]): (H, W) of the original image.
         shape (tuple[int, int]): (H, W) of the network's input.
-        scale (tuple[float, float]): Along x and y. Defaults to (1.0, 1.0).
-        shift (tuple[float, float]): Along x and y, in network pixels. Defaults to (0.0, 0.0).
+        scale (tuple[float, float]): Scale along x and y; negative where flipped. Defaults to (1.0, 1.0).
+        shift (tuple[float, float]): Shift along x and y, in network pixels. Defaults to (0.0, 0.0).
 
     Raises:
-        ValueError: If a size is not positive, or a scale is 0 or not finite.
+        ValueError: If a size is not positive, a scale is 0, or a scale or shift is not finite.
     """
 
     ori_shape: tuple[int, int]
@@ -44,19 +45,19 @@ class Frame:
 
     @classmethod
     def identity(cls, shape: Sequence[int]) -> Frame:
-        """Return the frame of an image (H, W, ...) that nothing happened to."""
+        """Return the frame of an image of ``shape`` (H, W, ...) that was not changed."""
         size = (int(shape[0]), int(shape[1]))
         return cls(size, size)
 
     def resized(self, shape: Sequence[int]) -> Frame:
-        """Return the frame after a resize of the present picture to ``shape`` (H, W, ...)."""
+        """Return the frame after a resize of the current image to ``shape`` (H, W, ...)."""
         size = (int(shape[0]), int(shape[1]))
         x, y = size[1] / self.shape[1], size[0] / self.shape[0]
         scale, shift = (self.scale[0] * x, self.scale[1] * y), (self.shift[0] * x, self.shift[1] * y)
         return replace(self, shape=size, scale=scale, shift=shift)
 
     def cropped(self, x: float, y: float, shape: Sequence[int]) -> Frame:
-        """Return the frame after a crop to ``shape`` (H, W, ...) from (x, y) on; negative where it was padded."""
+        """Return the frame after a crop to ``shape`` (H, W, ...) at (x, y); these are negative where it was padded."""
         size = (int(shape[0]), int(shape[1]))
         return replace(self, shape=size, shift=(self.shift[0] - float(x), self.shift[1] - float(y)))
 
@@ -70,7 +71,7 @@ class Frame:
         return replace(self, scale=(sx, sy), shift=(tx, ty))
 
     def compose(self, after: Frame) -> Frame:
-        """Return the frame of this step and then ``after``, whose original is this one's result."""
+        """Return the frame of this step followed by ``after``, whose original image is the result of this step."""
         (ax, ay), (bx, by) = after.scale, after.shift
         scale = (self.scale[0] * ax, self.scale[1] * ay)
         return Frame(self.ori_shape, after.shape, scale, (self.shift[0] * ax + bx, self.shift[1] * ay + by))
@@ -82,7 +83,7 @@ class Frame:
 
     @property
     def flips(self) -> tuple[bool, bool]:
-        """Whether the image is flipped left-right and upside down; ``frame.flipped(*frame.flips)`` is without flips."""
+        """Whether the image is flipped left-right and upside down; ``frame.flipped(*frame.flips)`` undoes both."""
         return self.scale[0] < 0, self.scale[1] < 0
 
     @property
@@ -91,7 +92,7 @@ class Frame:
         return abs(self.scale[1]) * self.ori_shape[0], abs(self.scale[0]) * self.ori_shape[1]
 
     def points(self, points: ArrayLike) -> np.ndarray:
-        """Move points (..., 2), x and y, from original to network pixels, in float64, without limits."""
+        """Move points (..., 2), x and y, from original to network pixels: (..., 2) float64, not clipped."""
         return np.asarray(points, np.float64) * self.scale + self.shift
 
     def boxes(self, boxes: ArrayLike, clip: bool = True) -> np.ndarray:
@@ -99,7 +100,7 @@ class Frame:
 
         Args:
             boxes (ArrayLike): (M, 4) x0, y0, x1, y1.
-            clip (bool): Whether to clip to the frame, which leaves degenerate boxes of those outside. Defaults to True.
+            clip (bool): Whether to clip to the network's input; boxes outside it become degenerate. Defaults to True.
 
         Returns:
             np.ndarray: (M, 4) float32.
@@ -110,12 +111,12 @@ class Frame:
         return corners.reshape(-1, 4).astype(np.float32)
 
     def maps(self, picture: np.ndarray) -> np.ndarray:
-        """Move a picture or map (H, W) or (H, W, C) from original to network pixels, bilinearly; 0 outside.
+        """Move an image or map (H, W) or (H, W, C) from original to network pixels, bilinearly; 0 outside.
 
-        ``frame.inverse().maps(score_map)`` shows a map of the network's size on the image.
+        ``frame.inverse().maps(score_map)`` moves a map in network pixels back onto the image.
 
         Raises:
-            ValueError: If the picture does not have the original size.
+            ValueError: If the image does not have the original size.
         """
         if picture.shape[:2] != self.ori_shape:
             raise ValueError(
@@ -151,9 +152,9 @@ class Frame:
 
 
 def _nearest(mask_size: int, whole: float, size: int, shift: float) -> np.ndarray:
-    """Return which of ``mask_size`` pixels each of ``size`` pixels shows, -1 outside, along one axis without flip.
+    """Return the index of the mask pixel (of ``mask_size``) under each of ``size`` network pixels, along one axis.
 
-    The mask covers ``whole`` network pixels, which begin at ``shift``.
+    The mask covers ``whole`` network pixels, beginning at ``shift``, without flip. The index is -1 outside the mask.
     """
     target = np.arange(size)
     start = -shift

@@ -12,17 +12,17 @@ from mmpretrain.structures import DataSample
 class LocDataSample(DataSample):
     """Ground truth and predictions of one image.
 
-    Frames: *original* pixels are those of the image file; the *network frame* is the tensor given to the backbone, of
-    size ``img_shape``. All boxes are ``x0, y0, x1, y1`` in pixels.
+    *Original* pixels are those of the image file; the *network frame* is the input of the backbone, of size
+    ``img_shape``. All boxes are ``x0, y0, x1, y1`` in pixels.
 
     Meta fields:
-        img_path (str), img_id (str), sample_idx (int): where the image comes from.
+        img_path (str), img_id (str), sample_idx (int): File, name and index of the image in its data set.
         ori_shape (tuple[int, int]): (H, W) of the original image.
         img_shape (tuple[int, int]): (H, W) of the network frame.
-        frame (Frame): the way from original to network pixels.
+        frame (Frame): Geometry from original to network pixels.
         gt_bboxes_ori (numpy.ndarray): (M, 4) ground-truth boxes in original pixels, as the data set lists them.
-        mask_paths (list[str]), ignore_path (str): mask files, where the data set has them.
-        box_rule (dict): rule and threshold that made ``pred_instances``.
+        mask_paths (list[str]), ignore_path (str): Mask files, where the data set has them.
+        box_rule (dict): Rule and threshold that made ``pred_instances``.
 
     Data fields:
         gt_label (Tensor): (1,) class index.
@@ -33,7 +33,7 @@ class LocDataSample(DataSample):
         pred_maps (InstanceData): ``maps`` (K, h, w) float32, not thresholded, and ``labels`` (K,) int64, -1 for a
             class-agnostic map. Class-specific heads give the top-5 classes, best first, then the ground-truth class if
             it is not among them.
-        pred_instances (InstanceData): one box per map: ``bboxes`` (K, 4) in original pixels, clipped to the image;
+        pred_instances (InstanceData): One box per map: ``bboxes`` (K, 4) in original pixels, clipped to the image;
             ``frame_bboxes`` (K, 4) as the box rule gave them in the network frame; ``labels`` (K,); ``scores`` (K,)
             the class probability (the top-1 probability for a class-agnostic map).
     """

@@ -164,10 +164,10 @@ def settings(value, key="") -> dict:
 @pytest.mark.parametrize("path", LEAVES, ids=lambda path: path.stem)
 def test_config_is_no_cell(path):
     """A config that changes a single setting of another one is a cell of a sweep."""
-    present = settings(Config.fromfile(path).to_dict())
+    leaf = settings(Config.fromfile(path).to_dict())
     for base in leaf_bases(path):
-        theirs = settings(Config.fromfile(base).to_dict())
-        changed = [key for key in present.keys() | theirs.keys() if present.get(key) != theirs.get(key)]
+        inherited = settings(Config.fromfile(base).to_dict())
+        changed = [key for key in leaf.keys() | inherited.keys() if leaf.get(key) != inherited.get(key)]
         assert len(changed) > 1, f"write it into configs/<name>/sweeps: {changed}"
 
 

@@ -151,24 +151,24 @@ def test_cars_of_sat(tmp_path):
 
 def test_aircraft(tmp_path):
     root = layouts.aircraft(tmp_path)
-    found = {split: FGVCAircraft(root, split, check_images=True) for split in FGVCAircraft.splits}
-    assert {split: ids(dataset) for split, dataset in found.items()} == {
+    by_split = {split: FGVCAircraft(root, split, check_images=True) for split in FGVCAircraft.splits}
+    assert {split: ids(dataset) for split, dataset in by_split.items()} == {
         "train": ["1025794.jpg"],
         "val": ["0481847.jpg", "0481848.jpg"],
         "trainval": ["1025794.jpg", "0481847.jpg", "0481848.jpg"],
         "test": ["1514522.jpg"],
     }
-    names = found["val"].metainfo["classes"]
-    assert [names[label] for label in labels(found["val"])] == ["F-16A/B", "707-320"]
-    assert boxes(found["trainval"]) == [[[n, 4, 39, 30]] for n in range(3)]
+    names = by_split["val"].metainfo["classes"]
+    assert [names[label] for label in labels(by_split["val"])] == ["F-16A/B", "707-320"]
+    assert boxes(by_split["trainval"]) == [[[n, 4, 39, 30]] for n in range(3)]
 
 
 def test_aircraft_of_sat(tmp_path):
     names = [name.replace("/", " ") for name in FGVCAircraft.METAINFO["classes"]]
     rows = ["1;707-320;0;0 4 39 30 30 40", "2;F A-18;2;1 4 39 30 30 40", "3;F-16A B;1;2 4 39 30 30 40"]
     root = layouts.sat_boxes(tmp_path, names, rows)
-    found = {split: ids(FGVCAircraft(root, split, "sat", check_images=True)) for split in FGVCAircraft.splits}
-    assert found == {"train": ["1.jpg"], "val": ["2.jpg"], "trainval": ["1.jpg", "2.jpg"], "test": ["3.jpg"]}
+    by_split = {split: ids(FGVCAircraft(root, split, "sat", check_images=True)) for split in FGVCAircraft.splits}
+    assert by_split == {"train": ["1.jpg"], "val": ["2.jpg"], "trainval": ["1.jpg", "2.jpg"], "test": ["3.jpg"]}
     dataset = FGVCAircraft(root, "trainval", "sat")
     assert dataset.metainfo["classes"][labels(dataset)[1]] == "F/A-18"
 

@@ -45,14 +45,14 @@ def items(dataset):
 def test_wsol_counts(name, images, boxes, multi, most, masks, classes):
     folder, split = name.split("/")
     dataset = LocListDataset(DATA_DIR, f"{WSOL}/{folder}", split)
-    found = items(dataset)
-    per_image = [len(item["gt_bboxes_ori"]) for item in found]
-    assert (len(found), sum(per_image), max(per_image)) == (images, boxes, most)
+    data = items(dataset)
+    per_image = [len(item["gt_bboxes_ori"]) for item in data]
+    assert (len(data), sum(per_image), max(per_image)) == (images, boxes, most)
     assert sum(count > 1 for count in per_image) == multi
-    assert sum(len(item.get("mask_paths", ())) for item in found) == masks
-    assert sum("ignore_path" in item for item in found) == (images if masks else 0)
-    assert dataset.num_classes == classes == len({item["gt_label"] for item in found})
-    assert all("ori_size" in item for item in found) == (folder != "OpenImages")
+    assert sum(len(item.get("mask_paths", ())) for item in data) == masks
+    assert sum("ignore_path" in item for item in data) == (images if masks else 0)
+    assert dataset.num_classes == classes == len({item["gt_label"] for item in data})
+    assert all("ori_size" in item for item in data) == (folder != "OpenImages")
 
 
 # data set, images, fewest and most images of a class, boxes or masks, images with several of them, most in one image
@@ -78,12 +78,12 @@ HELD_OUT = {
 def test_data_sets_of_wsolevaluation(name):
     build, images, fewest, largest, total, several, most = HELD_OUT[name]
     dataset = build(test_mode=True)
-    found = items(dataset)
-    per_class = np.bincount([item["gt_label"] for item in found], minlength=dataset.num_classes)
-    assert (len(found), per_class.min(), per_class.max()) == (images, fewest, largest)
-    per_image = np.array([len(item["gt_bboxes_ori"]) + len(item.get("mask_paths", ())) for item in found])
+    data = items(dataset)
+    per_class = np.bincount([item["gt_label"] for item in data], minlength=dataset.num_classes)
+    assert (len(data), per_class.min(), per_class.max()) == (images, fewest, largest)
+    per_image = np.array([len(item["gt_bboxes_ori"]) + len(item.get("mask_paths", ())) for item in data])
     assert (per_image.sum(), (per_image > 1).sum(), per_image.max()) == (total, several, most)
-    assert all("ignore_path" in item for item in found) == (name in ("val", "test"))
+    assert all("ignore_path" in item for item in data) == (name in ("val", "test"))
 
 
 @requires_data("wsol-metadata")
@@ -126,13 +126,13 @@ def test_cub_release_agrees_with_wsol(split, images):
 @pytest.mark.parametrize(("split", "images"), [("train", 10000), ("val", 1000)])
 def test_tiny_imagenet_20(split, images):
     dataset = TinyImageNet(DATA_DIR / "tiny-imagenet-20", split, pipeline=[dict(type="mmwsol.LoadImage")])
-    found = items(dataset)
-    assert len(found) == images and all(len(item["gt_bboxes_ori"]) == 1 for item in found)
+    data = items(dataset)
+    assert len(data) == images and all(len(item["gt_bboxes_ori"]) == 1 for item in data)
     assert dataset.num_classes == 20 and dataset.metainfo["classes"][0] == "goldfish"
-    assert np.bincount([item["gt_label"] for item in found]).tolist() == [images // 20] * 20
+    assert np.bincount([item["gt_label"] for item in data]).tolist() == [images // 20] * 20
     assert dataset[0]["img"].shape == (64, 64, 3)
     if split == "val":  # a published baseline of this copy: the whole frame hits about a third
-        boxes = np.concatenate([item["gt_bboxes_ori"] for item in found])
+        boxes = np.concatenate([item["gt_bboxes_ori"] for item in data])
         area = np.prod(boxes[:, 2:] - boxes[:, :2] + 1, axis=1) / 64**2
         assert 0.25 < (area >= 0.5).mean() < 0.42
 
@@ -185,15 +185,15 @@ def test_exact_accuracies_without_images(name):
         width, height = item["ori_size"]
         sample = dict(gt_bboxes_ori=item["gt_bboxes_ori"], ori_shape=(height, width), img_shape=size)
         gt.append(metric.gt_boxes(sample))
-    bars = np.array([0.3, 0.5, 0.7])
+    iou_thresholds = np.array([0.3, 0.5, 0.7])
 
     axis = (np.arange(224) - 111.5) ** 2
     levels = boxes_per_level(to_uint8(normalize_map(np.exp(-(axis[:, None] + axis[None]) / (2 * 56**2)))))
     boxes, index = np.unique(end_boxes(levels.boxes, size, "exclusive_clip"), axis=0, return_inverse=True)
     iou = box_iou(boxes, np.concatenate(gt))
     iou = np.maximum.reduceat(iou, np.cumsum([0, *map(len, gt)])[:-1], axis=1)  # best box of every image
-    counts = np.stack([(iou >= bar).sum(axis=1) for bar in bars], axis=1)
-    hits = np.zeros((3, 256), int)  # images by IoU bar and level
+    counts = np.stack([(iou >= threshold).sum(axis=1) for threshold in iou_thresholds], axis=1)
+    hits = np.zeros((3, 256), int)  # images by IoU threshold and level
     for number, low, high in zip(index.ravel(), levels.low, levels.high, strict=True):
         hits[:, low : high + 1] = counts[number][:, None]
     best = 100 * hits[:, threshold_levels(threshold_grid(), 255)].max(axis=1) / len(gt)
@@ -201,4 +201,4 @@ def test_exact_accuracies_without_images(name):
 
     if whole_frame:
         box = baseline_boxes(size, "exclusive_clip")["whole_frame"]
-        assert baseline_accuracy(gt, box, bars).round(4).tolist() == list(whole_frame)
+        assert baseline_accuracy(gt, box, iou_thresholds).round(4).tolist() == list(whole_frame)

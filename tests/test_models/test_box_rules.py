@@ -67,7 +67,7 @@ def test_component_threshold_is_strict_in_the_precision_of_the_map():
 
 
 def test_boxes_of_sat():
-    """Worked boxes of the official code: the map is normalised at 14x14, then resized to 224x224."""
+    """Worked boxes of the official code: the map is normalized at 14x14, then resized to 224x224."""
     block = np.zeros((1, 14, 14))
     block[0, 4:10, 3:9] = 1
     boxes = {0.3: [45, 61, 147, 163], 0.4: [46, 62, 146, 162], 0.45: [47, 63, 145, 161], 0.5: [48, 64, 144, 160]}

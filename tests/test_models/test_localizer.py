@@ -37,6 +37,8 @@ def test_modes():
     model, images = localizer(), torch.randn(2, 3, 32, 32)
     assert model(images).shape == (2, 8)
     assert model(images, samples(), mode="loss")["loss_cls"].ndim == 0
+    with pytest.raises(ValueError, match="mode='loss' needs data_samples"):
+        model(images, mode="loss")
     with pytest.raises(ValueError, match="got 'train'"):
         model(images, mode="train")
 
@@ -161,7 +163,7 @@ def test_without_labels_only_the_best_classes_get_maps():
     assert len(out[0].pred_maps.labels) == 5
 
 
-def test_preprocessor_normalises_rgb_and_crops():
+def test_preprocessor_normalizes_rgb_and_crops():
     model = localizer()
     image = torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8)
     data = dict(inputs=[image], data_samples=samples([1]), crops=[torch.stack([image] * 10)])

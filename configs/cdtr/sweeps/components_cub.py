@@ -1,6 +1,6 @@
-# CDTR on CUB, its parts (Table V). Without any part it is TS-CAM with this recipe and a single weighted term; CSM and OCM
-# are CATR with the schedule and the threshold of CDTR; without SBA it needs no CLIP. Table IX: losses weighted by 1/2
-# each (lambda = 1) in place of learned weights.
+# CDTR on CUB, its parts (Table V). Without any part it is TS-CAM with this recipe and a single weighted term; CSM and
+# OCM are CATR with the schedule and the threshold of CDTR; without SBA it needs no CLIP. Table IX: losses weighted by
+# 1/2 each (lambda = 1) in place of learned weights.
 base = 'cdtr_deit-s_cub'
 cells = {
     'baseline': {

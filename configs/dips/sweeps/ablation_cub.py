@@ -4,8 +4,9 @@ cells = {
     '': {},
     # Table 6: without the CRF loss.
     'no-crf': {'model.head.loss_crf': None},
-    # The baseline: DINO's attention, here the mean of its heads, and the linear classifier (Table 4, which takes for every
-    # image the map of the proposal that the classifier ranks first). stages.0.model.head.attention_map=1 to 4: a head.
+    # The baseline: DINO's attention, here the mean of its heads, and the linear classifier (Table 4, which takes for
+    # every image the map of the proposal that the classifier ranks first). stages.0.model.head.attention_map=1 to 4: a
+    # head.
     'attention-only': {
         'stages': ['{{_base_.stages.0}}'],
         'stages.0.model': dict(head=dict(attention_map=0)),

@@ -1,5 +1,5 @@
-# LocLoc on CUB, the classifier (Table 5): a linear layer on the class token in place of two convolutions, and without the
-# masks' augmentation: (a) both, (b) linear, (c) without augmentation.
+# LocLoc on CUB, the classifier (Table 5): a linear layer on the class token in place of two convolutions, and without
+# the masks' augmentation: (a) both, (b) linear, (c) without augmentation.
 base = 'locloc_deit-s_cub'
 grid = {
     'model.head.classifier.conv_head': {'linear': False, '': None},

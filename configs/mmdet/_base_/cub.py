@@ -1,9 +1,12 @@
-# CUB-200-2011 for detectors: a localizer's boxes for training, the true boxes for testing. README.md says how to make the
-# files. Images are about 500 x 375.
+# CUB-200-2011 for detectors: a localizer's boxes for training, the true boxes for testing. README.md says how to make
+# the files. Images are about 500 x 375.
 _base_ = ['mmdet::_base_/default_runtime.py']
-# mmwsol's types need no import; this lets mmengine read its own checkpoints with torch >= 2.6, before any of them is built.
+# mmwsol's types need no import; this lets mmengine read its own checkpoints with torch >= 2.6, before any of them is
+# built.
 custom_imports = dict(imports=['mmwsol.registry'], allow_failed_imports=False)
 data_root = 'data/CUB_200_2011/'
+# Of all GPUs: tools/train.py gives each its share. mmdet's own train.py takes it for every GPU: use --auto-scale-lr.
+total_batch_size = 16
 metainfo = dict(classes=data_root + 'boxes/gt-test.classes.txt')
 train_pipeline = [
     # Boxes are in stored pixels: no turning by the EXIF tag.
@@ -20,7 +23,7 @@ test_pipeline = [
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
 train_dataloader = dict(
-    batch_size=16,  # all GPUs together: divide by their number
+    batch_size=total_batch_size,
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),

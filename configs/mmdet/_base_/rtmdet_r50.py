@@ -1,5 +1,5 @@
-# The head and the assigner of RTMDet-l (Lyu et al., 2022) on ResNet-50 with an FPN: weights of its own backbone, CSPNeXt,
-# were on a server that is gone.
+# The head and the assigner of RTMDet-l (Lyu et al., 2022) on ResNet-50 with an FPN: weights of its own backbone,
+# CSPNeXt, were on a server that is gone.
 model = dict(
     type='RTMDet',
     data_preprocessor=dict(

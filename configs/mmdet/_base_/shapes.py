@@ -1,8 +1,11 @@
-# Shapes for detectors: a localizer's boxes for training, the true boxes for testing. README.md says how to make the files.
+# Shapes for detectors: a localizer's boxes for training, the true boxes for testing. README.md says how to make the
+# files.
 _base_ = ['mmdet::_base_/default_runtime.py']
-# mmwsol's types need no import; this lets mmengine read its own checkpoints with torch >= 2.6, before any of them is built.
+# mmwsol's types need no import; this lets mmengine read its own checkpoints with torch >= 2.6, before any of them is
+# built.
 custom_imports = dict(imports=['mmwsol.registry'], allow_failed_imports=False)
 data_root = 'data/shapes/'
+total_batch_size = 32
 classes = (
     'disc-stripes', 'square-checks', 'triangle-dots', 'star-rings', 'cross-bricks', 'hexagon-quarters', 'diamond-grid',
     'arrow-waves', 'half-disc-spokes', 'gear-weave')
@@ -19,7 +22,7 @@ test_pipeline = [
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
 train_dataloader = dict(
-    batch_size=32,
+    batch_size=total_batch_size,
     num_workers=0,  # small pictures: a worker costs more than it saves
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(

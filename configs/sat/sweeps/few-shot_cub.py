@@ -1,5 +1,6 @@
-# SAT, DeiT-S on CUB with few training images a class and frozen parts, Table 8 and Fig. 8; the paper averages ten draws of
-# the images. Epochs and batch are not published: the images are repeated to give about the iterations of the whole set.
+# SAT, DeiT-S on CUB with few training images a class and frozen parts, Table 8 and Fig. 8; the paper averages ten draws
+# of the images. Epochs and batch are not published: the images are repeated to give about the iterations of the whole
+# set.
 base = 'sat_deit-s_cub'
 common = {
     'train_dataloader.dataset': dict(

@@ -1,7 +1,7 @@
 # SAT, DeiT-S trained on the whole set with frozen parts, Table 8, GT-known: (b) attention of blocks 0 to 8, 24 % of the
-# parameters on CUB and 21 % on ILSVRC; (c) their MLPs, 48 and 42 %; (d) the blocks, 71 and 64 %; (e) 91 and 81 %. For (e)
-# the paper lists position embedding, "projection", blocks 0 to 8 and the MLPs of the last three; its figures are met when
-# every "proj" counts, the attentions' too (inferred).
+# parameters on CUB and 21 % on ILSVRC; (c) their MLPs, 48 and 42 %; (d) the blocks, 71 and 64 %; (e) 91 and 81 %. For
+# (e) the paper lists position embedding, "projection", blocks 0 to 8 and the MLPs of the last three; its figures are
+# met when every "proj" counts, the attentions' too (inferred).
 bases = ['sat_deit-s_cub', 'sat_deit-s_ilsvrc']
 grid = {
     'model.frozen': {

@@ -6,7 +6,7 @@ from mmwsol.structures import Frame
 
 
 def frame_of(results: dict) -> Frame:
-    """Return the frame of ``results``; that of an image which nothing happened to, if there is none.
+    """Return the frame of ``results``; the identity if there is none.
 
     Raises:
         ValueError: If a transform changed the size of the image without its frame: boxes and masks would be wrong.

@@ -20,7 +20,7 @@ _COLOR_TYPES = ("color", "color_ignore_orientation")
 
 
 class UnreadableImageError(ValueError):
-    """An image file that is empty, cannot be decoded, or does not contain its boxes."""
+    """An image or mask file that is empty, cannot be decoded, or does not contain its boxes."""
 
 
 def to_rgb(image: Image.Image, path: str) -> Image.Image:
@@ -42,6 +42,7 @@ def decode_image(content: bytes, path: str, backend: str = "pillow", color_type:
         backend (str): 'pillow', or another decoder of ``mmcv.imfrombytes``. Defaults to 'pillow', which gives the
             pixels of ``Image.open(path).convert('RGB')``.
         color_type (str): 'color_ignore_orientation' keeps the stored pixels, 'color' turns them by the EXIF tag.
+            Defaults to the former.
 
     Returns:
         np.ndarray: (H, W, 3) uint8 BGR.
@@ -106,14 +107,14 @@ class LoadImage(LoadImageFromFile):
     Args:
         color_type (str): 'color_ignore_orientation' or 'color' (turn by the EXIF tag). Defaults to the former.
         imdecode_backend (str): Decoder. Defaults to 'pillow', equal to ``Image.open(path).convert('RGB')``.
-        check_size (bool): Whether to raise if the file has not the size that the list states: its boxes would be
+        check_size (bool): Whether to raise if the file does not have the size that the list states: its boxes would be
             wrong. Defaults to True.
         ignore_empty (bool): Whether to return None for files that do not exist or cannot be decoded. Defaults to
             False.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        UnreadableImageError: (a ``ValueError``) if it is empty, no image, or a box lies completely outside it.
+        UnreadableImageError: If it is empty, no image, or a box lies completely outside it.
         ValueError: If its size is not the listed one.
     """
 
@@ -175,7 +176,7 @@ class LoadMasks(BaseTransform):
 
     Raises:
         FileNotFoundError: If a mask does not exist.
-        ValueError: If a mask cannot be decoded.
+        UnreadableImageError: If a mask is empty or cannot be decoded.
     """
 
     def transform(self, results: dict) -> dict:
@@ -206,7 +207,7 @@ def load_mask(path: str, frame: Frame) -> np.ndarray:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it cannot be decoded.
+        UnreadableImageError: If it is empty or cannot be decoded.
     """
     try:
         content = np.frombuffer(fileio.get(path), np.uint8)

@@ -141,8 +141,12 @@ class CATRHead(CoupledMapHead):
         if with_ocm:
             self.loss_ocm_s = MODELS.build(loss_ocm_s or dict(type="mmwsol.NoiseSuppressionLoss"))
             self.loss_ocm_a = MODELS.build(loss_ocm_a or dict(type="mmwsol.ObjectAwakeningLoss"))
-        terms = 1 + with_csm + 2 * with_ocm
-        self.weighting = None if weighting is None else MODELS.build(dict(weighting, num_terms=terms))
+        self.num_terms = 1 + with_csm + 2 * with_ocm
+        self.build_weighting(weighting)
+
+    def build_weighting(self, weighting: dict | None) -> None:
+        """Build the weighting of ``num_terms`` terms."""
+        self.weighting = None if weighting is None else MODELS.build(dict(weighting, num_terms=self.num_terms))
 
     def encode(self, feats: Features) -> Encoded:
         """Compute the class maps of the patch tokens and those of CSM."""

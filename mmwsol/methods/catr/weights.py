@@ -26,8 +26,8 @@ def rename_catr(name: str, suffix: str = "") -> str | None:
 
 
 def _recognize(weights: Mapping[str, Tensor]) -> bool:
-    names = any(name.startswith("att_layer.down_1.") for name in weights)  # CDTR's
-    return has_vit_blocks(weights) and "att_cls.weight" in weights and not names
+    of_cdtr = any(name.startswith("att_layer.down_1.") for name in weights)
+    return has_vit_blocks(weights) and "att_cls.weight" in weights and not of_cdtr
 
 
 register_release(Release("catr", rename_catr, _recognize, METHOD_ON_METHOD))

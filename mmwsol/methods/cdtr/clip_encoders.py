@@ -1,4 +1,4 @@
-"""Image towers of CLIP, and files of its text embeddings, for :class:`mmwsol.models.SemanticBoostLoss`.
+"""Image towers of CLIP, and files of its text embeddings, for :class:`mmwsol.methods.cdtr.SemanticBoostLoss`.
 
 An encoder is a module that turns images (n, 3, S, S) into features (n, E), with the attributes ``embed_dim`` (E),
 ``input_size`` (S), ``mean`` and ``std`` (of its training, in 0-1).
@@ -138,7 +138,7 @@ class OpenCLIP(nn.Module):
 class StandInCLIP(nn.Module):
     """A linear map of the means of square patches, in CLIP's place for tests and dry runs without its weights.
 
-    It knows nothing of the world: a model trained with it is worth nothing.
+    It is not trained: the results of a model that learned from it mean nothing.
 
     Args:
         embed_dim (int): Dimensions E of the features. Defaults to 512.
@@ -183,7 +183,7 @@ def import_open_clip() -> Any:
 
 
 def find_clip(checkpoint: str) -> str:
-    """Give the local file of CLIP weights.
+    """Return the local file of CLIP weights.
 
     Raises:
         FileNotFoundError: If there is none; the message says how to get it.
@@ -224,7 +224,7 @@ def save_text_embeddings(path: str | Path, embeddings: Tensor, classes: Sequence
         path (str | Path): File.
         embeddings (Tensor): (C, E), which are brought to length 1.
         classes (Sequence[str]): C names as the data set has them.
-        **meta (str): What else to note: ``template``, ``clip_name``, ``weights_sha256``.
+        **meta (str): Further entries: ``template``, ``clip_name``, ``weights_sha256``.
 
     Raises:
         ValueError: If the numbers differ.
@@ -240,7 +240,7 @@ def load_text_embeddings(path: str | Path) -> tuple[Tensor, tuple[str, ...]]:
 
     Raises:
         FileNotFoundError: If the file does not exist; the message says how to make it.
-        ValueError: If it is no such file.
+        ValueError: If it is not a file of text embeddings.
     """
     tool = "python tools/make_clip_text_embeddings.py --classes CUB --out"
     path = Path(path).expanduser()

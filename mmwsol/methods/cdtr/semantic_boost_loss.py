@@ -166,8 +166,8 @@ class SemanticBoostLoss(MapLoss):
         """Compute the loss of raw maps (B, h, w) with gradient.
 
         Raises:
-            ValueError: If the batch has no ``inputs``, the grid has not the proportions of the image, or the image not
-                CLIP's size.
+            ValueError: If the batch has no ``inputs``, the grid does not have the proportions of the image, or the
+                image does not have CLIP's size.
         """
         if batch.inputs is None:
             raise ValueError("SemanticBoostLoss masks the network's input: give the head inputs=.")
@@ -209,7 +209,7 @@ class SemanticBoostLoss(MapLoss):
         height, width = inputs.shape[2:]
         if height * maps.shape[3] != width * maps.shape[2]:
             raise ValueError(
-                f"a map of {maps.shape[3]}x{maps.shape[2]} cells has not the proportions of its image, "
+                f"a map of {maps.shape[3]}x{maps.shape[2]} cells does not have the proportions of its image, "
                 f"{width}x{height} (W x H): maps must cover the whole network input."
             )
         mask = F.interpolate(self.normalize_map(maps), (height, width), mode="bilinear", align_corners=True)

@@ -18,8 +18,8 @@ def _rename(name: str) -> str | None:
 
 
 def _recognize(weights: Mapping[str, Tensor]) -> bool:
-    names = any(name.startswith("att_layer.down_1.") for name in weights)
-    return has_vit_blocks(weights) and "att_cls.weight" in weights and names
+    of_cdtr = any(name.startswith("att_layer.down_1.") for name in weights)
+    return has_vit_blocks(weights) and "att_cls.weight" in weights and of_cdtr
 
 
 register_release(Release("cdtr", _rename, _recognize, METHOD_ON_METHOD))

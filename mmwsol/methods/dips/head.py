@@ -60,7 +60,7 @@ class DiPSHead(LocHead):
 
     With the features of :class:`DiPSViT`, which is frozen: ``logits = Linear(class tokens)`` (B, C) and
     ``Z = decoder(patch tokens)`` (B, 2, H, W); the map is the class-agnostic foreground probability ``softmax(Z)[1]``
-    at full size. The decoder's loss takes of every image one proposal, chosen by :class:`mmwsol.LoadProposals`: the
+    at full size. The decoder's loss takes one proposal of every image, chosen by ``mmwsol.LoadProposals``: the
     attention map it came from (recomputed on the augmented image) and its box say where pixels are sampled (Eq. 2);
     the dense CRF loss sees all pixels (Eq. 3).
 

@@ -47,7 +47,6 @@ class ProposalWriter(CacheWriter):
         score (str): 'class', or the density of the box's area among the image's boxes: 'size', or the product of both,
             'size_and_class', which no official run uses. Defaults to 'class'.
         raster (str): See :func:`mmwsol.methods.dips.proposals.box_mask`. Defaults to 'filled'.
-        nested (bool): Whether contours of holes, and inside holes, give boxes too. Defaults to False.
         background_class (int, optional): Class of images without object; they get one box of zeros. Defaults to None.
         batch_size (int): Pictures that the classifier gets at once. Defaults to 64.
         sheet_size (int): Images in ``contact_sheet.jpg`` beside the cache's files; 0: none. Defaults to 24.
@@ -66,7 +65,6 @@ class ProposalWriter(CacheWriter):
         scorer: dict | None = None,
         score: str = "class",
         raster: str = "filled",
-        nested: bool = False,
         background_class: int | None = None,
         batch_size: int = 64,
         sheet_size: int = 24,
@@ -83,7 +81,6 @@ class ProposalWriter(CacheWriter):
         self.scorer_cfg = scorer
         self.score = score
         self.raster = raster
-        self.nested = nested
         self.background_class = background_class
         self.batch_size = batch_size
         self.sheet_size = sheet_size
@@ -100,7 +97,7 @@ class ProposalWriter(CacheWriter):
 
     def params(self) -> dict[str, Any]:
         """Return all settings that proposals depend on."""
-        names = ("min_area", "blur_kernel", "blur_sigma", "score", "raster", "nested", "background_class")
+        names = ("min_area", "blur_kernel", "blur_sigma", "score", "raster", "background_class")
         options = {name: getattr(self, name) for name in names}
         return dict(options, scorer=self.scorer_cfg or "head", map_set=self.model.head.map_set)
 
@@ -142,7 +139,7 @@ class ProposalWriter(CacheWriter):
         Returns:
             Boxes (n, 4), map (n,) and area (n,) as a fraction of the image of each, and whether any was large enough.
         """
-        per_map = [component_boxes(otsu_mask(scoremap), self.nested) for scoremap in maps]
+        per_map = [component_boxes(otsu_mask(scoremap)) for scoremap in maps]
         boxes = np.concatenate(per_map)
         index = np.repeat(np.arange(len(per_map)), [len(map_boxes) for map_boxes in per_map])
         height, width = maps.shape[1:]

@@ -22,8 +22,8 @@ def lattice_filter(features: Tensor, values: Tensor) -> Tensor:
         Tensor: (B, C, N). Not differentiable: the lattice is not exactly symmetric.
     """
     step = max(1, _POINTS_AT_ONCE // features.shape[2])
-    pairs = zip(features.split(step), values.split(step), strict=True)
-    return torch.cat([PermutohedralLattice(places).filter(what) for places, what in pairs])
+    parts = zip(features.split(step), values.split(step), strict=True)
+    return torch.cat([PermutohedralLattice(points).filter(inputs) for points, inputs in parts])
 
 
 class PermutohedralLattice:

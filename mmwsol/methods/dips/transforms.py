@@ -84,7 +84,8 @@ class LoadProposals(BaseTransform):
         return mask_to_frame(box_mask(box, frame.ori_shape, self.raster), frame)
 
     def __repr__(self) -> str:
-        return f"LoadProposals(cache_dir='{self.cache_dir}', top_k={self.top_k}, raster='{self.raster}')"
+        options = f"top_k={self.top_k}, raster='{self.raster}', all_boxes={self.all_boxes}"
+        return f"LoadProposals(cache_dir='{self.cache_dir}', {options})"
 
 
 def mask_to_frame(mask: np.ndarray, frame: Frame) -> np.ndarray:

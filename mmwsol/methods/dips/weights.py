@@ -1,4 +1,4 @@
-"""The official releases that DiPS takes, parts of a model without anything that tells them: they must be named.
+"""The official releases that DiPS uses. They are parts of a model that nothing identifies: name them by ``--source``.
 
 * ``dips-decoder``: shakeebmurtaza/dips, the decoder of the extended model, without the convolution that is never
   called; becomes ``head.decoder``.

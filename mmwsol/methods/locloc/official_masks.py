@@ -47,7 +47,7 @@ def read_official_masks(path: str | Path) -> Iterator[np.ndarray]:
 
 
 def unpack_official_masks(path: str | Path, dataset: Any, cache_dir: str | Path) -> int:
-    """Write the masks of an official file under the names of the images, for :class:`mmwsol.datasets.LoadPseudoMask`.
+    """Write the masks of an official file under the names of the images, as ``mmwsol.LoadPseudoMask`` reads them.
 
     Args:
         path (str | Path): HDF5 file.
@@ -58,7 +58,7 @@ def unpack_official_masks(path: str | Path, dataset: Any, cache_dir: str | Path)
         int: Number of masks.
 
     Raises:
-        ValueError: If the file has not one mask for every image.
+        ValueError: If the file does not have one mask for every image.
     """
     count = 0
     for mask in read_official_masks(path):

@@ -23,7 +23,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": dict(layers=None, heads=None, delta0=0.02, delta1=0.75, refine="grabcut"),
     "ppd": dict(layers=(-1,), heads=(0, 1, 2), delta0=None, delta1=None, refine="threshold"),
 }
-REFINES = ("grabcut", "threshold")
 STATISTICS_IMAGES = 500  # evenly spread, for the statistics that need the network
 NUM_PICTURES = 24  # rows of the contact sheet: image, attention, tri-map, mask
 MIN_PIXELS = 5  # of each side of the tri-map: one for every Gaussian
@@ -64,13 +63,12 @@ def trimap(attention: np.ndarray, delta0: float, delta1: float, uncertain_label:
     return labels
 
 
-def grabcut(image: np.ndarray, labels: np.ndarray, iterations: int = 1, seed: int = 0) -> np.ndarray | None:
-    """Decide the uncertain pixels of a tri-map by color and edges (GrabCut, five Gaussians a side).
+def grabcut(image: np.ndarray, labels: np.ndarray, seed: int = 0) -> np.ndarray | None:
+    """Decide the uncertain pixels of a tri-map by color and edges (GrabCut, five Gaussians a side, one iteration).
 
     Args:
         image (np.ndarray): (H, W, 3) uint8 BGR.
         labels (np.ndarray): (H, W) uint8, see :func:`trimap`; not changed.
-        iterations (int): Rounds of refitting and cutting. Defaults to 1.
         seed (int): Seed of the k-means that starts the mixtures. Defaults to 0.
 
     Returns:
@@ -84,7 +82,7 @@ def grabcut(image: np.ndarray, labels: np.ndarray, iterations: int = 1, seed: in
     models = np.zeros((2, 1, 65))
     cv2.setRNGSeed(seed)  # of this thread
     box = (0, 0, 0, 0)  # not used with a mask
-    cv2.grabCut(np.ascontiguousarray(image), labels, box, models[0], models[1], iterations, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(np.ascontiguousarray(image), labels, box, models[0], models[1], 1, cv2.GC_INIT_WITH_MASK)
     front = int(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).sum())
     return labels if 0 < front < labels.size else None
 
@@ -95,21 +93,18 @@ class PseudoMaskWriter(CacheWriter):
 
     The attention map is divided into certain foreground, certain background and uncertain pixels, which GrabCut
     decides; where it cannot (too few certain pixels, or nothing left), the mask is the attention above ``threshold``.
-    Masks are lossless PNG files with 0 and 255, of the size of the input. The input is the whole image,
-    its pixels also give GrabCut's colors.
+    Masks are lossless PNG files with 0 and 255, of the size of the input: the whole image, whose pixels also give
+    GrabCut its colors.
 
     Args:
         preset (str): 'released' (attention of the last block, heads 0 to 2, delta0 0.03, delta1 0.1), 'paper' (mean of
             all blocks and heads, 0.02 and 0.75) or 'ppd' (attention as in 'released', one threshold on the map
-            resized to ``mask_size``). Defaults to 'released'.
+            resized to a quarter of the input, the size of PPD's map). Defaults to 'released'.
         heads (Sequence[int], optional): Heads. Defaults to None: the preset's.
         delta0 (float, optional): Attention below is background. Defaults to None: the preset's.
         delta1 (float, optional): Attention of at least this is foreground. Defaults to None: the preset's.
         uncertain_label (int): Start of uncertain pixels, 2 (background) or 3 (foreground). Defaults to 2.
-        iterations (int): GrabCut's iterations. Defaults to 1.
         threshold (float): Threshold of 'ppd' and of the fallback. Defaults to 0.05.
-        mask_size (int, optional): Side of the masks of 'ppd'. Defaults to None: a quarter of the input, the size of
-            PPD's map.
 
     Raises:
         ValueError: If an option is unknown or out of range.
@@ -124,9 +119,7 @@ class PseudoMaskWriter(CacheWriter):
         delta0: float | None = None,
         delta1: float | None = None,
         uncertain_label: int = 2,
-        iterations: int = 1,
         threshold: float = 0.05,
-        mask_size: int | None = None,
     ) -> None:
         if preset not in PRESETS:
             raise ValueError(f"preset must be one of {tuple(PRESETS)}, got {preset!r}.")
@@ -138,12 +131,8 @@ class PseudoMaskWriter(CacheWriter):
             raise ValueError(f"delta0={self.delta0} and delta1={self.delta1} must satisfy 0 <= delta0 <= delta1 <= 1.")
         if uncertain_label not in (2, 3):
             raise ValueError(f"uncertain_label must be 2 (background) or 3 (foreground), got {uncertain_label}.")
-        if iterations < 1:
-            raise ValueError(f"iterations must be at least 1, got {iterations}.")
         self.uncertain_label = uncertain_label
-        self.iterations = iterations
         self.threshold = threshold
-        self.mask_size = mask_size
 
     def setup(self, runner: Runner) -> None:
         """Note the run, whose folder and logger the summary needs."""
@@ -151,8 +140,8 @@ class PseudoMaskWriter(CacheWriter):
 
     def params(self) -> dict[str, Any]:
         """Return the settings of the masks."""
-        names = ("layers", "heads", "delta0", "delta1", "refine", "uncertain_label", "iterations", "threshold")
-        return {name: getattr(self, name) for name in (*names, "mask_size")}
+        names = ("layers", "heads", "delta0", "delta1", "refine", "uncertain_label", "threshold")
+        return {name: getattr(self, name) for name in names}
 
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
         """Return the weights of the backbone; the head has no part in the masks."""
@@ -175,10 +164,10 @@ class PseudoMaskWriter(CacheWriter):
     def mask(self, job: MaskJob) -> np.ndarray:
         """Make the mask (H, W) bool of an image."""
         if self.refine == "threshold":
-            side = (self.mask_size, self.mask_size) if self.mask_size else [s // 4 for s in job.image.shape[1::-1]]
-            return min_max(cv2.resize(job.attention, side)) >= self.threshold  # normalized after the resize
+            size = [side // 4 for side in job.image.shape[1::-1]]
+            return min_max(cv2.resize(job.attention, size)) >= self.threshold  # normalized after the resize
         attention = self.resized_attention(job)
-        labels = grabcut(job.image, self.trimap(attention), self.iterations)
+        labels = grabcut(job.image, self.trimap(attention))
         return attention >= self.threshold if labels is None else np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
 
     def resized_attention(self, job: MaskJob) -> np.ndarray:
@@ -216,7 +205,7 @@ class PseudoMaskWriter(CacheWriter):
             attention = self.resized_attention(job)
             labels = self.trimap(attention)
             areas.append(float((stored > 0).mean()))
-            fallbacks += self.refine == "grabcut" and grabcut(job.image, labels, self.iterations) is None
+            fallbacks += self.refine == "grabcut" and grabcut(job.image, labels) is None
             mask = cv2.resize(stored, job.image.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
             boxes = _boxes(data["data_samples"])
             if len(boxes):

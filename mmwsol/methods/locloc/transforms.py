@@ -28,9 +28,8 @@ class LoadPseudoMask(BaseTransform):
     Required keys: ``img_id``, ``frame``. Added key: ``pseudo_mask`` (H, W) bool.
 
     Args:
-        mask_root (str): Cache of a stage with :class:`mmwsol.models.PseudoMaskWriter`, such as
-            'stage://masks/cache', or any folder with PNG masks under the images' relative
-            paths. An address
+        mask_root (str): Cache of a stage with :class:`mmwsol.methods.locloc.PseudoMaskWriter`, such as
+            'stage://masks/cache', or any folder with PNG masks under the images' relative paths. An address
             ``stage://`` that no run has resolved (a dry run) stands for a folder without masks.
 
     Raises:

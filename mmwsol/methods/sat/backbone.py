@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from mmengine.model.weight_init import trunc_normal_
@@ -82,6 +85,25 @@ class SpatialQueryAttention(TapAttention):
         return self.merge(out), weights, gate
 
 
+def gate_last_blocks(blocks: Sequence[Any], number: int, **options) -> None:
+    """Replace the attention of the last blocks of a transformer by :class:`SpatialQueryAttention`.
+
+    Args:
+        blocks (Sequence[nn.Module]): All blocks; the attention of each is its ``attn``.
+        number (int): How many of them are gated.
+        **options: Options of :class:`SpatialQueryAttention`.
+
+    Raises:
+        ValueError: If ``number`` does not fit the depth, or ``gate_reduce`` is unknown.
+    """
+    if not 0 <= number <= len(blocks):
+        raise ValueError(f"num_sqa_blocks must be 0 to {len(blocks)} (the depth), got {number}.")
+    if options["gate_reduce"] not in GATE_REDUCE:
+        raise ValueError(f"gate_reduce must be one of {GATE_REDUCE}, got {options['gate_reduce']!r}.")
+    for block in blocks[len(blocks) - number :]:
+        block.attn = SpatialQueryAttention.like(block.attn, **options)
+
+
 @MODELS.register_module()
 class SATViT(TapViT):
     """:class:`TapViT` with SAT's spatial token: ``gates`` of the features are maps of foreground probability.
@@ -115,20 +137,14 @@ class SATViT(TapViT):
         **kwargs,
     ) -> None:
         super().__init__(arch, tap, **kwargs)
-        if not 0 <= num_sqa_blocks <= self.num_layers:
-            raise ValueError(f"num_sqa_blocks must be 0 to {self.num_layers} (the depth), got {num_sqa_blocks}.")
-        if gate_reduce not in GATE_REDUCE:
-            raise ValueError(f"gate_reduce must be one of {GATE_REDUCE}, got {gate_reduce!r}.")
         if query not in QUERIES:
             raise ValueError(f"query must be one of {tuple(QUERIES)}, got {query!r}.")
         self.has_spatial_token = query == "spatial"
         if self.has_spatial_token:
             self.loc_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims))
             self.loc_embed = nn.Parameter(torch.zeros(1, 1, self.embed_dims))
-        for layer in self.layers[self.num_layers - num_sqa_blocks :]:
-            layer.attn = SpatialQueryAttention.like(
-                layer.attn, query=QUERIES[query], apply_gate=self.has_spatial_token, gate_reduce=gate_reduce
-            )
+        gate: dict[str, Any] = dict(query=QUERIES[query], apply_gate=self.has_spatial_token, gate_reduce=gate_reduce)
+        gate_last_blocks(self.layers, num_sqa_blocks, **gate)
 
     def init_weights(self) -> None:
         """Initialize like DeiT; the spatial token and its embedding like the other tokens."""

@@ -8,7 +8,7 @@ import torch
 from mmengine.model.weight_init import trunc_normal_
 from torch import Tensor, nn
 
-from mmwsol.methods.sat.backbone import GATE_REDUCE, SpatialQueryAttention
+from mmwsol.methods.sat.backbone import SpatialQueryAttention, gate_last_blocks
 from mmwsol.models.backbones.tap_conformer import TapConformer
 from mmwsol.registry import MODELS
 
@@ -35,15 +35,10 @@ class SATConformer(TapConformer):
         self, arch: str | dict = "small", num_sqa_blocks: int = 3, gate_reduce: str = "logit_mean", **kwargs
     ) -> None:
         super().__init__(arch, tap="none", **kwargs)
-        if not 0 <= num_sqa_blocks <= self.depths:
-            raise ValueError(f"num_sqa_blocks must be 0 to {self.depths} (the depth), got {num_sqa_blocks}.")
-        if gate_reduce not in GATE_REDUCE:
-            raise ValueError(f"gate_reduce must be one of {GATE_REDUCE}, got {gate_reduce!r}.")
         self.loc_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims))
         trunc_normal_(self.loc_token, std=0.02)
         blocks = [self.trans_1, *(stage.trans_block for stage in self._stages())]
-        for block in blocks[self.depths - num_sqa_blocks :]:
-            block.attn = SpatialQueryAttention.like(block.attn, gate_reduce=gate_reduce)
+        gate_last_blocks(blocks, num_sqa_blocks, gate_reduce=gate_reduce)
 
     def embed(self, patches: Tensor) -> Tensor:
         """Put the class token before the patch tokens (B, N, D), the spatial token behind them: (B, 1 + N + 1, D)."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from mmengine.model.weight_init import trunc_normal_
 from torch import Tensor, nn
 
+from mmwsol.methods.sat.pooled_conv import pooled_conv
 from mmwsol.models.features import Features
 from mmwsol.models.heads.base import LocHead
-from mmwsol.models.layers.pooled_conv import pooled_conv
 from mmwsol.registry import MODELS
 
 
@@ -15,7 +15,7 @@ from mmwsol.registry import MODELS
 class SATHead(LocHead):
     """Classify by a convolution over patch tokens and average pooling; localize by the gates of the spatial token.
 
-    ``logits = mean_hw(Conv(patch_map))``, as TS-CAM. The map is the mean of the gates of :class:`SATViT`, one
+    ``logits = mean_hw(Conv3x3(patch_map))``, as TS-CAM. The map is the mean of the gates of :class:`SATViT`, one
     class-agnostic map (B, 1, h, w) of foreground probability; class maps are not used. The loss of the paper is
     ``loss_cls + loss_area + loss_norm``, the latter two being ``map_losses``:
     :class:`BatchAreaLoss` and :class:`MapNormalizationLoss`.
@@ -25,24 +25,16 @@ class SATHead(LocHead):
     Args:
         num_classes (int): Number of classes C.
         in_channels (int): Width D of the backbone.
-        kernel_size (int): Odd kernel size of the convolution. Defaults to 3.
         conv_channels (int, optional): Channels of the CNN branch of a Conformer, whose pooled map then has a linear
             classifier of its own; the logits of both are summed. Defaults to None: there is no such branch.
         **kwargs: Arguments of :class:`LocHead`.
-
-    Raises:
-        ValueError: If ``kernel_size`` is even.
     """
 
     class_agnostic = True
 
-    def __init__(
-        self, num_classes: int, in_channels: int, kernel_size: int = 3, conv_channels: int | None = None, **kwargs
-    ) -> None:
+    def __init__(self, num_classes: int, in_channels: int, conv_channels: int | None = None, **kwargs) -> None:
         super().__init__(num_classes, **kwargs)
-        if kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd to keep the patch grid, got {kernel_size}.")
-        self.conv = nn.Conv2d(in_channels, num_classes, kernel_size, padding=kernel_size // 2)
+        self.conv = nn.Conv2d(in_channels, num_classes, 3, padding=1)
         self.fc = None if conv_channels is None else nn.Linear(conv_channels, num_classes)
 
     def init_weights(self) -> None:

@@ -32,7 +32,8 @@ def _check_kernel(weights: Mapping[str, Tensor]) -> None:
     if kernel.shape != (1, 1, 3, 3) or (kernel[0, 0] - expected).abs().max() > 1e-6:
         raise ValueError(
             f"The smoothing kernel 'weight' of these SAT weights is {kernel.flatten().tolist()}, not that of the "
-            f"official code, {expected.flatten().tolist()}. Remove it and set loss_norm of the head to the same kernel."
+            f"official code, {expected.flatten().tolist()}. Remove it, and give map_losses.loss_norm of the head the "
+            "same kernel."
         )
 
 

@@ -87,7 +87,7 @@ class TRTViT(TapViT):
         with_cam = train_part != "tpsm" if with_cam is None else with_cam
         if not with_cam and train_part != "tpsm":
             raise ValueError(f"train_part={train_part!r} trains the CAM branch: remove with_cam=False.")
-        # While the CAM branch alone is trained, nobody asks for attention, and TPSM does not run.
+        # While the CAM branch alone is trained, no loss reads attention, and TPSM does not run.
         super().__init__(arch, "cls", tap_layers, tap_in_train=train_part != "cam", **kwargs)
         depth = self.num_layers
         if depth < 2:

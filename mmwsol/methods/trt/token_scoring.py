@@ -127,7 +127,7 @@ class MaskedAttention(TapAttention):
 
 
 class TokenScores(NamedTuple):
-    """What TPSM finds out about N patch tokens of B images.
+    """What TPSM computes of N patch tokens of B images.
 
     Attributes:
         attention (Tensor): (B, N) attention m, sum 1.

@@ -33,14 +33,13 @@ class Encoded(NamedTuple):
 class CoupledMapHead(LocHead):
     """Base of heads whose map is attention times a class map made by a convolution over patch tokens.
 
-    ``semantic = Conv(patch_map)`` (B, C, h, w); ``logits = mean_hw(semantic)``; the map of class c is
+    ``semantic = Conv3x3(patch_map)`` (B, C, h, w); ``logits = mean_hw(semantic)``; the map of class c is
     ``attention * semantic[c]``. A subclass says what the attention is. The convolution keeps PyTorch's default
     initialization, as in the official codes.
 
     Args:
         num_classes (int): Number of classes C.
         in_channels (int): Width D of the backbone.
-        kernel_size (int): Odd kernel size of the convolution. Defaults to 3.
         couple (bool): Whether to multiply with the attention. False gives the class maps alone. Defaults to True.
         semantic (bool): Whether to multiply with the class map. False gives the attention alone, the same for every
             class. Defaults to True.
@@ -50,28 +49,25 @@ class CoupledMapHead(LocHead):
             with ``tap_in_train=True``.
 
     Raises:
-        ValueError: If ``kernel_size`` is even, or both ``couple`` and ``semantic`` are off.
+        ValueError: If both ``couple`` and ``semantic`` are off.
     """
 
     def __init__(
         self,
         num_classes: int,
         in_channels: int,
-        kernel_size: int = 3,
         couple: bool = True,
         semantic: bool = True,
         inherit_bias: bool = True,
         **kwargs,
     ) -> None:
         super().__init__(num_classes, **kwargs)
-        if kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd to keep the patch grid, got {kernel_size}.")
         if not (couple or semantic):
             raise ValueError("couple=False and semantic=False leave no map: switch one of them on.")
         self.couple = couple
         self.semantic = semantic
         self.inherit_bias = inherit_bias
-        self.conv = nn.Conv2d(in_channels, num_classes, kernel_size, padding=kernel_size // 2)
+        self.conv = nn.Conv2d(in_channels, num_classes, 3, padding=1)
 
     @abstractmethod
     def attention(self, feats: Features) -> Tensor:

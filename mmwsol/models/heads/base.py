@@ -16,11 +16,11 @@ from mmwsol.structures import LocDataSample
 
 
 class Batch(NamedTuple):
-    """What the losses of a training step may use besides features.
+    """What losses may use besides the features of B images.
 
     Attributes:
         labels (Tensor): (B,) class of every image, on the device of the features.
-        data_samples (Sequence[LocDataSample]): The samples of the pipeline.
+        data_samples (Sequence[LocDataSample]): The samples that the pipeline packed.
         inputs (Tensor | None): (B, 3, H, W) input of the network; None where a head is called without a localizer.
     """
 
@@ -29,11 +29,11 @@ class Batch(NamedTuple):
     inputs: Tensor | None = None
 
     def stack(self, field: str, transform: str) -> Tensor:
-        """Stack a field of all samples: (B, ...).
+        """Stack a tensor field of all samples: (B, ...).
 
         Args:
-            field (str): Name of a tensor field.
-            transform (str): Transform that makes it, for the message.
+            field (str): Name of the field.
+            transform (str): The transform that adds it, which the error names.
 
         Raises:
             ValueError: If a sample has no such field.
@@ -44,13 +44,13 @@ class Batch(NamedTuple):
 
 
 class LocPrediction(NamedTuple):
-    """Answer of a head for B images with K maps each.
+    """Class scores and localization maps of B images with K maps each.
 
     Attributes:
         scores (Tensor): (B, C) class probabilities.
-        maps (Tensor): (B, K, h, w) localization maps, not normalized, not thresholded.
-        labels (Tensor): (B, K) class of every map, -1 for class-agnostic maps. The ground-truth class stands last, and
-            twice where it is among the best.
+        maps (Tensor): (B, K, h, w) localization maps, neither normalized nor thresholded.
+        labels (Tensor): (B, K) class of every map, -1 for a class-agnostic map. The ground-truth class, if given, is
+            the last, even where it is also among the best.
     """
 
     scores: Tensor
@@ -58,9 +58,9 @@ class LocPrediction(NamedTuple):
     labels: Tensor
 
     def images(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield scores (C,), maps (K, h, w) float32 and labels (K,) of every image, on the CPU, each class once.
+        """Yield scores (C,), maps (K, h, w) in float32 and labels (K,) of every image, each class once.
 
-        The batch is copied from the device once.
+        They are on the CPU; the batch is copied from the device once.
         """
         scores, maps, labels = self.scores.cpu(), self.maps.float().cpu(), self.labels.cpu()
         for image_scores, image_maps, image_labels in zip(scores, maps, labels, strict=True):
@@ -73,44 +73,44 @@ class MapLoss(nn.Module):
     """Base of losses of localization maps, which any head takes in ``map_losses``.
 
     Attributes:
-        source (str): Map that the loss is for: 'foreground', :meth:`LocHead.foreground`, or 'label',
-            :meth:`LocHead.label_map`.
-        num_classes (int | None): Number of classes of the head, which sets it.
+        source (str): Map that the loss gets: 'foreground' (:meth:`LocHead.foreground`) or 'label'
+            (:meth:`LocHead.label_map`).
+        num_classes (int | None): Number of classes of the head; the head sets it.
     """
 
     source = "foreground"
     num_classes: int | None = None
 
     def forward(self, maps: Tensor, batch: Batch | None = None) -> Tensor:
-        """Compute the loss of maps (B, h, w)."""
+        """Compute the loss of maps (B, h, w); ``batch`` has labels and inputs for losses that need them."""
         raise TypeError(f"{type(self).__name__} has no forward.")
 
     def check_classes(self, classes: Sequence[str]) -> None:
-        """Compare class names that the loss knows with the data set's. Does nothing by default."""
+        """Raise ``ValueError`` if the loss knows class names that differ from ``classes``. Does nothing by default."""
 
 
 class LocHead(BaseModule, metaclass=ABCMeta):
-    """Base of localization heads: class scores and localization maps from a backbone's features.
+    """Base of localization heads: class scores and localization maps from the features of a backbone.
 
-    A head answers two questions, :meth:`classify` and :meth:`localize`, both from what :meth:`encode` computes once,
-    and may have loss terms of its own, :meth:`terms`. Everything else is done here: the choice of classes, scores from
-    elsewhere, labels of class-agnostic maps, devices, and losses of maps.
+    A head implements :meth:`classify` and :meth:`localize`. Both get what :meth:`encode` returns, which is computed
+    once; :meth:`terms` may be overridden for further losses. The base class does the rest: it chooses the classes that
+    get a map, takes class scores from elsewhere (ten-crop), labels class-agnostic maps -1, and adds losses of maps.
 
     Args:
         num_classes (int): Number of classes C.
         loss (dict, optional): Classification loss. Defaults to None: ``dict(type='mmpretrain.CrossEntropyLoss')``.
-        topk (int): How many of the best classes get a map in :meth:`predict`. Defaults to 5.
-        map_losses (dict, optional): Losses of maps by name, such as ``dict(loss_area=dict(type='mmwsol.BatchAreaLoss',
-            target=0.25))``, each a :class:`MapLoss`. One that is None or has ``loss_weight=0`` is left out. Defaults to
-            None: none.
+        topk (int): Number of classes, the most probable ones, that get a map in :meth:`predict`. Defaults to 5.
+        map_losses (dict, optional): Losses of maps by name, each a :class:`MapLoss`, such as
+            ``dict(loss_area=dict(type='mmwsol.BatchAreaLoss', target=0.25))``. One that is None or has
+            ``loss_weight=0`` is left out. Defaults to None: no such loss.
         init_cfg (dict, optional): mmengine's initialization config. Defaults to None: PyTorch's own.
 
     Raises:
-        ValueError: If ``num_classes`` is not positive, the name of a map loss does not begin with 'loss_', or it is no
-            :class:`MapLoss`.
+        ValueError: If ``num_classes`` is not positive, or a map loss is no :class:`MapLoss` or has a name that does
+            not start with 'loss_'.
 
     Attributes:
-        class_agnostic (bool): Whether there is one map for all classes, which gets the label -1.
+        class_agnostic (bool): Whether there is one map for all classes, labeled -1. Defaults to False.
     """
 
     class_agnostic = False
@@ -141,7 +141,7 @@ class LocHead(BaseModule, metaclass=ABCMeta):
             loss.num_classes = num_classes
             self.map_losses[name] = loss
 
-    # What a head must answer.
+    # What a head implements.
 
     def encode(self, feats: Features) -> Any:
         """Compute what scores, maps and losses share. Defaults to the features themselves."""
@@ -156,60 +156,60 @@ class LocHead(BaseModule, metaclass=ABCMeta):
         """Compute localization maps, not normalized.
 
         Args:
-            encoded: What :meth:`encode` gave.
-            labels (Tensor): (B, K) classes that need a map; a class-agnostic head ignores them.
+            encoded: What :meth:`encode` returned.
+            labels (Tensor): (B, K) classes that get a map; a class-agnostic head ignores them.
 
         Returns:
             Tensor: (B, K, h, w), or (B, 1, h, w) of a class-agnostic head.
         """
 
-    # What a head may add.
+    # What a head may override.
 
     def terms(self, encoded: Any, batch: Batch) -> dict[str, Tensor]:
-        """Compute the loss terms but those of ``map_losses``; what does not begin with 'loss_' is only logged.
+        """Compute all losses except those of ``map_losses``, by name.
 
-        Defaults to ``loss_cls``, the classification loss of the logits.
+        Names that do not start with 'loss_' are logged only. Defaults to ``loss_cls``, the classification loss.
         """
         return dict(loss_cls=self.loss_cls(self.classify(encoded), batch.labels))
 
     def foreground(self, encoded: Any) -> Tensor:
-        """Compute the class-agnostic map (B, h, w) for losses, with its gradient.
+        """Compute the class-agnostic map (B, h, w) that map losses of source 'foreground' get, with gradient.
 
         Defaults to the map of a class-agnostic head.
 
         Raises:
-            ValueError: If the head has none.
+            ValueError: If the head has no such map.
         """
         if not self.class_agnostic:
             raise ValueError(f"{type(self).__name__} has no class-agnostic map, which a loss in map_losses asks for.")
         return self.localize(encoded, torch.empty(0))[:, 0]
 
     def label_map(self, encoded: Any, labels: Tensor) -> Tensor:
-        """Compute the map (B, h, w) of every image's class ``labels`` (B,) for losses, with its gradient.
+        """Compute the maps (B, h, w) of classes ``labels`` (B,) that map losses of source 'label' get, with gradient.
 
-        Heads that multiply attention with class maps let gradients into the attention alone.
+        Heads that multiply attention by class maps let gradients into the attention alone.
         """
         return self.localize(encoded, labels[:, None])[:, 0]
 
     @classmethod
     def backbone_options(cls, **options: Any) -> dict[str, Any]:
-        """Return options of the backbone that follow from the ``options`` of the head. Defaults to none."""
+        """Return options of the backbone that follow from ``options``, those of the head. Defaults to none."""
         return {}
 
     def frozen(self, backbone: nn.Module) -> Sequence[str]:
-        """Return what of backbone and head is not trained, as ``frozen`` of the localizer. Defaults to nothing."""
+        """Return entries to add to ``frozen`` of the localizer: what is not trained. Defaults to none."""
         return ()
 
     def adapt_weights(self, weights: dict[str, Tensor], prefix: str) -> None:
-        """Bring weights that are about to be loaded into this head's form, in place. Does nothing by default.
+        """Change weights that are about to be loaded to fit this head, in place. Does nothing by default.
 
         Args:
             weights (dict[str, Tensor]): Weights of a localizer: ``backbone.*`` and ``head.*``.
-            prefix (str): What the names of the localizer's weights begin with.
+            prefix (str): Prefix of the names of the localizer's weights.
         """
 
     def check_classes(self, classes: Sequence[str]) -> None:
-        """Compare the class names of the data set with those that a loss knows.
+        """Compare the class names of the data set with those that losses know.
 
         Raises:
             ValueError: If they differ.
@@ -226,12 +226,12 @@ class LocHead(BaseModule, metaclass=ABCMeta):
     def loss(
         self, feats: Features, data_samples: Sequence[LocDataSample], inputs: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Compute the losses of a batch from image labels alone.
+        """Compute all losses of a batch, by name.
 
         Args:
             feats (Features): Features of the backbone.
             data_samples (Sequence[LocDataSample]): Samples with labels.
-            inputs (Tensor, optional): (B, 3, H, W) input of the network, for losses that look at it. Defaults to None.
+            inputs (Tensor, optional): (B, 3, H, W) input of the network, for losses that use it. Defaults to None.
         """
         encoded = self.encode(feats)
         labels = torch.cat([sample.gt_label for sample in data_samples]).to(_device(feats))
@@ -246,14 +246,14 @@ class LocHead(BaseModule, metaclass=ABCMeta):
         return losses
 
     def predict(self, feats: Features, gt_labels: Tensor | None = None, scores: Tensor | None = None) -> LocPrediction:
-        """Compute scores and maps.
+        """Compute class scores and maps.
 
         Args:
             feats (Features): Features of the backbone.
-            gt_labels (Tensor, optional): (B,) ground-truth classes; class-specific heads add their map. Defaults to
-                None.
-            scores (Tensor, optional): (B, C) class probabilities from elsewhere (ten-crop), which then choose the
-                classes in place of the head's own. Defaults to None.
+            gt_labels (Tensor, optional): (B,) ground-truth classes, for which a class-specific head adds a map.
+                Defaults to None.
+            scores (Tensor, optional): (B, C) class probabilities from elsewhere (ten-crop), in place of the head's
+                own. Defaults to None.
         """
         encoded = self.encode(feats)
         if scores is None:

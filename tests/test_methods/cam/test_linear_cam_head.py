@@ -60,7 +60,7 @@ def test_scores_from_elsewhere_choose_the_classes():
     assert head().predict(features(), scores=scores).labels[:, 0].tolist() == [3, 5]
 
 
-def test_loss_and_initialisation():
+def test_loss_and_initialization():
     feats, model = features(), head()
     samples = [LocDataSample().set_gt_label(c) for c in (4, 1)]
     expected = torch.nn.functional.cross_entropy(model(feats), torch.tensor([4, 1]))

@@ -88,7 +88,7 @@ def test_prompts_by_label_or_by_position():
         loss(prompt_index="position").similarities(torch.zeros(4, 3, 32, 32), torch.zeros(4, 1, 4, 4), LABELS)
 
 
-def test_minmax_normalisation_has_gradient_and_survives_constant_maps():
+def test_minmax_normalization_has_gradient_and_survives_constant_maps():
     boost = loss(map_norm="minmax")
     maps = (5 * torch.rand(2, 1, 4, 4) - 2).requires_grad_()
     normal = boost.normalize_map(maps)
@@ -99,7 +99,7 @@ def test_minmax_normalisation_has_gradient_and_survives_constant_maps():
 
 
 def test_mask_in_pixel_values_is_black_outside():
-    images = torch.zeros(1, 3, 32, 32)  # the mean colour
+    images = torch.zeros(1, 3, 32, 32)  # the mean color
     masked = loss(mask_space="pixel").masked_images(images, torch.zeros(1, 1, 4, 4))
     black = -torch.tensor([123.675, 116.28, 103.53]) / torch.tensor([58.395, 57.12, 57.375])
     torch.testing.assert_close(masked[0, :, 5, 5], black)
@@ -107,7 +107,7 @@ def test_mask_in_pixel_values_is_black_outside():
     assert torch.equal(loss().masked_images(images, torch.zeros(1, 1, 4, 4)), torch.zeros(2, 3, 32, 32))
 
 
-def test_images_in_clip_normalisation():
+def test_images_in_clip_normalization():
     pixel = torch.rand(1, 3, 32, 32)
     mean, std = torch.tensor([[123.675, 116.28, 103.53], [58.395, 57.12, 57.375]])[:, :, None, None]
     ours = (pixel * 255 - mean) / std
@@ -231,7 +231,7 @@ def test_errors_say_what_to_do(tmp_path):
         value(loss(str(tmp_path / "bad.pt")))
     with pytest.raises(ValueError, match="have 8 dimensions and mmwsol.StandInCLIP 4"):
         value(loss(clip=dict(STAND_IN, embed_dim=4)))
-    with pytest.raises(ValueError, match="a map of 4x8 cells has not the proportions of its image, 32x32"):
+    with pytest.raises(ValueError, match="a map of 4x8 cells does not have the proportions of its image, 32x32"):
         value(loss(), torch.zeros(2, 3, 32, 32), torch.zeros(2, 1, 8, 4))
     with pytest.raises(ValueError, match="masks the network's input: give the head inputs="):
         loss()(torch.rand(2, 4, 4), Batch(LABELS, []))

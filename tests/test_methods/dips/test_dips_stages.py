@@ -99,9 +99,9 @@ def test_cache(whole):
     assert summary["recall_at_1"] <= summary["recall_at_2"] <= summary["recall_at_5"] <= summary["recall_of_all"]
     assert (cache / "contact_sheet.jpg").stat().st_size > 1000
     for file in files:
-        found = read_proposals(file)
-        assert (np.diff(found.scores) <= 0).all() and (found.boxes >= 0).all() and (found.boxes <= 32).all()
-        assert set(found.map_index.tolist()) <= set(range(5))
+        written = read_proposals(file)
+        assert (np.diff(written.scores) <= 0).all() and (written.boxes >= 0).all() and (written.boxes <= 32).all()
+        assert set(written.map_index.tolist()) <= set(range(5))
 
 
 def test_each_stage_trains_its_part(whole):

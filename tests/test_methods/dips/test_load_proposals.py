@@ -45,12 +45,12 @@ def test_one_of_the_best_is_chosen(tmp_path):
         transform = LoadProposals(folder, top_k)
         assert {transform(results())["proposal_map"] for _ in range(40)} == expected
     np.random.seed(0)
-    found = [LoadProposals(folder, 2)(results()) for _ in range(300)]
-    assert 100 < sum(item["proposal_map"] for item in found) / 3 < 200
-    for item in found[:10]:
+    loaded = [LoadProposals(folder, 2)(results()) for _ in range(300)]
+    assert 100 < sum(item["proposal_map"] for item in loaded) / 3 < 200
+    for item in loaded[:10]:
         box = BOXES[[3, 0, 4].index(item["proposal_map"])]
         np.testing.assert_array_equal(item["proposal_mask"], box_mask(np.array(box), (60, 80)))
-    np.testing.assert_array_equal(found[0]["raw_img"].permute(1, 2, 0), results()["img"][:, :, ::-1])
+    np.testing.assert_array_equal(loaded[0]["raw_img"].permute(1, 2, 0), results()["img"][:, :, ::-1])
 
 
 @pytest.mark.parametrize("flip", [0.0, 1.0])

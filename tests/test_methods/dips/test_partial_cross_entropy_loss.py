@@ -1,4 +1,4 @@
-"""The loss of labelled pixels."""
+"""The loss of labeled pixels."""
 
 import math
 
@@ -8,7 +8,7 @@ import torch
 from mmwsol.methods.dips import PartialCrossEntropyLoss
 
 
-def test_mean_over_the_labelled_pixels_of_the_batch():
+def test_mean_over_the_labeled_pixels_of_the_batch():
     labels = torch.full((2, 3, 3), -255)
     labels[0, 0, :2], labels[1, 2, 2] = 1, 0
     logits = torch.zeros(2, 2, 3, 3, requires_grad=True)
@@ -18,7 +18,7 @@ def test_mean_over_the_labelled_pixels_of_the_batch():
     assert (logits.grad.abs().sum(1) > 0).equal(labels != -255)
 
 
-def test_nothing_labelled():
+def test_nothing_labeled():
     logits = torch.randn(1, 2, 3, 3, requires_grad=True)
     loss = PartialCrossEntropyLoss()(logits, torch.full((1, 3, 3), -255))
     loss.backward()

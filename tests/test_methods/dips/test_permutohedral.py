@@ -10,14 +10,14 @@ from mmwsol.methods.dips.permutohedral import lattice_filter
 
 
 def smooth(images, probs=None):
-    """Filter with the standard deviations of DiPS: 15 of colours, 100 pixels."""
+    """Filter with the standard deviations of DiPS: 15 of colors, 100 pixels."""
     images = torch.as_tensor(images, dtype=torch.float64)
     probs = torch.ones(len(images), 1, *images.shape[2:], dtype=torch.float64) if probs is None else probs
     return DenseCRFLoss().filter(probs, images)
 
 
-def grey(values):
-    """One row of grey pixels."""
+def gray(values):
+    """One row of gray pixels."""
     return torch.tensor(values, dtype=torch.float64).expand(1, 3, 1, len(values))
 
 
@@ -33,7 +33,7 @@ def grey(values):
     ],
 )
 def test_few_pixels(values, expected):
-    np.testing.assert_allclose(smooth(grey(values)).flatten(), expected, atol=2e-6)
+    np.testing.assert_allclose(smooth(gray(values)).flatten(), expected, atol=2e-6)
 
 
 def test_picture_of_16_pixels():

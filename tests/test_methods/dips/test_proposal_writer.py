@@ -101,7 +101,7 @@ def test_scores_decide_the_order():
     assert (np.diff(one.map_index) >= 0).all()  # equal scores keep the order of the maps
 
 
-def test_other_classifier_sees_its_own_normalisation():
+def test_other_classifier_sees_its_own_normalization():
     model, data = build(), batch((1, 1))
     writer = ProposalWriter(0.0, **SMALL)
     writer.scorer = RedClassifier()

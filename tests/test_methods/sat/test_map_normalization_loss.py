@@ -6,12 +6,12 @@ import torch
 from mmwsol.methods.sat import MapNormalizationLoss
 from mmwsol.methods.sat.losses import gaussian_kernel, nsig_kernel
 
-CORNER, EDGE, CENTRE = 0.002628462, 0.046011603, 0.805439739
+CORNER, EDGE, CENTER = 0.002628462, 0.046011603, 0.805439739
 
 
 def test_nsig_kernel():
     kernel = nsig_kernel(3, 6)
-    rows = [[CORNER, EDGE, CORNER], [EDGE, CENTRE, EDGE], [CORNER, EDGE, CORNER]]
+    rows = [[CORNER, EDGE, CORNER], [EDGE, CENTER, EDGE], [CORNER, EDGE, CORNER]]
     torch.testing.assert_close(kernel, torch.tensor(rows, dtype=torch.float64), rtol=0, atol=1e-8)
     assert kernel.sum().item() == pytest.approx(1, abs=1e-12)
     assert nsig_kernel(3, 3)[1, 1].item() == pytest.approx(0.37716779, abs=1e-8)

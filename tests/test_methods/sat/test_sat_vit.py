@@ -33,7 +33,7 @@ def test_gate_of_one_head():
     torch.testing.assert_close(gate, torch.tensor([[0.5, 0.75, 0.25, 0.5]]))
     values = torch.tensor([1.0, 2.0, 3.0, 4.0])
     attention = torch.full((4,), 0.25) * gate[0]  # of a zero query
-    assert attention.sum().item() == pytest.approx(0.5)  # rows are not normalised again
+    assert attention.sum().item() == pytest.approx(0.5)  # rows are not normalized again
     assert (attention @ values).item() == pytest.approx(1.1875)
 
 
@@ -149,7 +149,7 @@ def test_attention_map_baseline_reads_the_class_token_and_gates_nothing():
     torch.testing.assert_close(feats.gates[:, -1].flatten(1), logits.sigmoid()[:, 1:])
 
 
-def test_initialisation():
+def test_initialization():
     model = vit()
     for token in (model.loc_token, model.loc_embed):
         assert 0.005 < token.std().item() < 0.05

@@ -132,7 +132,7 @@ def inputs(dtype=torch.float64):
     return torch.randn(2, 12, 24, dtype=dtype), torch.rand(2, 3, 2, 3, 4, dtype=dtype)
 
 
-def test_attention_is_the_head_mean_summed_over_blocks_and_normalised():
+def test_attention_is_the_head_mean_summed_over_blocks_and_normalized():
     tokens, cls_attn = inputs()
     found = module().double()(tokens, cls_attn)
     total = cls_attn.sum(1).mean(1).flatten(1)

@@ -90,7 +90,7 @@ def test_trained_parameters():
         MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=dict(cfg, train_part="joint")))
 
 
-def test_initialisation():
+def test_initialization():
     torch.manual_seed(0)
     model = TRTHead(50, 400)
     model.init_weights()

@@ -51,7 +51,7 @@ def test_one_loss_or_one_for_each_branch():
     torch.testing.assert_close(losses["loss_cls"], expected)
 
 
-def test_initialisation():
+def test_initialization():
     model = ConformerCAMHead(100, 48, conv_channels=256)
     bias = model.conv.bias.clone()
     model.init_weights()

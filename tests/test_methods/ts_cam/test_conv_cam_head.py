@@ -84,7 +84,7 @@ def test_loss_is_cross_entropy_of_the_labels():
     torch.testing.assert_close(model.loss(feats, samples)["loss_cls"], expected)
 
 
-def test_convolution_keeps_pytorch_initialisation():
+def test_convolution_keeps_pytorch_initialization():
     model = ConvCAMHead(5, 24)
     model.init_weights()
     bound = (9 * 24) ** -0.5
@@ -95,7 +95,6 @@ def test_convolution_keeps_pytorch_initialisation():
     ("kwargs", "message"),
     [
         (dict(attn_reduce="max"), "attn_reduce must be one of"),
-        (dict(kernel_size=2), "odd"),
         (dict(couple=False, semantic=False), "leave no map"),
         (dict(num_classes=0), "num_classes must be at least 1, got 0"),
     ],

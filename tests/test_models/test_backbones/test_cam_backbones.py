@@ -33,7 +33,7 @@ def test_vgg16_is_torchvisions_up_to_the_last_pooling():
     assert count == pytest.approx(19.6e6, abs=0.05e6)
 
 
-def test_vgg16_initialisation():
+def test_vgg16_initialization():
     model = VGG16CAM(base_channels=16)
     model.init_weights()
     for layer in (model.features[28], model.conv6):

@@ -1,11 +1,11 @@
-"""ConvStem: tokens look at the centres of their patches."""
+"""ConvStem: tokens look at the centers of their patches."""
 
 import torch
 
 from mmwsol.models.layers import ConvStem
 
 
-def test_tokens_are_centred_on_their_patches():
+def test_tokens_are_centered_on_their_patches():
     stem = ConvStem(4, channels=(2, 2, 2), img_size=64).double().eval()
     for parameter in stem.parameters():
         torch.nn.init.ones_(parameter)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmwsol.models.layers.pooled_conv import pooled_conv
+from mmwsol.methods.sat.pooled_conv import pooled_conv
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 5])
