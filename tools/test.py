@@ -108,7 +108,9 @@ def use_protocols(cfg: Any, names: list[str], threshold: str | None) -> None:
 
     configs = evaluator_configs(names, None if threshold is None else parse_threshold(threshold))
     given = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-    others = [metric for metric in given if not issubclass(METRICS.get(metric["type"]), BaseLocMetric)]
+    ours = [metric for metric in given if str(metric["type"]).startswith("mmwsol.")]
+    replaced = [metric for metric in ours if issubclass(METRICS.get(metric["type"]), BaseLocMetric)]
+    others = [metric for metric in given if metric not in replaced]
     cfg.test_evaluator = [*others, *configs.values()]
 
 

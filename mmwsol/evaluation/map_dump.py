@@ -23,6 +23,22 @@ class DumpedImage(NamedTuple):
     scores: np.ndarray  # (C,)
 
 
+def check_ids(img_ids: Sequence[str]) -> None:
+    """Compare the ids of the images of a dump with each other.
+
+    Raises:
+        ValueError: If two images have one file, such as 'a.jpg' and 'a.png', or an id has a comma, which the lists
+            separate by.
+    """
+    files: dict[Path, str] = {}
+    for img_id in img_ids:
+        other = files.setdefault(Path(img_id).with_suffix(""), img_id)
+        if other != img_id:
+            raise ValueError(f"images '{other}' and '{img_id}' have one file in the dump of maps: rename one of them")
+        if "," in img_id:
+            raise ValueError(f"image '{img_id}' has a comma in its name, which the lists of a dump separate by")
+
+
 def write_maps(folder: str | Path, img_id: str, maps: np.ndarray, labels: Sequence[int]) -> None:
     """Write the maps of one image.
 

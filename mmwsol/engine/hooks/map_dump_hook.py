@@ -11,7 +11,7 @@ from mmengine.dist import all_gather_object, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmwsol.evaluation.map_dump import DumpedImage, write_lists, write_maps
+from mmwsol.evaluation.map_dump import DumpedImage, check_ids, write_lists, write_maps
 from mmwsol.registry import HOOKS
 from mmwsol.structures import LocDataSample
 
@@ -28,7 +28,7 @@ class MapDumpHook(Hook):
         folder (str): Folder of the files; it must not exist, or be empty.
 
     Raises:
-        ValueError: If the folder holds something.
+        ValueError: If the folder holds something; before a test, if two images have one file.
     """
 
     priority = "LOW"
@@ -40,8 +40,10 @@ class MapDumpHook(Hook):
         self._images: dict[int, DumpedImage] = {}
 
     def before_test(self, runner: Runner) -> None:
-        """Forget earlier tests."""
+        """Forget earlier tests, and check the names of the files."""
         self._images = {}
+        dataset = runner.test_dataloader.dataset
+        check_ids([str(dataset.get_data_info(index)["img_id"]) for index in range(len(dataset))])
 
     def after_test_iter(
         self,

@@ -114,7 +114,9 @@ class LocAccuracy(BaseLocMetric):
             if threshold is not None:
                 raise ValueError("threshold= needs map_to_box=: without it the model's own boxes are evaluated")
             return None
-        if threshold is not None or (np.isnan(float(self.map_to_box.threshold)) and self.protocol.threshold):
+        if threshold is not None or (
+            np.isnan(float(self.map_to_box.threshold)) and self.protocol.threshold is not None
+        ):
             return self.protocol.threshold
         return self.map_to_box.get_threshold()
 

@@ -85,7 +85,7 @@ class LocBaselines(BaseLocMetric):
         iou = np.stack(ious)
         metrics = {}
         for n, name in enumerate(("whole_frame", "centre_box")):
-            metrics[f"{name}_gt_known"] = float(100.0 * (iou[:, n, 0] >= 0.5).mean())
+            metrics[f"{name}_gt_known"] = float(100.0 * (iou[:, n, 0] >= self.protocol.iou_thr).mean())
             hits = iou[:, n, 1, None] >= np.array(self.protocol.iou_thrs)
             metrics[f"{name}_box_acc_v2"] = float((100.0 * hits.mean(axis=0)).mean())
         self.log_description(len(ious))

@@ -30,8 +30,8 @@ class LoadProposals(BaseTransform):
 
     Args:
         cache_dir (str): Cache of the stage that writes proposals (:class:`mmwsol.methods.dips.ProposalWriter`),
-            such as 'stage://proposals/cache'. An address ``stage://`` that no run has resolved (a dry run) stands for
-            one without proposals.
+            such as 'stage://proposals/cache'. In a dry run, where no stage has run, an address ``stage://``
+            counts as a cache without proposals.
         top_k (int): How many of the best to choose from; 0: the best. Defaults to 5.
         raster (str): See :func:`mmwsol.methods.dips.proposals.box_mask`. Defaults to 'filled'.
         all_boxes (bool): Whether to add ``all_proposals_mask``, of the ``top_k`` boxes. Defaults to False.

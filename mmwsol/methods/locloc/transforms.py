@@ -29,8 +29,8 @@ class LoadPseudoMask(BaseTransform):
 
     Args:
         mask_root (str): Cache of a stage with :class:`mmwsol.methods.locloc.PseudoMaskWriter`, such as
-            'stage://masks/cache', or any folder with PNG masks under the images' relative paths. An address
-            ``stage://`` that no run has resolved (a dry run) stands for a folder without masks.
+            'stage://masks/cache', or any folder with PNG masks under the images' relative paths. In a
+            dry run, where no stage has run, an address ``stage://`` counts as a folder without masks.
 
     Raises:
         ValueError: If the folder does not exist or the stage that makes it has not finished; or none of the first
