@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mmwsol.engine.sweeps import Run, read_metrics
 from mmwsol.utils.sweep_files import Cell, Sweep
+from mmwsol.visualization.sweep_figure import Line, draw_sweep
 
 USUAL = ("cls/top1", "loc/top1", "loc/gt_known", "loc/max_box_acc", "loc/max_box_acc_v2", "seg/pxap")
 NOTE = "Percent; mean ± sample standard deviation (divisor n - 1) over n seeds."
@@ -96,8 +97,6 @@ def write_report(sweep: Sweep, rows: Sequence[Row], folder: str | Path) -> list[
         files.append(folder / f"table.{ending}")
         files[-1].write_text(text, encoding="utf-8")
     if sweep.figure is not None:
-        from mmwsol.visualization.sweep_figure import draw_sweep
-
         label = sweep.figure.get("x_label", sweep.figure["x"])
         lines = figure_lines(sweep.figure["x"], sweep.figure["y"], rows)
         files += draw_sweep(lines, label, sweep.figure["y"], folder / "figure")
@@ -138,17 +137,6 @@ def csv_table(rows: Sequence[Row], metrics: Sequence[str]) -> str:
             seeds = " ".join(map(str, row.seeds)) if figures else ""
             writer.writerow([row.cell.name, metric, len(figures), *shown, seeds, " ".join(map(repr, figures))])
     return text.getvalue()
-
-
-@dataclass
-class Line:
-    """A line of the figure: points in the order of x; ``mean``, ``spread`` and ``paper`` may lack some (None)."""
-
-    label: str
-    x: list[float] = field(default_factory=list)
-    mean: list[float | None] = field(default_factory=list)
-    spread: list[float | None] = field(default_factory=list)
-    paper: list[float | None] = field(default_factory=list)
 
 
 def figure_lines(key: str, metric: str, rows: Sequence[Row]) -> list[Line]:

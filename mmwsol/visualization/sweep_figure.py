@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from mmwsol.engine.sweep_report import Line
+
+@dataclass
+class Line:
+    """A line of the figure: points in the order of x; ``mean``, ``spread`` and ``paper`` may lack some (None)."""
+
+    label: str
+    x: list[float] = field(default_factory=list)
+    mean: list[float | None] = field(default_factory=list)
+    spread: list[float | None] = field(default_factory=list)
+    paper: list[float | None] = field(default_factory=list)
 
 
 def draw_sweep(lines: Sequence[Line], x_label: str, y_label: str, path: str | Path) -> list[Path]:
