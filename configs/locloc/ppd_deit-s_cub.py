@@ -30,13 +30,4 @@ test_evaluator = val_evaluator
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='Adam', lr=1e-3, weight_decay=0.))
 param_scheduler = dict(_delete_=True, type='MultiStepLR', by_epoch=True, milestones=[111, 1112], gamma=0.1)
 train_cfg = dict(max_epochs=300)  # at most; the official code keeps the best
-stages = [
-    dict(
-        name='masks',
-        total_batch_size=64,
-        model={{_base_.masks_stage.model}},
-        train_dataloader={{_base_.masks_stage.train_dataloader}},
-        train_cfg=dict(
-            _delete_=True, type='mmwsol.OfflineLoop', writer=dict(type='mmwsol.PseudoMaskWriter', preset='ppd'))),
-    dict(name='generator', init_from='none'),
-]
+stages = [{{_base_.ppd_masks_stage}}, dict(name='generator', init_from='none')]

@@ -14,7 +14,7 @@ generator_pipeline = [
     dict(type='mmwsol.LoadPseudoMask', mask_root='stage://masks/cache'),
     dict(type='mmwsol.PackLocInputs'),
 ]
-# The classifier's; the paper only says resize to 256, random crop of 224 and the masks.
+# The classifier's; `paper_pipeline`: the paper only says resize to 256, random crop of 224 and the masks.
 train_pipeline = [
     dict(type='mmwsol.LoadImage'),
     dict(type='mmwsol.Resize', scale=(256, 256), interpolation='bicubic'),
@@ -30,6 +30,15 @@ train_pipeline = [
         magnitude_level=9,
         magnitude_std=0.5,
         hparams=dict(pad_val=[104, 116, 124], interpolation='bicubic')),
+    dict(type='mmwsol.PackLocInputs'),
+]
+paper_pipeline = [
+    dict(type='mmwsol.LoadImage'),
+    dict(type='mmwsol.Resize', scale=(256, 256)),
+    dict(type='mmwsol.LoadPseudoMask', mask_root='stage://masks/cache'),
+    dict(type='mmwsol.RevealRandomBox', alpha=1.0),
+    dict(type='mmwsol.RandomCrop', crop_size=224),
+    dict(type='mmwsol.RandomFlip', prob=0.5),
     dict(type='mmwsol.PackLocInputs'),
 ]
 test_pipeline = [
