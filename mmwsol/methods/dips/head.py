@@ -81,7 +81,7 @@ class DiPSHead(LocHead):
         loss_crf (dict, optional): ``dict(type='mmwsol.DenseCRFLoss')``. Defaults to None: no such loss.
         background_class (int, optional): Class of images without object: all of their pixels are background. Defaults
             to None: there is none.
-        fc_weights (str, optional): File or URL of DINO's linear classifier, loaded by :meth:`init_weights`. Defaults to
+        fc_weights (str, optional): File or URL of DINO's linear classifier, loaded by :meth:`draw_weights`. Defaults to
             None.
         **kwargs: Arguments of :class:`LocHead`.
 
@@ -122,13 +122,13 @@ class DiPSHead(LocHead):
         self.loss_seed = MODELS.build({"type": "mmwsol.PartialCrossEntropyLoss", **(loss_seed or {})})
         self.loss_crf = None if loss_crf is None else MODELS.build(loss_crf)
 
-    def init_weights(self) -> None:
+    def draw_weights(self) -> None:
         """Initialize the linear layer: normal (std 0.01), zero bias, or the weights of ``fc_weights``.
 
         Raises:
             ValueError: If these have another shape.
         """
-        super().init_weights()
+        super().draw_weights()
         nn.init.normal_(self.fc.weight, std=0.01)
         nn.init.zeros_(self.fc.bias)
         if self.fc_weights is None:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmwsol.models.features import Features
+from mmwsol.models.initialization import PretrainedLast
 from mmwsol.registry import MODELS
 from mmwsol.structures import LocDataSample
 
@@ -89,7 +89,7 @@ class MapLoss(nn.Module):
         """Raise ``ValueError`` if the loss knows class names that differ from ``classes``. Does nothing by default."""
 
 
-class LocHead(BaseModule, metaclass=ABCMeta):
+class LocHead(PretrainedLast, metaclass=ABCMeta):
     """Base of localization heads: class scores and localization maps from the features of a backbone.
 
     A head implements :meth:`classify` and :meth:`localize`. Both get what :meth:`encode` returns, which is computed
