@@ -47,6 +47,9 @@ def test_official_proposals(tool, tmp_path, protocol):
     state = load(dict(image, img_id="n01/a.JPEG"))
     assert state["proposal_map"] == 3 and state["proposal_mask"].any()
     assert not load(dict(image, img_id="n01/b.JPEG"))["proposal_mask"].any()
+    assert load.map_set == "1_4_heads_and_mean"
+    with pytest.raises(ValueError, match=r"names of them. It has 'n01/[ab].npz'"):  # converted with a wrong --prefix
+        load(dict(image, img_id="train/n01/a.JPEG"))
 
 
 class Evil:

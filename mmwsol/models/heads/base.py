@@ -217,6 +217,16 @@ class LocHead(PretrainedLast, metaclass=ABCMeta):
         for loss in self.map_losses.values():
             loss.check_classes(classes)
 
+    def check_dataset(self, dataset: Any) -> None:
+        """Check that the training set gives what the losses need. Does nothing by default.
+
+        Args:
+            dataset: The data set, out of its wrappers; ``dataset.pipeline.transforms`` are its transforms.
+
+        Raises:
+            ValueError: If it does not.
+        """
+
     # What heads inherit.
 
     def forward(self, feats: Features) -> Tensor:
