@@ -1,6 +1,7 @@
 # SAT (Wu et al., ICCV 2023), DeiT-S/16 at 224 on CUB-200-2011.
 _base_ = [
     './_base_/deit-s.py',
+    './_base_/evaluation.py',
     './_base_/schedule_cub.py',
     '../_base_/datasets/cub.py',
     '../_base_/pipelines/squash-crop_224.py',
@@ -10,20 +11,6 @@ model = dict(
     map_to_box=dict(threshold=0.4))
 train_dataloader = dict(batch_size={{_base_.total_batch_size}}, dataset=dict(pipeline={{_base_.train_pipeline}}))
 val_dataloader = test_dataloader = dict(dataset=dict(pipeline={{_base_.test_pipeline}}))
-val_evaluator = test_evaluator = [
-    dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
-    dict(type='mmwsol.LocAccuracy', protocol='sat'),
-    dict(type='mmwsol.MaxBoxAcc', frame_rule='sat', map_class='agnostic'),
-    # What Table 3 of the paper calls MaxBoxAccV2: the hit rates at IoU .3, .5 and .7 of one box at one threshold.
-    dict(
-        type='mmwsol.MaxBoxAcc',
-        prefix='sat',
-        map_to_box=dict(type='mmwsol.ComponentBox', preset='sat'),
-        thresholds=[0.4],
-        multi_contour=False,
-        frame_rule='sat',
-        map_class='agnostic'),
-]
 # The published protocol keeps the best epoch of the test set. The code also chooses the threshold there, of .3, .35, .4
 # and .45; its final evaluation, like this config, takes .4.
 default_hooks = dict(checkpoint=dict(save_best=['loc/gt_known', 'loc/top1'], rule='greater'))

@@ -1,6 +1,7 @@
 # SAT (Wu et al., ICCV 2023), DeiT-S/16 at 224 on ILSVRC2012.
 _base_ = [
     './_base_/deit-s.py',
+    './_base_/evaluation.py',
     './_base_/schedule_ilsvrc.py',
     '../_base_/datasets/ilsvrc.py',
     '../_base_/pipelines/squash-crop_224.py',
@@ -12,18 +13,4 @@ model = dict(
 train_dataloader = dict(
     batch_size={{_base_.total_batch_size}}, drop_last=True, dataset=dict(pipeline={{_base_.train_pipeline}}))
 val_dataloader = test_dataloader = dict(dataset=dict(pipeline={{_base_.test_pipeline}}))
-val_evaluator = test_evaluator = [
-    dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
-    dict(type='mmwsol.LocAccuracy', protocol='sat'),
-    dict(type='mmwsol.MaxBoxAcc', frame_rule='sat', map_class='agnostic'),
-    # What Table 3 of the paper calls MaxBoxAccV2: the hit rates at IoU .3, .5 and .7 of one box at one threshold.
-    dict(
-        type='mmwsol.MaxBoxAcc',
-        prefix='sat',
-        map_to_box=dict(type='mmwsol.ComponentBox', preset='sat'),
-        thresholds=[0.3],
-        multi_contour=False,
-        frame_rule='sat',
-        map_class='agnostic'),
-]
 default_hooks = dict(checkpoint=dict(max_keep_ckpts=5))  # keep epoch 1, the result of the official code

@@ -104,16 +104,16 @@ class CachedFiles:
             return path
         if self.manifest is not None and name not in self.manifest.get("failed", ()):
             raise ValueError(
-                f"image '{name}' has no {self.what} '{path}', and {MANIFEST} does not list it as failed: the cache was made "
-                f"for other images, or for other names of them. It has '{self._example()}'."
+                f"image '{name}' has no {self.what} '{path}', and {MANIFEST} does not list it as failed: the cache "
+                f"was made for other images, or for other names of them. It has '{self._example()}'."
             )
         self._missing += 1
         if self._missing == 1:
             print_log(f"there is no {self.what} '{path}': {self.otherwise} (said once)", "current", logging.WARNING)
         if not self._any_found and self._missing == _GIVE_UP:
             raise ValueError(
-                f"none of {_GIVE_UP} images has a {self.what} in '{self.cache_dir}', the last '{path}': it was made for other "
-                f"images, or for other names of them. It has '{self._example()}'."
+                f"none of {_GIVE_UP} images has a {self.what} in '{self.cache_dir}', the last '{path}': it was made "
+                f"for other images, or for other names of them. It has '{self._example()}'."
             )
         return None
 

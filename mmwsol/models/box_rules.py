@@ -135,9 +135,9 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
             value = round(value, 6)
         if np.isnan(value):
             raise ValueError(
-                f"{type(self).__name__} has no threshold: give threshold=, or calibrate it on val. On the command line: "
-                "--cfg-options model.map_to_box.threshold=0.5; tools/test.py chooses it on val where the config has "
-                "mmwsol.ThresholdCalibrationHook."
+                f"{type(self).__name__} has no threshold: give threshold=, or calibrate it on val. On the command "
+                "line: --cfg-options model.map_to_box.threshold=0.5; tools/test.py chooses it on val where the config "
+                "has mmwsol.ThresholdCalibrationHook."
             )
         return value
 

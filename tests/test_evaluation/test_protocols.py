@@ -133,3 +133,35 @@ def test_a_score_map_is_made_once_an_image(monkeypatch):
     evaluator.process(samples(PLAIN))
     evaluator.evaluate(6)
     assert sorted(made) == ["float32"] * 6 + ["float64"] * 6
+
+
+def test_papers_that_call_the_mean_of_the_largest_contour_max_box_acc_v2():
+    for name, frame in (("sat", CROP), ("dips", PLAIN)):
+        [box_acc] = [c for c in protocol_metrics(name, 0.3 if name == "sat" else None) if "MaxBoxAcc" in c["type"]]
+        box_acc.pop("type")
+        values = run(MaxBoxAcc(**box_acc), samples(frame))
+        mean = np.mean([values[f"{name}/max_box_acc@{iou_thr}"] for iou_thr in (30, 50, 70)])
+        assert values[f"{name}/max_box_acc_v2"] == pytest.approx(mean, abs=1e-9)
+    with pytest.raises(ValueError, match="v2_contour='largest' needs multi_contour=False"):
+        PROTOCOLS["wsol_v2"].changed(v2_contour="largest")
+
+
+def test_one_threshold_for_all_metrics():
+    """SAT's MaxBoxAcc evaluates at the model's, whatever set it there."""
+    rule = MaxBoxAcc("sat", "model").map_to_box.rule
+    for threshold in (0.3, 0.7):
+        made = samples(CROP)
+        for sample in made:
+            sample["box_rule"] = dict(rule, threshold=threshold)
+        metric = MaxBoxAcc("sat", "model")
+        values = run(metric, made)
+        assert values == run(MaxBoxAcc("sat", threshold=threshold), samples(CROP))
+        assert metric.description["threshold"] == threshold
+    with pytest.raises(ValueError, match="evaluates at the threshold of the model, which must be a localizer"):
+        run(MaxBoxAcc("sat", "model"), samples(CROP))
+    made[0]["box_rule"] = dict(rule, norm="none", threshold=0.3)
+    with pytest.raises(ValueError, match="give both the same map_to_box"):
+        run(MaxBoxAcc("sat", "model"), made)
+    made[0]["box_rule"] = dict(rule, threshold=0.4)
+    with pytest.raises(ValueError, match="changed from 0.4 to 0.7"):
+        run(MaxBoxAcc("sat", "model"), made)

@@ -144,8 +144,7 @@ def test_a_release_has_no_threshold_and_the_test_chooses_it_on_val(tool, tiny_co
 
     def test(*options):
         tool("test.py", "calibrated.py", "released.pth", "--out", "results.json", *options)
-        content = json.loads((tmp_path / "results.json").read_text())
-        return content
+        return json.loads((tmp_path / "results.json").read_text())
 
     chosen = test()
     [curve] = chosen["curves"].values()

@@ -14,7 +14,7 @@ from mmwsol.registry import METRICS, TASK_UTILS
 
 from .base import BaseLocMetric, frame_size, known_rank
 from .record_pool import named_call
-from .sample import class_rank, field, model_box
+from .sample import class_rank, field, model_box, model_threshold
 from .score_maps import ScoreMaps, chosen_map
 
 IOU_EDGES = np.arange(10, 21) / 20  # .50, .55, ..., 1
@@ -211,18 +211,7 @@ class LocAccuracy(BaseLocMetric):
 
     def _model_threshold(self, sample: dict) -> float:
         """Return the threshold that the localizer wrote down, if it is one for this box rule."""
-        rule = dict(sample.get("box_rule") or {})
-        threshold = rule.pop("threshold", None)
-        if threshold is None:
-            raise ValueError(
-                "threshold=dict(select_on='val') evaluates at the threshold of the model, which must be a localizer "
-                "with a box rule; dict(select_on='test') takes the best on the evaluated set"
-            )
-        if rule != self.map_to_box.rule:
-            raise ValueError(
-                f"the model's threshold is one for its own box rule {rule}; this metric has {self.map_to_box.rule}: "
-                "give both the same map_to_box"
-            )
+        threshold = model_threshold(sample, self.map_to_box.rule)
         self.description["threshold"] = threshold
         return threshold
 

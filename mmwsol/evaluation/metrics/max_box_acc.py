@@ -13,7 +13,7 @@ from mmwsol.evaluation.record import Steps, Track
 from mmwsol.registry import METRICS, TASK_UTILS
 
 from .base import BaseLocMetric, frame_size, known_rank
-from .sample import field
+from .sample import field, model_threshold
 from .score_maps import ScoreMaps, chosen_map
 
 
@@ -34,19 +34,25 @@ class MaxBoxAcc(BaseLocMetric):
     contours, and is the mean over IoU .3, .5 and .7, each at its own best threshold. Values per IoU
     are ``max_box_acc@50``, ..., the (first) best thresholds ``max_box_acc_threshold`` and
     ``max_box_acc_v2_threshold@50``, ... The defaults give the numbers of wsolevaluation: GT-class
-    map, bicubic in float64, 1000 thresholds.
+    map, bicubic in float64, 1000 thresholds. With the protocols 'sat' and 'dips' ``max_box_acc_v2`` is
+    what these papers call so, the mean over IoU of the largest contour.
 
     Args:
         protocol: See :class:`BaseLocMetric`. Of its box rule, resize, normalization and box ends matter; ``contour``
             and ``threshold`` do not. Defaults to 'wsol_v2'.
         thresholds: Step of the grid 0, step, ... (wsolevaluation .001), or the rising thresholds
-            themselves. Defaults to None: those of the protocol.
+            themselves; 'model': the one threshold of the model, a localizer with the same box rule. Defaults to None:
+            those of the protocol.
         collect_device: See mmengine's ``BaseMetric``.
         prefix: Prefix of the keys. Defaults to 'loc'.
         num_threads: Threads that compute boxes while the next batch is in the network; 0 computes
             them at once. Defaults to None: 4, or the number of CPUs if that is smaller.
         **overrides: Fields of the protocol that differ, such as ``multi_contour=False`` (without V2),
             ``frame_rule='sat'`` or ``iou_thrs=(0.5,)`` (those of V2).
+
+    Raises:
+        ValueError: On an unknown option; in :meth:`process`, if the threshold of the model is needed and it has none,
+            or one for another box rule.
 
     Attributes:
         curve: After an evaluation: ``threshold`` (T,), ``iou_thr`` (D,), accuracies ``single`` and
@@ -59,7 +65,7 @@ class MaxBoxAcc(BaseLocMetric):
     def __init__(
         self,
         protocol: str | Protocol | Mapping[str, Any] = "wsol_v2",
-        thresholds: float | Sequence[float] | None = None,
+        thresholds: float | Sequence[float] | str | None = None,
         collect_device: str = "cpu",
         prefix: str | None = None,
         num_threads: int | None = None,
@@ -67,7 +73,8 @@ class MaxBoxAcc(BaseLocMetric):
     ) -> None:
         super().__init__(protocol, overrides, collect_device, prefix, num_threads)
         protocol = self.protocol
-        self.thresholds = self._grid(thresholds)
+        self.thresholds: Any = self._grid(thresholds)
+        self.of_model = self.thresholds is None
         self.v2_thrs = [float(iou_thr) for iou_thr in protocol.iou_thrs]
         self.iou_thrs = np.array(sorted({0.5, *self.v2_thrs}))
         self.contours = ("largest", "all") if protocol.multi_contour else ("largest",)
@@ -77,13 +84,21 @@ class MaxBoxAcc(BaseLocMetric):
             "map_class": protocol.map_class,
             "multi_contour": protocol.multi_contour,
             "box_rule": {"type": type(self.map_to_box).__name__, **rule},
-            "threshold": f"{len(self.thresholds)} values from {self.thresholds[0]:g} to {self.thresholds[-1]:g}",
-            "threshold_source": "best on the evaluated set, for every IoU threshold",
+            "threshold": "of the model",
+            "threshold_source": "fixed",
         }
+        if not self.of_model and len(self.thresholds) > 1:
+            first, last = self.thresholds[0], self.thresholds[-1]
+            self.description["threshold"] = f"{len(self.thresholds)} values from {first:g} to {last:g}"
+            self.description["threshold_source"] = "best on the evaluated set, for every IoU threshold"
+        elif not self.of_model:
+            self.description["threshold"] = float(self.thresholds[0])
 
-    def _grid(self, thresholds: float | Sequence[float] | None) -> np.ndarray:
-        """Return the thresholds (T,): those given, or the protocol's."""
+    def _grid(self, thresholds: float | Sequence[float] | str | None) -> np.ndarray | None:
+        """Return the thresholds (T,): those given, or the protocol's; None for the model's."""
         given: Any = thresholds
+        if isinstance(given, str) and given == "model":
+            return None
         if given is None:
             policy = self.protocol.threshold
             if policy is None:
@@ -104,10 +119,19 @@ class MaxBoxAcc(BaseLocMetric):
             if not len(gt):
                 self.results.append(BoxHits(img_id, None, None))
                 continue
+            if self.of_model:
+                self._take_threshold(model_threshold(sample, self.map_to_box.rule))
             maps, index = chosen_map(sample, self.protocol.map_class)
             size = frame_size(sample)
             frame_and_rank = (self.frame(sample), known_rank(sample)) if self.keep_records else None
             self.pool.submit(self.results, img_id, self._hits, img_id, maps, index, size, gt, frame_and_rank)
+
+    def _take_threshold(self, threshold: float) -> None:
+        """Evaluate at the threshold of the model; all images of an evaluation share it."""
+        if self.results and self.thresholds is not None and self.thresholds.tolist() != [threshold]:
+            raise ValueError(f"the threshold of the model changed from {self.thresholds[0]:g} to {threshold:g}")
+        self.thresholds = np.array([threshold])
+        self.description["threshold"] = threshold
 
     def _hits(
         self,
@@ -160,6 +184,8 @@ class MaxBoxAcc(BaseLocMetric):
         for iou_thr in self.v2_thrs:
             metrics[f"max_box_acc@{_name(iou_thr)}"] = float(best[columns.index(iou_thr)])
         metrics["max_box_acc_threshold"] = float(self.thresholds[index[half]])
+        if self.protocol.v2_contour == "largest":  # excludes the other definition
+            metrics["max_box_acc_v2"] = float(best[[columns.index(iou_thr) for iou_thr in self.v2_thrs]].mean())
         if self.protocol.multi_contour:
             curves, best, index = box_acc(self._unpack([result.multi for result in scored]))
             self.curve["multi"] = curves

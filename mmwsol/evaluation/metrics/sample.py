@@ -85,6 +85,31 @@ def choose_map(sample: dict, labels: np.ndarray, map_class: str) -> int:
     return int(matches[0])
 
 
+def model_threshold(sample: dict, rule: dict) -> float:
+    """Return the threshold that the localizer wrote down, for a metric that evaluates at it.
+
+    Args:
+        sample: Data sample as a dict.
+        rule: ``rule`` of the metric's box rule.
+
+    Raises:
+        ValueError: If the model is no localizer with a box rule, or has another rule.
+    """
+    own = dict(sample.get("box_rule") or {})
+    threshold = own.pop("threshold", None)
+    if threshold is None:
+        raise ValueError(
+            "the metric evaluates at the threshold of the model, which must be a localizer with a box rule: give the "
+            "metric a number, or a search, dict(grid=..., select_on='test'), the best on the evaluated set"
+        )
+    if own != rule:
+        raise ValueError(
+            f"the model's threshold is one for its own box rule {own}; this metric has {rule}: give both the same "
+            "map_to_box"
+        )
+    return threshold
+
+
 def model_box(sample: dict, map_class: str) -> np.ndarray:
     """Return the box (1, 4) that the model made of a map, in the frame; errors as :func:`choose_map`."""
     pred = field(sample, "pred_instances")

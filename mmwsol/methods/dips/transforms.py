@@ -44,7 +44,7 @@ class LoadProposals(BaseTransform):
         self.top_k = max(top_k, 1)
         self.raster = raster
         self.all_boxes = all_boxes
-        self.files = CachedFiles(cache_dir, SUFFIX, "file of proposals", "images without proposals give background only")
+        self.files = CachedFiles(cache_dir, SUFFIX, "proposal file", "images without proposals give background only")
 
     @property
     def map_set(self) -> str | None:
