@@ -13,4 +13,5 @@ model = dict(
 train_dataloader = dict(
     batch_size={{_base_.total_batch_size}}, drop_last=True, dataset=dict(pipeline={{_base_.train_pipeline}}))
 val_dataloader = test_dataloader = dict(dataset=dict(pipeline={{_base_.test_pipeline}}))
+val_evaluator = test_evaluator = {{_base_.evaluator}}
 default_hooks = dict(checkpoint=dict(max_keep_ckpts=5))  # keep epoch 1, the result of the official code

@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,8 @@ def plan_runs(
 
     Raises:
         FileNotFoundError: If a base does not exist.
-        ValueError: If there is no such cell, a key has no place in the base, or a config has no seed.
+        ValueError: If there is no such cell, a key has no place in the base or changes nothing there, or a config has
+            no seed.
     """
     given = parse_options(options)
     for key in sweep.seed_keys:
@@ -90,6 +91,7 @@ def plan_runs(
     runs = []
     for cell in sweep.select(names):
         cfg = load_cell(cell)
+        _check_effect(cell, cfg)
         cell_seeds = list(seeds or sweep.seeds)
         if not cell_seeds:
             own_seed = (cfg.get("randomness") or {}).get("seed")
@@ -102,6 +104,30 @@ def plan_runs(
             folder = Path(work_dir, cell.name, f"seed-{seed}")
             runs.append(Run(cell, seed, seeded, tuple(options), folder))
     return runs
+
+
+def _check_effect(cell: Cell, cfg: Config) -> None:
+    """Refuse a setting that changes nothing because every stage of the config has its own value for it.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    if not cfg.get("stages"):
+        return
+    stages = [stage.cfg.to_dict() for stage in stage_configs(cfg)]
+    for key in cell.overrides:
+        others = {name: value for name, value in cell.overrides.items() if name != key}
+        try:
+            without = load_cell(replace(cell, overrides=others))
+        except ValueError:  # another setting needs this one
+            continue
+        unchanged = without.to_dict() == cfg.to_dict()  # the base has this value, too
+        if not unchanged and [stage.cfg.to_dict() for stage in stage_configs(without)] == stages:
+            names = ", ".join(entry["name"] for entry in cfg.stages)
+            raise ValueError(
+                f"cell '{cell.name}' of {cell.file}: {key} changes nothing, the stages ({names}) have values of their "
+                f"own; write 'stages.N.{key}', where N counts the stages from 0."
+            )
 
 
 def run_sweep(runs: Sequence[Run], gpus: int | None = None) -> Iterator[Outcome]:

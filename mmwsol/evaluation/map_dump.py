@@ -1,7 +1,8 @@
 """Files of a model's test that ``eval_maps.py`` reads: maps, class scores and ground truth.
 
 A folder holds ``maps/``, one npz an image with the key 'map' or one map (h, w) a class under its index, ``scores.npz``,
-and ``meta/``, the four lists of wsolevaluation with labels, sizes and boxes in original pixels.
+and ``meta/``, the four lists of wsolevaluation with labels, sizes and boxes in original pixels, and ``frame.txt``, the
+height and width of the network frame.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+FRAME = "frame.txt"
+
 
 class DumpedImage(NamedTuple):
     """What the lists tell about one image."""
@@ -21,6 +24,7 @@ class DumpedImage(NamedTuple):
     ori_shape: tuple[int, int]  # (H, W)
     gt_bboxes: np.ndarray  # (M, 4), original pixels
     scores: np.ndarray  # (C,)
+    frame_shape: tuple[int, int]  # (H, W)
 
 
 def check_ids(img_ids: Sequence[str]) -> None:
@@ -66,8 +70,33 @@ def write_lists(folder: str | Path, images: Sequence[DumpedImage]) -> None:
     }
     for name, rows in lists.items():
         (meta / f"{name}.txt").write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    frames = sorted({image.frame_shape for image in images})
+    (meta / FRAME).write_text("".join(f"{height},{width}\n" for height, width in frames))
     ids, scores = np.array([image.img_id for image in images]), np.stack([image.scores for image in images])
     np.savez(Path(folder) / "scores.npz", ids=ids, scores=scores)
+
+
+def read_frame(meta: str | Path, given: tuple[int, int] | None = None) -> tuple[int, int]:
+    """Return the frame (H, W) to evaluate maps in: that of the dump, or the one given, 224 x 224 where neither is.
+
+    Args:
+        meta: Folder of the lists, or a file, which has no frame beside it.
+        given: What the user said. Defaults to None.
+
+    Raises:
+        ValueError: If the dump has another frame, or several.
+    """
+    file = Path(meta) / FRAME
+    if not file.is_file():
+        return given or (224, 224)
+    frames = [(int(height), int(width)) for height, width in (line.split(",") for line in file.read_text().split())]
+    if len(frames) != 1:
+        raise ValueError(
+            f"the maps in '{Path(meta).parent}' have {len(frames)} frames, such as {frames[:3]}: one is needed"
+        )
+    if given not in (None, frames[0]):
+        raise ValueError(f"the frame {given} is not that of the maps, {frames[0]}, as {file} says: leave --frame out")
+    return frames[0]
 
 
 def _row(img_id: str, box: Sequence[Any]) -> str:

@@ -32,8 +32,9 @@ A sweep file, ``configs/<name>/sweeps/<what>.py``, consists of assignments of pl
 =============  ==========================================================================================
 
 The name of a cell is that of its base with the parts, joined by ``_``: ``sat_deit-s_cub_3-shot_freeze-b``. Values are
-merged as ``--cfg-options`` are (dotted keys, numbers step into lists), in the order common, grid; ``_delete_=True``
-replaces a dict. A string ``'{{_base_.KEY}}'`` is what the base has under KEY, as in a config.
+merged into the base (dotted keys, numbers step into lists), in the order common, grid; ``_delete_=True`` replaces a
+dict. A stage that has its own value for a key keeps it, unlike with ``--cfg-options``: ``stages.0.KEY`` changes it. A
+key that no stage takes is an error. A string ``'{{_base_.KEY}}'`` is what the base has under KEY, as in a config.
 """
 
 from __future__ import annotations

@@ -118,11 +118,13 @@ def draw_prediction(
     pred_score: float,
     panels: Sequence[str] = ("image", "overlay"),
     map_text: str = "",
+    shown_name: str | None = None,
 ) -> np.ndarray:
     """Draw one prediction: the image, its map or the map over it, side by side, all with the boxes.
 
-    The caption tells both classes, the score, and the largest IoU with a ground-truth box (real
-    coordinates, without the plus-one of some protocols).
+    The caption tells the true and the predicted class, the score, the class of the map where it is
+    another one, and the largest IoU with a ground-truth box (real coordinates, without the plus-one
+    of some protocols).
 
     Args:
         image (np.ndarray): (H, W, 3) uint8 BGR, the original image.
@@ -135,6 +137,7 @@ def draw_prediction(
         panels (Sequence[str]): Any of 'image', 'map' and 'overlay', from left to right. Defaults to
             ('image', 'overlay').
         map_text (str): Text in the panel 'map', such as the range of its values. Defaults to ''.
+        shown_name (str, optional): Class of the map, if it is not the predicted one. Defaults to None.
 
     Returns:
         np.ndarray: The picture, uint8 BGR.
@@ -142,6 +145,8 @@ def draw_prediction(
     iou = box_iou(bbox, gt_bboxes, plus_one=False)
     caption = "" if gt_name is None else f"gt: {gt_name} | "
     caption += f"pred: {pred_name} {pred_score:.2f}"
+    if shown_name is not None:
+        caption += f" | map: {shown_name}"
     if iou.size:
         caption += f" | IoU {iou.max():.2f}"
     # Resize before drawing: thin lines and a smooth map on small images.

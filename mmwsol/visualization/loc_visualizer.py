@@ -130,7 +130,8 @@ class LocVisualizer(Visualizer):
         Returns:
             np.ndarray: The picture, uint8 RGB.
         """
-        index, label = shown_map(sample, target or self.target)
+        index, _ = shown_map(sample, target or self.target)
+        predicted, map_class = int(sample.pred_label), int(sample.pred_maps.labels[index])  # -1: class-agnostic
         names = classes or (self.dataset_meta or {}).get("classes") or ()
         localization, (low, high) = score_map(sample, index, self.map_range)
         known = draw_gt and "gt_label" in sample
@@ -140,10 +141,11 @@ class LocVisualizer(Visualizer):
             sample.pred_instances.bboxes[index].cpu().numpy(),
             np.asarray(sample.get("gt_bboxes_ori", ()), np.float64).reshape(-1, 4) if draw_gt else np.zeros((0, 4)),
             class_name(names, int(sample.gt_label)) if known else None,
-            class_name(names, label),
-            float(sample.pred_score[label]),
+            class_name(names, predicted),
+            float(sample.pred_score[predicted]),
             self.panels,
             f"{low:.3g} to {high:.3g}",
+            class_name(names, map_class) if map_class not in (-1, predicted) else None,
         )
         return np.ascontiguousarray(picture[:, :, ::-1])
 

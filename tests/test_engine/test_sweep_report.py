@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from mmwsol.engine.stages import stage_configs
 from mmwsol.engine.sweep_report import csv_table, figure_lines, latex_table, markdown_table, summarize, write_report
 from mmwsol.engine.sweeps import final_checkpoint, plan_runs, run_sweep
+from mmwsol.utils.config import config_root
 from mmwsol.utils.sweep_files import read_sweep
 
 BASE = "model = dict(width=4, frozen=None)\ntrain_dataloader = dict(dataset=dict())\nrandomness = dict(seed=3)\n"
@@ -142,3 +144,23 @@ def test_a_folder_in_use_is_left_alone(sweep, tmp_path):
         fcntl.flock(file, fcntl.LOCK_EX)
         (outcome,) = run_sweep([run])
     assert outcome.state == "failed" and "another process works in" in outcome.message
+
+
+def test_a_setting_that_every_stage_overrules_is_refused(sweep, tmp_path):
+    """Settings merge into the base, but a stage keeps its own values: the cell would be another one in silence."""
+    base = tmp_path / "a_net.py"
+    stages = [dict(name="warm", train_cfg=dict(max_epochs=7)), dict(name="cam", train_cfg=dict(max_epochs=3))]
+    base.write_text(f"{BASE}train_cfg = dict(max_epochs=9)\nstages = {stages}\n")
+    file = tmp_path / "short.py"
+    text = "base = 'a_net.py'\ncells = {{'short': {{'{}train_cfg.max_epochs': 1, 'model.width': 8}}}}\n"
+    file.write_text(text.format(""))
+    with pytest.raises(ValueError, match=r"a_net_short.*train_cfg.max_epochs changes nothing.*\(warm, cam\).*stages.N"):
+        plan_runs(read_sweep(file), tmp_path)
+    file.write_text(text.format("stages.1."))
+    [run] = plan_runs(read_sweep(file), tmp_path)
+    assert [stage.cfg.train_cfg.max_epochs for stage in stage_configs(run.cfg)] == [7, 1]
+
+
+@pytest.mark.parametrize("path", sorted(config_root().glob("*/sweeps/*.py")), ids=lambda p: f"{p.parts[-3]}-{p.stem}")
+def test_every_setting_of_the_sweeps_has_an_effect(path, tmp_path):
+    assert plan_runs(read_sweep(path), tmp_path)

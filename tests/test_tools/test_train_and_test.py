@@ -105,8 +105,10 @@ def test_any_protocol_and_its_maps(trained, tiny_config, tool, tmp_path):
     quiet = ("--cfg-options", "log_level=WARNING")
     tool("test.py", tiny_config, checkpoint, "--protocol", *protocols, "--threshold", "0.3", "--out", "model.json",
          "--dump-maps", "dump", *quiet)  # fmt: skip
-    tool("analysis_tools/eval_maps.py", "dump/maps", "dump/meta", "--scores", "dump/scores.npz", "--frame", 32,
+    tool("analysis_tools/eval_maps.py", "dump/maps", "dump/meta", "--scores", "dump/scores.npz",
          "--protocol", *protocols, "--threshold", "0.3", "--out", "maps.json")  # fmt: skip
+    with pytest.raises(SystemExit, match=r"frame \(224, 224\) is not that of the maps, \(32, 32\)"):
+        tool("analysis_tools/eval_maps.py", "dump/maps", "dump/meta", "--frame", 224)
     model, maps = (json.loads((tmp_path / name).read_text()) for name in ("model.json", "maps.json"))
     assert maps["metrics"]["tscam/gt_known"] > 0 and len(maps["predictions"]) == 7
     assert model["metrics"] == {**maps["metrics"], **{k: model["metrics"][k] for k in ("cls/top1", "cls/top5")}}

@@ -76,6 +76,21 @@ def test_shown_map():
     assert shown_map(made, "gt") == (0, 0)
 
 
+@pytest.mark.parametrize(("labels", "caption"), [((1, 0), "map: one"), ((-1, -1), None)])
+def test_caption_names_what_the_model_predicted(monkeypatch, labels, caption):
+    """Also where the map and box shown are those of the ground-truth class."""
+    given = {}
+    monkeypatch.setattr(
+        "mmwsol.visualization.loc_visualizer.draw_prediction",
+        lambda *args: given.update(pred=args[5], score=args[6], shown=args[9]) or np.zeros((1, 1, 3), np.uint8),
+    )
+    wrong = sample()
+    wrong.pred_maps.labels = torch.tensor(labels)
+    wrong.set_gt_label(1).set_pred_label(2).set_pred_score(torch.tensor([0.0, 0.02, 0.95]))
+    LocVisualizer(target="gt").draw(np.zeros((20, 40, 3), np.uint8), wrong, classes=("zero", "one", "two"))
+    assert given == dict(pred="two", score=pytest.approx(0.95), shown="one" if caption else None)
+
+
 @pytest.mark.parametrize("rule", [RULE, ContourBox(0.2, preset="wsol"), ComponentBox(0.2), None])
 def test_score_map_is_that_of_the_box_rule(rule):
     made = sample(rule)

@@ -32,7 +32,11 @@ def parse_args() -> argparse.Namespace:
         help="of MaxBoxAcc; default: .3 .5 .7",
     )
     parser.add_argument(
-        "--frame", nargs="+", type=int, default=[224], metavar="SIDE", help="evaluation frame, side or H W; default 224"
+        "--frame",
+        nargs="+",
+        type=int,
+        metavar="SIDE",
+        help="evaluation frame, side or H W; default: that of a dump, else 224",
     )
     parser.add_argument("--masks", metavar="DIR", help="folder of the mask files that the list names: adds PxAP, pIoU")
     parser.add_argument("--image-root", metavar="DIR", help="image folder, for sizes the list lacks and for pictures")
@@ -47,7 +51,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--ignore-extra-maps", action="store_true", help="maps may belong to no image of the list")
     parser.add_argument("--out", metavar="FILE.json", help="write metrics, protocols, curves and per-image boxes")
     args = parser.parse_args()
-    if len(args.frame) > 2:
+    if args.frame and len(args.frame) > 2:
         parser.error(f"--frame takes a side, or H W, got {args.frame}")
     if args.out and not args.out.endswith(".json"):
         parser.error(f"--out must end in .json, got '{args.out}'")
@@ -58,6 +62,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     """Evaluate as the command line says, with a bar on anything that takes long."""
     from mmengine.utils import track_iter_progress
 
+    from mmwsol.evaluation.map_dump import read_frame
     from mmwsol.evaluation.map_evaluation import evaluate_files
     from mmwsol.evaluation.protocols import parse_threshold
 
@@ -74,7 +79,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         args.protocol,
         None if args.threshold is None else parse_threshold(args.threshold),
         args.iou_thrs,
-        (args.frame[0], args.frame[-1]),
+        read_frame(args.meta, (args.frame[0], args.frame[-1]) if args.frame else None),
         args.scores,
         args.bad_maps,
         args.ignore_extra_maps,

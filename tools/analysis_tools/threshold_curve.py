@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--meta", help="ground truth of maps, see eval_maps.py")
     parser.add_argument("--split", default="", help="split of --meta")
     parser.add_argument("--scores", metavar="FILE", help="class scores of the maps, for Top-k")
-    parser.add_argument("--frame", nargs="+", type=int, default=[224], metavar="SIDE", help="evaluation frame of maps")
+    parser.add_argument("--frame", nargs="+", type=int, metavar="SIDE", help="evaluation frame of maps")
     parser.add_argument("--ignore-extra-maps", action="store_true", help="maps may belong to no image of the list")
     return parser.parse_args()
 
@@ -59,6 +59,7 @@ def evaluate(path: str, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Return the curves of maps."""
     from mmengine.utils import track_iter_progress
 
+    from mmwsol.evaluation.map_dump import read_frame
     from mmwsol.evaluation.map_evaluation import evaluate_files
     from mmwsol.evaluation.protocols import get_protocol
 
@@ -68,7 +69,7 @@ def evaluate(path: str, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
         args.meta,
         protocols,
         None if all(get_protocol(name).searches for name in protocols) else "best",
-        frame=(args.frame[0], args.frame[-1]),
+        frame=read_frame(args.meta, (args.frame[0], args.frame[-1]) if args.frame else None),
         scores=args.scores,
         ignore_extra_maps=args.ignore_extra_maps,
         progress=lambda batches: track_iter_progress(batches, file=sys.stderr) if len(batches) > 5 else batches,

@@ -1,5 +1,5 @@
 # SAT's protocol at the model's threshold, and wsolevaluation's maximum over thresholds on the crop.
-val_evaluator = test_evaluator = [
+evaluator = [
     dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
     dict(type='mmwsol.LocAccuracy', protocol='sat'),
     dict(type='mmwsol.MaxBoxAcc', frame_rule='sat', map_class='agnostic'),

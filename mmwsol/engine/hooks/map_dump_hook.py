@@ -21,7 +21,7 @@ class MapDumpHook(Hook):
     """Write the localization maps, class scores and ground truth of a test, see :mod:`mmwsol.evaluation.map_dump`.
 
     ``eval_maps.py FOLDER/maps FOLDER/meta --scores FOLDER/scores.npz`` gives the numbers of the test under any protocol
-    of the same frame; ``--frame`` names a network input other than 224. Class-specific heads give the maps of the five
+    of the same frame, which the dump names. Class-specific heads give the maps of the five
     best classes and of the ground truth.
 
     Args:
@@ -61,6 +61,7 @@ class MapDumpHook(Hook):
                 sample.frame.ori_shape,
                 np.asarray(sample.get("gt_bboxes_ori", ()), np.float32).reshape(-1, 4),
                 sample.pred_score.numpy(),
+                sample.frame.shape,
             )
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
