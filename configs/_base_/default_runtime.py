@@ -6,7 +6,9 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
-    sampler_seed=dict(type='DistSamplerSeedHook'))
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    batch_norm=dict(type='mmwsol.BatchNormHook'),
+    unused_parameters=dict(type='mmwsol.UnusedParametersHook'))
 custom_hooks = [
     dict(type='mmwsol.EpochSeedHook'),  # a resumed run equals an uninterrupted one
     dict(type='mmwsol.NumClassesHook'),

@@ -1,12 +1,14 @@
 """Running: hooks, seeds, stages, the model wrapper for the CPU."""
 
 from .hooks import (
+    BatchNormHook,
     EpochSeedHook,
     LocVisualizationHook,
     MapDumpHook,
     NumClassesHook,
     PredictionDumpHook,
     ThresholdCalibrationHook,
+    UnusedParametersHook,
 )
 from .offline import OfflineLoop
 from .seeding import seed_everything, worker_init_fn
@@ -15,6 +17,7 @@ from .timm_cosine_lr import TimmCosineLR
 from .wrappers import CPUDistributedDataParallel
 
 __all__ = [
+    "BatchNormHook",
     "CPUDistributedDataParallel",
     "EpochSeedHook",
     "LocVisualizationHook",
@@ -25,6 +28,7 @@ __all__ = [
     "Stage",
     "ThresholdCalibrationHook",
     "TimmCosineLR",
+    "UnusedParametersHook",
     "run_stages",
     "seed_everything",
     "stage_configs",

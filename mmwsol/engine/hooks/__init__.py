@@ -1,17 +1,21 @@
 """Hooks of mmwsol."""
 
+from .batch_norm_hook import BatchNormHook
 from .epoch_seed_hook import EpochSeedHook
 from .loc_visualization_hook import LocVisualizationHook
 from .map_dump_hook import MapDumpHook
 from .num_classes_hook import NumClassesHook
 from .prediction_dump_hook import PredictionDumpHook
 from .threshold_calibration_hook import ThresholdCalibrationHook
+from .unused_parameters_hook import UnusedParametersHook
 
 __all__ = [
+    "BatchNormHook",
     "EpochSeedHook",
     "LocVisualizationHook",
     "MapDumpHook",
     "NumClassesHook",
     "PredictionDumpHook",
     "ThresholdCalibrationHook",
+    "UnusedParametersHook",
 ]
