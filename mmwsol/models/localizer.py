@@ -74,6 +74,7 @@ class ImageLocalizer(BaseClassifier):
             backbone = {**backbone, name: value}
         self.backbone = MODELS.build(backbone)
         self.head: LocHead = MODELS.build(head)
+        self.head.set_normalization(*_normalization(self.data_preprocessor))
         rule = map_to_box or dict(type="mmwsol.ContourBox", preset="tscam", threshold=0.1)
         self.map_to_box = TASK_UTILS.build(rule)
         self.dataset_meta = {}
@@ -188,3 +189,10 @@ class ImageLocalizer(BaseClassifier):
                 labels=labels,
                 scores=class_score,
             )
+
+
+def _normalization(preprocessor: Any) -> tuple[list[float], list[float]]:
+    """Return the mean and standard deviation of a preprocessor, in 0-255: 0 and 1 if it does not normalize."""
+    if not getattr(preprocessor, "_enable_normalize", False):
+        return [0.0] * 3, [1.0] * 3
+    return preprocessor.mean.flatten().tolist(), preprocessor.std.flatten().tolist()
