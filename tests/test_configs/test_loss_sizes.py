@@ -6,6 +6,7 @@ attention depends; classes are at most 20; CLIP is a stand-in. ``pytest tests/te
 prints the table.
 """
 
+import logging
 import math
 import re
 from functools import cache
@@ -113,7 +114,9 @@ def sizes(name: str) -> dict[str, tuple[float, float]]:
     init_default_scope("mmwsol")
     set_random_seed(0)
     model = MODELS.build(cfg.model).train()
+    logging.disable(logging.INFO)  # a page a config on how its weights are drawn
     model.backbone.init_weights()
+    logging.disable(logging.NOTSET)
     size = model.input_size or (224, 224)
     images = torch.randn(BATCH, 3, *size, generator=torch.Generator().manual_seed(1))
     samples = [LocDataSample().set_gt_label(label) for label in range(BATCH)]
