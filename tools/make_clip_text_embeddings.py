@@ -65,8 +65,13 @@ def encode(prompts: Sequence[str], checkpoint: str, model_name: str | None = Non
 
     model, name, weights = load_open_clip(checkpoint, model_name)
     tokenize = import_open_clip().get_tokenizer(name)
+    tokens = tokenize(list(prompts))
+    longer = tokenize(list(prompts), tokens.shape[1] + 1)[:, :-1]
+    if not torch.equal(tokens, longer):  # open_clip cuts long texts in silence
+        row = int((tokens != longer).any(dim=1).nonzero()[0])
+        raise ValueError(f"the prompt '{prompts[row]}' is longer than the {tokens.shape[1]} tokens of {name}.")
     with torch.no_grad():
-        parts = [model.encode_text(tokenize(list(prompts[i : i + 64]))) for i in range(0, len(prompts), 64)]
+        parts = [model.encode_text(part) for part in tokens.split(64)]
     with open(weights.path, "rb") as file:
         digest = hashlib.sha256()
         while block := file.read(1 << 20):

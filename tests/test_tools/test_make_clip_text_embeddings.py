@@ -143,6 +143,16 @@ def test_activation_is_that_of_the_weights(tool, clip, tmp_path):
         tool.main([*args, archive, "--model", "RN50-quickgelu"])
 
 
+def test_long_prompts_are_not_cut(tool, clip, tmp_path):
+    args = ["--classes", "NEUDET", "--checkpoint", str(small_clip.write(clip, "archive", tmp_path))]
+    args += ["--out", str(tmp_path / "text.pt"), "--template"]
+    tool.main([*args, "a " * 70 + "{}"])  # 77 with start, end and the 5 of rolled-in_scale
+    with pytest.raises(
+        SystemExit, match="the prompt 'a .* rolled-in_scale' is longer than the 77 tokens of ViT-B-32-quickgelu"
+    ):
+        tool.main([*args, "a " * 71 + "{}"])
+
+
 def test_missing_weights_and_package(tool, tmp_path, monkeypatch):
     monkeypatch.delenv("MMWSOL_CHECKPOINT_ROOT", raising=False)
     with pytest.raises(SystemExit, match="FileNotFoundError: CLIP weights ViT-B-32.pt are not on this machine"):
