@@ -137,6 +137,18 @@ def check_weights(model: Any, checkpoint: str) -> None:
     load_weights(model, load_weights_file(checkpoint), checkpoint)
 
 
+def needs_calibration(runner: Any) -> bool:
+    """Tell whether the model has no threshold yet, and the config says how it is chosen on val."""
+    from mmengine.model import is_model_wrapper
+
+    from mmwsol.engine import ThresholdCalibrationHook
+
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    rule = getattr(model, "map_to_box", None)
+    calibrates = any(isinstance(hook, ThresholdCalibrationHook) for hook in runner.hooks)
+    return rule is not None and bool(rule.threshold.isnan()) and calibrates
+
+
 def main() -> None:
     args = parse_args()
     try:
@@ -152,6 +164,9 @@ def main() -> None:
         check_weights(runner.model, args.checkpoint)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
+    if needs_calibration(runner):
+        runner.logger.info(f"{args.checkpoint} holds no threshold of the box rule: it is chosen on val first.")
+        runner.val()
     runner.test()
     compat.finish_distributed()
 

@@ -138,6 +138,9 @@ def _stored_config(loaded: dict[str, Any], source: str) -> str:
 def load_weights(model: nn.Module, loaded: dict[str, Any], source: str) -> list[str]:
     """Load the weights of a checkpoint; all of the model's own must be there.
 
+    Except a calibrated threshold of the box rule: a converted release has none. Boxes are then refused until there is
+    one.
+
     Args:
         model (nn.Module): The model, without wrappers.
         loaded (dict): Contents of the checkpoint, see :func:`load_weights_file`.
@@ -160,6 +163,7 @@ def load_weights(model: nn.Module, loaded: dict[str, Any], source: str) -> list[
         missing, unexpected = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:
         raise ValueError(f"'{source}' does not fit the model: {error}") from error
+    missing = [name for name in missing if not name.endswith("map_to_box.threshold")]
     if missing:
         raise ValueError(
             f"'{source}' lacks {len(missing)} tensors of the model, such as {', '.join(missing[:3])}: it belongs to "

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from mmengine.logging import print_log
+
 if TYPE_CHECKING:
     from mmengine.runner import Runner
     from torch import Tensor, nn
 
 MANIFEST = "manifest.json"
+_GIVE_UP = 20  # images in a row without a file
 
 
 def cache_file(cache_dir: str | Path, name: str, suffix: str) -> Path:
@@ -54,6 +58,69 @@ def read_manifest(cache_dir: str | Path) -> dict[str, Any] | None:
     if not manifest["complete"]:
         raise ValueError(f"the cache '{cache_dir}' is not complete: run the stage that makes it again, it goes on.")
     return manifest
+
+
+class CachedFiles:
+    """The files of a cache, for a transform that loads them.
+
+    A dry run, where no stage has run, has an address ``stage://`` in place of a folder: no image has a file.
+
+    Args:
+        cache_dir (str): Folder of the cache, or any folder of files under the images' relative paths.
+        suffix (str): Suffix of its files, with its dot.
+        what (str): What the files are, for messages.
+        otherwise (str): What images count as that have no file, because they could not be read when the cache was made,
+            for the warning that says so once.
+
+    Raises:
+        ValueError: If there is no such folder, or the stage that makes it has not finished.
+
+    Attributes:
+        manifest (dict | None): The manifest, if there is one.
+    """
+
+    def __init__(self, cache_dir: str, suffix: str, what: str, otherwise: str) -> None:
+        self.cache_dir = cache_dir
+        self.suffix = suffix
+        self.what = what
+        self.otherwise = otherwise
+        self.is_address = cache_dir.startswith("stage://")
+        self.manifest = None if self.is_address else read_manifest(cache_dir)
+        self._any_found = False
+        self._missing = 0
+
+    def find(self, name: str) -> Path | None:
+        """Return the file of the image ``name`` (``img_id``), or None if it has none.
+
+        Raises:
+            ValueError: If the cache was made for other images: its manifest does not list the image as unreadable; or,
+                in a folder without manifest, none of the first 20 images has a file.
+        """
+        path = cache_file(self.cache_dir, name, self.suffix)
+        if self.is_address:
+            return None
+        if path.is_file():
+            self._any_found = True
+            return path
+        if self.manifest is not None and name not in self.manifest.get("failed", ()):
+            raise ValueError(
+                f"image '{name}' has no {self.what} '{path}', and {MANIFEST} does not list it as failed: the cache was made "
+                f"for other images, or for other names of them. It has '{self._example()}'."
+            )
+        self._missing += 1
+        if self._missing == 1:
+            print_log(f"there is no {self.what} '{path}': {self.otherwise} (said once)", "current", logging.WARNING)
+        if not self._any_found and self._missing == _GIVE_UP:
+            raise ValueError(
+                f"none of {_GIVE_UP} images has a {self.what} in '{self.cache_dir}', the last '{path}': it was made for other "
+                f"images, or for other names of them. It has '{self._example()}'."
+            )
+        return None
+
+    def _example(self) -> str:
+        """Name one of the files."""
+        root = Path(self.cache_dir)
+        return next((str(file.relative_to(root)) for file in root.rglob(f"*{self.suffix}")), "none at all")
 
 
 @dataclass

@@ -134,7 +134,11 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
         if self.threshold.dtype != torch.float64:  # undo the rounding of module.float()
             value = round(value, 6)
         if np.isnan(value):
-            raise ValueError(f"{type(self).__name__} has no threshold: give threshold=, or calibrate it on val")
+            raise ValueError(
+                f"{type(self).__name__} has no threshold: give threshold=, or calibrate it on val. On the command line: "
+                "--cfg-options model.map_to_box.threshold=0.5; tools/test.py chooses it on val where the config has "
+                "mmwsol.ThresholdCalibrationHook."
+            )
         return value
 
     def map_options(self) -> tuple[tuple[str, Any], ...]:

@@ -15,13 +15,14 @@ from mmwsol.models.backbones.timm_vit import TimmViT
 from mmwsol.models.features import Features, as_features
 from mmwsol.models.freezing import freeze
 from mmwsol.models.heads.base import LocHead, LocPrediction
+from mmwsol.models.initialization import PretrainedLast
 from mmwsol.models.weights import load_pretrained
 from mmwsol.registry import MODELS, TASK_UTILS
 from mmwsol.structures import Frame, LocDataSample
 
 
 @MODELS.register_module()
-class ImageLocalizer(BaseClassifier):
+class ImageLocalizer(PretrainedLast, BaseClassifier):
     """Classify images and localize their object, trained from image labels only.
 
     Images pass the data preprocessor, the backbone and the head, which gives class scores and maps; the box rule turns
@@ -92,16 +93,9 @@ class ImageLocalizer(BaseClassifier):
             module.eval()
         return self
 
-    def init_weights(self) -> None:
-        """Initialize; ``init_cfg`` of type 'Pretrained' may name a release in its official layout."""
-        pretrained = self.init_cfg
-        if not (isinstance(pretrained, dict) and pretrained.get("type") == "Pretrained"):
-            super().init_weights()
-            return
-        self.init_cfg = None
-        super().init_weights()
-        self.init_cfg = pretrained
-        load_pretrained(self, pretrained["checkpoint"])
+    def load_weights(self, init_cfg: dict[str, Any]) -> None:
+        """Load the weights of ``init_cfg``, which may be a release in its official layout."""
+        load_pretrained(self, init_cfg["checkpoint"])
 
     @property
     def input_size(self) -> tuple[int, int] | None:

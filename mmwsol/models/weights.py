@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from mmengine.logging import MMLogger
 from mmengine.runner import CheckpointLoader
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmwsol.registry import MODELS
 
@@ -157,6 +157,36 @@ def load_pretrained(model: ImageLocalizer, checkpoint: str) -> None:
         FileNotFoundError: If the file does not exist or cannot be downloaded.
         ValueError: If the weights do not fit the backbone.
     """
+    path, weights = _read(checkpoint)
+    if not any(name.startswith("backbone.") for name in weights):
+        weights = {f"backbone.{name}": value for name, value in weights.items()}
+    model.head.adapt_weights(weights, "")
+    _drop_other_shapes(weights, {name: value.shape for name, value in model.state_dict().items()})
+    _load(model, weights, path, "backbone.")
+
+
+def load_backbone(backbone: nn.Module, checkpoint: str, prefix: str | None = None) -> None:
+    """Start a backbone from pretrained weights: of OpenMMLab, of an official release, or of a localizer.
+
+    Args:
+        backbone (nn.Module): One of this package's backbones.
+        checkpoint (str): Path or URL; see :func:`find_checkpoint`.
+        prefix (str, optional): What the names of its weights begin with; the others are left out. Defaults to None:
+            'backbone.' if there are such names, as in a localizer or a release of one, else ''.
+
+    Raises:
+        FileNotFoundError: If the file does not exist or cannot be downloaded.
+        ValueError: If the weights do not fit the backbone, or none begins with ``prefix``.
+    """
+    path, weights = _read(checkpoint)
+    if prefix is None:
+        prefix = "backbone." if any(name.startswith("backbone.") for name in weights) else ""
+    weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+    _load(backbone, weights, path, "")
+
+
+def _read(checkpoint: str) -> tuple[str, dict[str, Tensor]]:
+    """Read a checkpoint, those of releases with our names; also return the file that was found."""
     path = find_checkpoint(checkpoint)
     try:
         loaded = CheckpointLoader.load_checkpoint(path, map_location="cpu")
@@ -167,21 +197,20 @@ def load_pretrained(model: ImageLocalizer, checkpoint: str) -> None:
         ) from error
     weights = unwrap(loaded)
     source = guess_source(weights)
-    if source is not None:
-        weights = convert_official(weights, source)
-    elif not any(name.startswith("backbone.") for name in weights):
-        weights = {f"backbone.{name}": value for name, value in weights.items()}
-    model.head.adapt_weights(weights, "")
+    return path, weights if source is None else convert_official(weights, source)
+
+
+def _load(model: nn.Module, weights: dict[str, Tensor], path: str, part: str) -> None:
+    """Load weights, most of those whose names begin with ``part`` must be there, and say what was and was not."""
     shapes = {name: value.shape for name, value in model.state_dict().items()}
-    _drop_other_shapes(weights, shapes)
     try:
         missing, unused = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:
         raise ValueError(
             f"The weights in {path} do not fit the backbone: {error}. Choose the arch that they belong to."
         ) from error
-    backbone = [name for name in shapes if name.startswith("backbone.")]
-    absent = [name for name in missing if name.startswith("backbone.")]
+    backbone = [name for name in shapes if name.startswith(part)]
+    absent = [name for name in missing if name.startswith(part)]
     if len(absent) > len(backbone) // 2:
         raise ValueError(
             f"{path} has only {len(backbone) - len(absent)} of the backbone's {len(backbone)} tensors; its names "

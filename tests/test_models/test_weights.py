@@ -224,3 +224,85 @@ def test_releases_in_parts_become_one_checkpoint(tmp_path, monkeypatch, capsys):
     assert {name.removeprefix("head.generator.") for name in weights if "generator" in name} == generator
     assert {name for name in weights if "generator" not in name} == set(convert_official(deit_release(), "deit"))
     assert f"Wrote {len(weights)} tensors" in capsys.readouterr().out
+
+
+NEW_PARTS = {  # backbones with parameters that no file has, and where
+    "mmwsol.SATViT": ({}, {"type": "mmwsol.SATHead"}, ("loc_token", "loc_embed")),
+    "mmwsol.TRTViT": ({"train_part": "joint"}, {"type": "mmwsol.TRTHead"}, ("tpsm.fc.weight",)),
+}
+
+
+@pytest.mark.parametrize("kind", NEW_PARTS)
+@pytest.mark.parametrize("level", ["localizer", "backbone", "list"])
+def test_new_parameters_are_drawn_and_the_file_is_kept_wherever_init_cfg_stands(tmp_path, kind, level):
+    """OpenMMLab's idiom is ``backbone=dict(init_cfg=...)``; the file may be official, and no draw follows it."""
+    official = deit_release()
+    torch.save({"model": official}, tmp_path / "deit.pth")
+    init_cfg = dict(type="Pretrained", checkpoint=str(tmp_path / "deit.pth"))
+    options, head, new = NEW_PARTS[kind]
+    at = dict(init_cfg=init_cfg) if level == "backbone" else {}
+    outside = {"localizer": dict(init_cfg=init_cfg), "list": dict(init_cfg=[init_cfg])}.get(level, {})
+    model = localizer(head, dict(type=kind, **options, **at), **outside)
+    model.init_weights()
+    weights = model.backbone.state_dict()
+    for name in new:
+        assert weights[name].std() > 0, name
+    last = "last_block" if kind == "mmwsol.TRTViT" else "layers.2"
+    for ours, theirs in {"layers.0.attn.qkv": "blocks.0.attn.qkv", f"{last}.ffn.layers.1": "blocks.2.mlp.fc2"}.items():
+        assert torch.equal(weights[f"{ours}.weight"], official[f"{theirs}.weight"]), ours
+    assert torch.equal(weights["cls_token"], official["cls_token"])
+
+
+def test_backbone_of_a_localizer_or_with_a_prefix(tmp_path):
+    other = localizer()
+    other.init_weights()
+    backbone = other.backbone.state_dict()
+    for prefix, weights in {None: other.state_dict(), "net.": {f"net.{k}": v for k, v in backbone.items()}}.items():
+        torch.save({"state_dict": weights}, tmp_path / "weights.pth")
+        init_cfg = dict(type="Pretrained", checkpoint=str(tmp_path / "weights.pth"))
+        if prefix:
+            init_cfg["prefix"] = prefix
+        target = localizer(backbone=dict(init_cfg=init_cfg))
+        target.init_weights()
+        assert all(torch.equal(value, backbone[name]) for name, value in target.backbone.state_dict().items())
+    with pytest.raises(ValueError, match="only 0 of the backbone's"):
+        localizer(backbone=dict(init_cfg=dict(init_cfg, prefix="other."))).init_weights()
+
+
+@pytest.mark.parametrize("level", ["TimmClassifier", "TIMMBackbone", "plain timm model"])
+def test_weights_that_another_library_loaded_are_kept(tmp_path, level):
+    """mmengine's ``init_weights`` calls timm's, which draws a ResNet anew and zeroes its last norms."""
+    import timm
+
+    from mmwsol.models.initialization import keep_foreign_weights
+    from mmwsol.registry import MODELS
+
+    torch.manual_seed(2)
+    release = timm.create_model("resnet10t", num_classes=7)
+    with torch.no_grad():
+        for value in release.state_dict().values():
+            if value.is_floating_point():
+                value.add_(torch.rand_like(value))
+    torch.save(release.state_dict(), tmp_path / "resnet10t.pth")
+    overlay = dict(pretrained=True, pretrained_cfg_overlay=dict(file=str(tmp_path / "resnet10t.pth"), num_classes=7))
+    if level == "TimmClassifier":
+        model = MODELS.build(dict(type="mmpretrain.TimmClassifier", model_name="resnet10t", num_classes=7, **overlay))
+        keep_foreign_weights(model)
+        part = model.model
+    elif level == "TIMMBackbone":
+        backbone = dict(type="mmpretrain.TIMMBackbone", model_name="resnet10t", num_classes=7, **overlay)
+        head = dict(type="mmwsol.LinearCAMHead", num_classes=7, in_channels=512)
+        model = MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head))
+        part = model.backbone.timm_model
+    else:
+        create = timm.create_model
+        MODELS.register_module("PlainTimm", module=lambda **kwargs: create("resnet10t", **kwargs), force=True)
+        head = dict(type="mmwsol.LinearCAMHead", num_classes=7, in_channels=512)
+        backbone = dict(type="PlainTimm", num_classes=7, **overlay)
+        model = MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head))
+        part = model.backbone
+    model.init_weights()
+    loaded = release.state_dict()
+    assert len(part.state_dict()) >= len(loaded) - 2  # TIMMBackbone drops the classifier
+    for name, value in part.state_dict().items():
+        assert torch.equal(value, loaded[name]), name

@@ -1,5 +1,6 @@
 """DiPS: conversion of official proposals and weights, and the benchmark of the CRF loss."""
 
+import json
 import os
 import pickle
 import re
@@ -7,11 +8,13 @@ import re
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 
+from mmwsol.apis import init_model
 from mmwsol.methods.dips import LoadProposals
 from mmwsol.methods.dips.proposals import read_proposals
 from mmwsol.registry import MODELS
-from mmwsol.structures import Frame
+from mmwsol.structures import Frame, LocDataSample
 from mmwsol.utils import convert_official
 
 CONVERTER = "dataset_converters/dips_proposals.py"
@@ -47,6 +50,9 @@ def test_official_proposals(tool, tmp_path, protocol):
     state = load(dict(image, img_id="n01/a.JPEG"))
     assert state["proposal_map"] == 3 and state["proposal_mask"].any()
     assert not load(dict(image, img_id="n01/b.JPEG"))["proposal_mask"].any()
+    assert load.map_set == "1_4_heads_and_mean"
+    with pytest.raises(ValueError, match=r"names of them. It has 'n01/[ab].npz'"):  # converted with a wrong --prefix
+        load(dict(image, img_id="train/n01/a.JPEG"))
 
 
 class Evil:
@@ -117,3 +123,37 @@ def test_a_release_in_three_files_is_one_checkpoint(tool, tmp_path):
     assert all(torch.equal(converted[name], value) for name, value in expected.items())
     with pytest.raises(ValueError, match="unexpected .*decoder5"):
         convert_official({"decoder5.conv1.0.weight": torch.zeros(1)}, "dips-decoder")
+
+
+def test_a_release_has_no_threshold_and_the_test_chooses_it_on_val(tool, tiny_config, tmp_path):
+    """Converted weights lack what only a validation finds; boxes are refused until there is a threshold."""
+    cfg = Config.fromfile(tiny_config)
+    rule = dict(type="mmwsol.ContourBox", preset="tscam")
+    grid = [0.2, 0.35, 0.5, 0.6, 0.7, 0.8]
+    cfg.model.map_to_box = rule
+    cfg.val_evaluator = [dict(type="mmwsol.LocAccuracy", map_to_box=rule, threshold=dict(grid=grid, select_on="val"))]
+    cfg.test_evaluator = cfg.val_evaluator
+    cfg.custom_hooks = [dict(type="mmwsol.ThresholdCalibrationHook")]
+    cfg.pop("stages")
+    cfg.dump(tmp_path / "calibrated.py")
+    torch.manual_seed(1)
+    model = MODELS.build(cfg.model)
+    torch.nn.init.normal_(model.head.conv.weight)
+    released = {name: value for name, value in model.state_dict().items() if name != "map_to_box.threshold"}
+    torch.save({"state_dict": released}, "released.pth")
+
+    def test(*options):
+        tool("test.py", "calibrated.py", "released.pth", "--out", "results.json", *options)
+        content = json.loads((tmp_path / "results.json").read_text())
+        return content
+
+    chosen = test()
+    [curve] = chosen["curves"].values()
+    best = grid[int(np.argmax(curve["gt_known"]))]
+    assert best != 0.5, "the start of an uncalibrated model would pass, too"
+    assert chosen["metrics"]["loc/gt_known"] == max(curve["gt_known"])
+    given = test("--cfg-options", f"model.map_to_box.threshold={best}")
+    assert given["metrics"] == chosen["metrics"] and given["predictions"] == chosen["predictions"]
+    model = init_model("calibrated.py", "released.pth", device="cpu")
+    with pytest.raises(ValueError, match="has no threshold: give threshold=.* model.map_to_box.threshold=0.5"):
+        model(torch.zeros(1, 3, 32, 32), [LocDataSample()], mode="predict")

@@ -49,7 +49,9 @@ def read_official(path: str | Path) -> dict[str, dict]:
     return {name: entry for name, entry in content.items() if name not in _COUNTS}
 
 
-def convert(entries: dict[str, dict], out_dir: str | Path, prefix: str = "") -> int:
+def convert(
+    entries: dict[str, dict], out_dir: str | Path, prefix: str = "", map_set: str = "1_4_heads_and_mean"
+) -> int:
     """Write a file per image and the manifest; return the number of images.
 
     Raises:
@@ -70,7 +72,9 @@ def convert(entries: dict[str, dict], out_dir: str | Path, prefix: str = "") -> 
         path = cache_file(out_dir, name.removeprefix(prefix), SUFFIX)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(Proposals(boxes, maps, np.full(len(boxes), np.nan)).encode())
-    manifest = dict(version=1, writer="official DiPS", suffix=SUFFIX, num_images=len(entries), complete=True, failed={})
+    params = dict(map_set=map_set)
+    manifest = dict(version=1, writer="official DiPS", suffix=SUFFIX, params=params, num_images=len(entries))
+    manifest |= dict(complete=True, failed={})
     out_dir.mkdir(parents=True, exist_ok=True)
     (out_dir / MANIFEST).write_text(json.dumps(manifest, indent=1))
     return len(entries)
@@ -83,16 +87,23 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--prefix", default="", metavar="TEXT", help="beginning of the image names that the data set's img_id lacks"
     )
+    parser.add_argument(
+        "--map-set",
+        default="1_4_heads_and_mean",
+        metavar="NAME",
+        help="maps that the boxes were found in, map_set of the head; default: %(default)s, the official one",
+    )
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
     try:
-        number = convert(read_official(args.src), args.out_dir, args.prefix)
+        number = convert(read_official(args.src), args.out_dir, args.prefix, args.map_set)
     except ValueError as error:
         raise SystemExit(f"error: {error}") from error
-    print(f"Wrote the proposals of {number} images to {args.out_dir}.")
+    example = next(Path(args.out_dir).rglob("*.npz")).relative_to(args.out_dir).with_suffix("")
+    print(f"Wrote the proposals of {number} images to {args.out_dir}; img_id of one, without suffix: '{example}'.")
 
 
 if __name__ == "__main__":

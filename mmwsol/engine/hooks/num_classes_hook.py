@@ -6,6 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmwsol.datasets.wrappers import inner_dataset
 from mmwsol.models import ImageLocalizer
 from mmwsol.registry import HOOKS
 
@@ -16,11 +17,12 @@ class NumClassesHook(Hook):
 
     Compares ``len(dataset.metainfo['classes'])`` with ``model.head.num_classes`` before training,
     validation and test. Models without such a head and data sets without class names are left
-    alone. A head that knows names too compares them before training, in its ``check_classes``.
+    alone. A head that knows names too compares them before training, in its ``check_classes``, and
+    what else it needs of the data in its ``check_dataset``.
 
     Raises:
-        ValueError: If the numbers differ. The message names both, the data set and the line to
-        change.
+        ValueError: If the numbers differ, or the head refuses the data. The message names both sides
+        and the line to change.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -31,6 +33,8 @@ class NumClassesHook(Hook):
         classes = (getattr(dataset, "metainfo", None) or {}).get("classes")
         if isinstance(model, ImageLocalizer) and classes is not None:
             model.head.check_classes(classes)
+        if isinstance(model, ImageLocalizer):
+            model.head.check_dataset(inner_dataset(dataset))
 
     def before_val(self, runner: Runner) -> None:
         """Check the validation data."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from mmwsol.methods.dips.attention_maps import attention_stack, upsample_maps
+from mmwsol.methods.dips.transforms import LoadProposals
 from mmwsol.models.features import Features
 from mmwsol.models.heads.base import Batch, LocHead
 from mmwsol.models.weights import convert_official, find_checkpoint
@@ -81,7 +83,7 @@ class DiPSHead(LocHead):
         loss_crf (dict, optional): ``dict(type='mmwsol.DenseCRFLoss')``. Defaults to None: no such loss.
         background_class (int, optional): Class of images without object: all of their pixels are background. Defaults
             to None: there is none.
-        fc_weights (str, optional): File or URL of DINO's linear classifier, loaded by :meth:`init_weights`. Defaults to
+        fc_weights (str, optional): File or URL of DINO's linear classifier, loaded by :meth:`draw_weights`. Defaults to
             None.
         **kwargs: Arguments of :class:`LocHead`.
 
@@ -122,13 +124,13 @@ class DiPSHead(LocHead):
         self.loss_seed = MODELS.build({"type": "mmwsol.PartialCrossEntropyLoss", **(loss_seed or {})})
         self.loss_crf = None if loss_crf is None else MODELS.build(loss_crf)
 
-    def init_weights(self) -> None:
+    def draw_weights(self) -> None:
         """Initialize the linear layer: normal (std 0.01), zero bias, or the weights of ``fc_weights``.
 
         Raises:
             ValueError: If these have another shape.
         """
-        super().init_weights()
+        super().draw_weights()
         nn.init.normal_(self.fc.weight, std=0.01)
         nn.init.zeros_(self.fc.bias)
         if self.fc_weights is None:
@@ -143,6 +145,20 @@ class DiPSHead(LocHead):
     def frozen(self, backbone: nn.Module) -> Sequence[str]:
         """Freeze the backbone and the part that is not trained."""
         return ["backbone", "head.fc" if self.train_part == "decoder" else "head.decoder"]
+
+    def check_dataset(self, dataset: Any) -> None:
+        """Compare the maps that the proposals were found in with those of the head.
+
+        Raises:
+            ValueError: If they differ.
+        """
+        pipeline = getattr(dataset, "pipeline", None)
+        for transform in getattr(pipeline, "transforms", ()):
+            if isinstance(transform, LoadProposals) and transform.map_set not in (None, self.map_set):
+                raise ValueError(
+                    f"the proposals in '{transform.cache_dir}' were found in the maps '{transform.map_set}', but "
+                    f"head.map_set is '{self.map_set}': set it to the same, or make the proposals again."
+                )
 
     def classify(self, encoded: Features) -> Tensor:
         """Compute class logits (B, C)."""
@@ -181,6 +197,11 @@ class DiPSHead(LocHead):
         regions = batch.stack("proposal_mask", "LoadProposals")
         index = [sample.get("proposal_map", 0) for sample in batch.data_samples]
         maps = self.attention_maps(feats)
+        if max(index) >= maps.shape[1]:
+            raise ValueError(
+                f"proposal_map is {max(index)}, but head.map_set='{self.map_set}' has {maps.shape[1]} maps: the "
+                "proposals were made with another map_set."
+            )
         maps = maps[torch.arange(len(maps), device=maps.device), torch.tensor(index, device=maps.device)]
         maps = upsample_maps(maps[:, None], (regions.shape[1], regions.shape[2]))[:, 0]
         boxes = None

@@ -19,6 +19,7 @@ from mmwsol.datasets.offline_cache import CacheWriter, OfflineCache
 from mmwsol.evaluation.functional import box_iou
 from mmwsol.methods.dips.attention_maps import component_boxes, otsu_mask, upsample_maps
 from mmwsol.methods.dips.proposals import RASTERS, SUFFIX, Proposals, box_mask, read_proposals
+from mmwsol.models.initialization import keep_foreign_weights
 from mmwsol.registry import MODELS, TASK_UTILS
 
 SCORES = ("class", "size", "size_and_class")
@@ -92,6 +93,7 @@ class ProposalWriter(CacheWriter):
         if self.scorer_cfg is None:
             return
         self.scorer = MODELS.build(self.scorer_cfg)
+        keep_foreign_weights(self.scorer)  # timm has loaded them
         self.scorer.init_weights()
         self.scorer.to(next(self.model.parameters()).device).eval()
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
-from mmengine.logging import print_log
 from PIL import Image
 
-from mmwsol.datasets.offline_cache import cache_file, read_manifest
+from mmwsol.datasets.offline_cache import CachedFiles
 from mmwsol.methods.dips.proposals import RASTERS, SUFFIX, Proposals, box_mask, read_proposals
 from mmwsol.registry import TRANSFORMS
 from mmwsol.structures import Frame
@@ -26,7 +23,7 @@ class LoadProposals(BaseTransform):
     ``mmwsol.PackLocInputs`` must be given as ``algorithm_keys``: ``proposal_mask``, (H, W) bool tensor;
     ``proposal_map`` (int), the attention map it came from; ``raw_img``, (3, H, W) uint8 RGB tensor, the image as it is
     now; with ``all_boxes`` also ``all_proposals_mask``, (H, W) bool tensor. An image without proposals has an empty
-    mask, one that is not in the cache too, with one warning.
+    mask; one that could not be read when the cache was made has one too, with a warning.
 
     Args:
         cache_dir (str): Cache of the stage that writes proposals (:class:`mmwsol.methods.dips.ProposalWriter`),
@@ -37,7 +34,7 @@ class LoadProposals(BaseTransform):
         all_boxes (bool): Whether to add ``all_proposals_mask``, of the ``top_k`` boxes. Defaults to False.
 
     Raises:
-        ValueError: If ``raster`` is unknown, or the cache is missing or not complete.
+        ValueError: If ``raster`` is unknown, or the cache is missing, not complete, or of other images.
     """
 
     def __init__(self, cache_dir: str, top_k: int = 5, raster: str = "filled", all_boxes: bool = False) -> None:
@@ -47,9 +44,12 @@ class LoadProposals(BaseTransform):
         self.top_k = max(top_k, 1)
         self.raster = raster
         self.all_boxes = all_boxes
-        self._warned = False
-        if not cache_dir.startswith("stage://"):
-            read_manifest(cache_dir)
+        self.files = CachedFiles(cache_dir, SUFFIX, "file of proposals", "images without proposals give background only")
+
+    @property
+    def map_set(self) -> str | None:
+        """The maps that the numbers ``proposal_map`` mean, ``map_set`` of the head; None if the cache does not say."""
+        return ((self.files.manifest or {}).get("params") or {}).get("map_set")
 
     def transform(self, results: dict) -> dict:
         """Add the chosen proposal to ``results``."""
@@ -70,15 +70,10 @@ class LoadProposals(BaseTransform):
         return results
 
     def _read(self, img_id: str) -> Proposals:
-        path = cache_file(self.cache_dir, img_id, SUFFIX)
-        try:
+        path = self.files.find(img_id)
+        if path is not None:
             return read_proposals(path)
-        except FileNotFoundError:
-            if not self._warned:
-                self._warned = True
-                message = f"image '{img_id}' has no proposals in '{self.cache_dir}': such images give background only"
-                print_log(message, "current", logging.WARNING)
-            return Proposals(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32))
+        return Proposals(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32))
 
     def _mask(self, box: np.ndarray, frame: Frame) -> np.ndarray:
         return mask_to_frame(box_mask(box, frame.ori_shape, self.raster), frame)

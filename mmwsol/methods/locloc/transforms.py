@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-from pathlib import Path
-
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
-from mmengine.logging import print_log
 
-from mmwsol.datasets.offline_cache import cache_file, read_manifest
+from mmwsol.datasets.offline_cache import CachedFiles
 from mmwsol.datasets.transforms.loading import load_mask
 from mmwsol.registry import TRANSFORMS
-
-_GIVE_UP = 20  # images in a row without a mask
 
 
 @TRANSFORMS.register_module()
@@ -33,39 +27,19 @@ class LoadPseudoMask(BaseTransform):
             dry run, where no stage has run, an address ``stage://`` counts as a folder without masks.
 
     Raises:
-        ValueError: If the folder does not exist or the stage that makes it has not finished; or none of the first
-            images has a mask.
+        ValueError: If the folder does not exist, the stage that makes it has not finished, or it was made for other
+            images.
     """
 
     def __init__(self, mask_root: str) -> None:
         self.mask_root = mask_root
-        self.resolved = not mask_root.startswith("stage://")
-        self.any_found = False
-        self.missing = 0
-        if self.resolved:
-            read_manifest(mask_root)
+        self.files = CachedFiles(mask_root, ".png", "mask", "images without a mask count as all foreground")
 
     def transform(self, results: dict) -> dict:
         """Set ``results['pseudo_mask']``."""
-        path = cache_file(self.mask_root, results["img_id"], ".png")
-        if self.resolved and path.is_file():
-            self.any_found = True
-            results["pseudo_mask"] = load_mask(str(path), results["frame"])
-        else:
-            self._count_missing(path)
-            results["pseudo_mask"] = np.ones(results["frame"].shape, bool)
+        path, frame = self.files.find(results["img_id"]), results["frame"]
+        results["pseudo_mask"] = np.ones(frame.shape, bool) if path is None else load_mask(str(path), frame)
         return results
-
-    def _count_missing(self, path: Path) -> None:
-        self.missing += 1
-        if self.missing == 1:
-            message = f"there is no mask '{path}': such images count as all foreground (said once)"
-            print_log(message, "current", logging.WARNING)
-        if self.resolved and not self.any_found and self.missing == _GIVE_UP:
-            raise ValueError(
-                f"none of {_GIVE_UP} images has a mask in '{self.mask_root}', the last '{path}': its masks were made "
-                "for other images."
-            )
 
     def __repr__(self) -> str:
         return f"LoadPseudoMask(mask_root={self.mask_root!r})"

@@ -146,11 +146,10 @@ class SATViT(TapViT):
         gate: dict[str, Any] = dict(query=QUERIES[query], apply_gate=self.has_spatial_token, gate_reduce=gate_reduce)
         gate_last_blocks(self.layers, num_sqa_blocks, **gate)
 
-    def init_weights(self) -> None:
+    def draw_weights(self) -> None:
         """Initialize like DeiT; the spatial token and its embedding like the other tokens."""
-        super().init_weights()
-        pretrained = isinstance(self.init_cfg, dict) and self.init_cfg["type"] == "Pretrained"
-        if self.has_spatial_token and not pretrained:
+        super().draw_weights()
+        if self.has_spatial_token:
             trunc_normal_(self.loc_token, std=0.02)
             trunc_normal_(self.loc_embed, std=0.02)
 

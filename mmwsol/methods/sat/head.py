@@ -37,9 +37,9 @@ class SATHead(LocHead):
         self.conv = nn.Conv2d(in_channels, num_classes, 3, padding=1)
         self.fc = None if conv_channels is None else nn.Linear(conv_channels, num_classes)
 
-    def init_weights(self) -> None:
+    def draw_weights(self) -> None:
         """Initialize the linear classifier like the transformer's layers; the convolution stays as it is."""
-        super().init_weights()
+        super().draw_weights()
         if self.fc is not None:
             trunc_normal_(self.fc.weight, std=0.02)
             nn.init.zeros_(self.fc.bias)

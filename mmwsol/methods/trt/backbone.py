@@ -109,9 +109,9 @@ class TRTViT(TapViT):
             self.out_tokens = (depth + cam_layer,)
         self._register_load_state_dict_pre_hook(self.adapt_weights)
 
-    def init_weights(self) -> None:
+    def draw_weights(self) -> None:
         """Initialize like DeiT, the last block too; TPSM and CAM branch keep PyTorch's initialization."""
-        super().init_weights()
+        super().draw_weights()
         for module in self.last_block.modules():
             if isinstance(module, nn.Linear):
                 trunc_normal_(module.weight, std=0.02)

@@ -61,9 +61,9 @@ class TRTHead(LocHead):
             # PyTorch's initialization, as in the official code.
             self.cam_conv = nn.Conv2d(in_channels, num_classes, 3, padding=1)
 
-    def init_weights(self) -> None:
+    def draw_weights(self) -> None:
         """Initialize the linear layer like DeiT's: truncated normal (std 0.02), zero bias."""
-        super().init_weights()
+        super().draw_weights()
         trunc_normal_(self.fc.weight, std=0.02)
         nn.init.zeros_(self.fc.bias)
 

@@ -38,9 +38,9 @@ class ConformerCAMHead(ConvCAMHead):
         self.branch_losses = branch_losses
         self.fc = nn.Linear(conv_channels, num_classes)
 
-    def init_weights(self) -> None:
+    def draw_weights(self) -> None:
         """Initialize as the official code: He for the convolution's weight, truncated normal for the linear layer."""
-        super().init_weights()
+        super().draw_weights()
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
         trunc_normal_(self.fc.weight, std=0.02)
         nn.init.zeros_(self.fc.bias)

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from mmwsol.models.backbones.tap_vit import layer_indices
 from mmwsol.models.features import Features
+from mmwsol.models.initialization import PretrainedLast
 from mmwsol.models.layers.attention import TAPS, TapAttention
+from mmwsol.models.weights import load_backbone
 from mmwsol.registry import MODELS
 
 
 @MODELS.register_module()
-class TapConformer(Conformer):
+class TapConformer(PretrainedLast, Conformer):
     """mmpretrain's ``Conformer`` (same parameter names) that hands out its attention and both branches' maps.
 
     It computes what the official TS-CAM code does, where mmpretrain differs in two details of training: there is no
@@ -79,6 +81,10 @@ class TapConformer(Conformer):
         elif isinstance(module, (nn.LayerNorm, nn.BatchNorm2d)):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
+
+    def load_weights(self, init_cfg: dict) -> None:
+        """Load a file of any layout that :func:`mmwsol.models.weights.load_backbone` knows."""
+        load_backbone(self, init_cfg["checkpoint"], init_cfg.get("prefix"))
 
     def train(self, mode: bool = True) -> TapConformer:
         """Set the mode and return self (mmpretrain's method returns None)."""

@@ -14,13 +14,15 @@ from torch import Tensor, nn
 
 from mmwsol.compat import float_drop_path
 from mmwsol.models.features import Features
+from mmwsol.models.initialization import PretrainedLast
 from mmwsol.models.layers.attention import TAPS, TapAttention
 from mmwsol.models.layers.conv_stem import ConvStem
+from mmwsol.models.weights import load_backbone
 from mmwsol.registry import MODELS
 
 
 @MODELS.register_module()
-class TapViT(VisionTransformer):
+class TapViT(PretrainedLast, VisionTransformer):
     """mmpretrain's ``VisionTransformer`` (same parameter names) that hands out its attention.
 
     Any input size that the patch size divides works, square or not; position embeddings are resized as mmpretrain
@@ -83,17 +85,18 @@ class TapViT(VisionTransformer):
             layer.attn = TapAttention.like(layer.attn)
         float_drop_path(self)
 
-    def init_weights(self) -> None:
+    def draw_weights(self) -> None:
         """Initialize like DeiT: truncated normal (std 0.02) for linear layers and tokens, zero biases."""
-        super().init_weights()
-        if isinstance(self.init_cfg, dict) and self.init_cfg["type"] == "Pretrained":
-            return
         trunc_normal_(self.cls_token, std=0.02)
         for module in self.layers.modules():
             if isinstance(module, nn.Linear):
                 trunc_normal_(module.weight, std=0.02)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+
+    def load_weights(self, init_cfg: dict) -> None:
+        """Load a file of any layout that :func:`mmwsol.models.weights.load_backbone` knows."""
+        load_backbone(self, init_cfg["checkpoint"], init_cfg.get("prefix"))
 
     def train(self, mode: bool = True) -> TapViT:
         """Set the mode and return self (mmpretrain's method returns None)."""

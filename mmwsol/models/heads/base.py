@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmwsol.models.features import Features
+from mmwsol.models.initialization import PretrainedLast
 from mmwsol.registry import MODELS
 from mmwsol.structures import LocDataSample
 
@@ -92,7 +92,7 @@ class MapLoss(nn.Module):
         """Take the mean and standard deviation by which inputs are normalized, in 0-255. Does nothing by default."""
 
 
-class LocHead(BaseModule, metaclass=ABCMeta):
+class LocHead(PretrainedLast, metaclass=ABCMeta):
     """Base of localization heads: class scores and localization maps from the features of a backbone.
 
     A head implements :meth:`classify` and :meth:`localize`. Both get what :meth:`encode` returns, which is computed
@@ -231,6 +231,16 @@ class LocHead(BaseModule, metaclass=ABCMeta):
         """Tell losses of maps the mean and standard deviation by which inputs are normalized, in 0-255."""
         for loss in self.map_losses.values():
             loss.set_normalization(mean, std)
+
+    def check_dataset(self, dataset: Any) -> None:
+        """Check that the training set gives what the losses need. Does nothing by default.
+
+        Args:
+            dataset: The data set, out of its wrappers; ``dataset.pipeline.transforms`` are its transforms.
+
+        Raises:
+            ValueError: If it does not.
+        """
 
     # What heads inherit.
 

@@ -138,6 +138,13 @@ def test_images_without_object_are_background():
     assert (labels[1] == 0).all() and (labels[0] == 1).any()
 
 
+def test_a_map_that_the_head_does_not_have_is_refused():
+    model = build(map_set="all_heads_and_mean")
+    feats = model.extract_feat(torch.randn(2, 3, 32, 32))
+    with pytest.raises(ValueError, match="proposal_map is 9, but head.map_set='all_heads_and_mean' has [35] maps"):
+        model.head.pseudo_labels(feats, batch(samples(proposal_map=9)))
+
+
 def test_all_boxes_reach_the_sampler():
     model = build(sampler=dict(exclude_boxes="all", num_bg=10**6, bg_fraction=1.0, num_fg=0, kernel_size=1))
     feats = model.extract_feat(torch.randn(2, 3, 32, 32))

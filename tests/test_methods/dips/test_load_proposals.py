@@ -1,5 +1,8 @@
 """Proposals in the training pipeline: choice, mask in the network frame, missing images."""
 
+import json
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +10,7 @@ from mmengine.dataset import Compose
 from PIL import Image
 
 from mmwsol.datasets.transforms import RandomCrop, RandomFlip, RandomResizedCrop, Resize
-from mmwsol.methods.dips import LoadProposals
+from mmwsol.methods.dips import DiPSHead, LoadProposals
 from mmwsol.methods.dips.proposals import Proposals, box_mask
 from mmwsol.structures import Frame
 
@@ -23,6 +26,10 @@ def cache(folder, boxes, maps, name="a/b.jpg"):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(Proposals(boxes, maps, np.linspace(1, 0.5, len(boxes))).encode())
     return str(folder)
+
+
+def manifest(folder, **fields):
+    (folder / "manifest.json").write_text(json.dumps(dict(version=1, complete=True, failed={}) | fields))
 
 
 BOXES = [[10, 20, 50, 40], [0, 0, 79, 59], [5, 5, 9, 9]]
@@ -87,13 +94,46 @@ def test_all_boxes_and_no_object(tmp_path):
     assert not LoadProposals(folder)(results())["proposal_mask"].any()
 
 
-def test_missing_image_gives_background_with_one_warning(tmp_path, capsys):
-    transform = LoadProposals(cache(tmp_path, BOXES, [0, 1, 2]), all_boxes=True)
+@pytest.mark.parametrize("has_manifest", [True, False])
+def test_missing_image_gives_background_with_one_warning(tmp_path, monkeypatch, has_manifest):
+    warnings = []
+    monkeypatch.setattr("mmwsol.datasets.offline_cache.print_log", lambda message, *_: warnings.append(message))
+    folder = cache(tmp_path, BOXES, [0, 1, 2])
+    if has_manifest:
+        manifest(tmp_path, failed={"x.jpg": "damaged", "y.jpg": "damaged"})
+    transform = LoadProposals(folder, all_boxes=True)
     for name in ("x.jpg", "y.jpg"):
         state = transform(results(name=name))
         assert not state["proposal_mask"].any() and not state["all_proposals_mask"].any()
-    assert transform._warned
+    assert len(warnings) == 1 and "x.npz" in warnings[0]
     assert not LoadProposals("stage://proposals/cache")(results())["proposal_mask"].any()  # a dry run
+
+
+def test_cache_of_other_images_is_refused(tmp_path):
+    """An image that the manifest does not list as failed; without manifest, twenty in a row."""
+    folder = cache(tmp_path, BOXES, [0, 1, 2])
+    transform = LoadProposals(folder)
+    for i in range(19):
+        transform(results(name=f"train/{i}.jpg"))
+    with pytest.raises(ValueError, match=r"none of 20 images .* 'a/b.npz'"):
+        transform(results(name="train/19.jpg"))
+    manifest(tmp_path)
+    with pytest.raises(ValueError, match=r"image 'train/a/b.jpg' .* does not list it as failed.* 'a/b.npz'"):
+        LoadProposals(folder)(results(name="train/a/b.jpg"))
+    assert LoadProposals(folder)(results())["proposal_mask"].any()
+
+
+@pytest.mark.parametrize("map_set", ["1_4_heads_and_mean", "all_heads_and_mean", None])
+def test_proposals_of_other_maps_are_refused_before_training(tmp_path, map_set):
+    folder = cache(tmp_path, BOXES, [0, 1, 2])
+    manifest(tmp_path, params=dict(map_set=map_set) if map_set else {})
+    head = DiPSHead(num_classes=2, in_channels=8)
+    dataset = SimpleNamespace(pipeline=Compose([LoadProposals(folder)]))
+    if map_set == "all_heads_and_mean":
+        with pytest.raises(ValueError, match="'all_heads_and_mean', but head.map_set is '1_4_heads_and_mean'"):
+            head.check_dataset(dataset)
+    else:
+        head.check_dataset(dataset)
 
 
 def test_missing_cache_and_damaged_file(tmp_path):

@@ -1,0 +1,54 @@
+"""Order of initialization: first all that is drawn, then the weights of a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.model import BaseModule, PretrainedInit, initialize
+from torch import nn
+
+# Libraries whose models are initialized, or have loaded their weights, when they are built.
+FOREIGN = ("open_clip", "timm", "torchvision", "transformers")
+
+
+class PretrainedLast(BaseModule):
+    """A module that loads an ``init_cfg`` of type 'Pretrained' after everything else is initialized.
+
+    mmengine loads it in the middle of ``init_weights``: what a subclass draws afterwards would overwrite the file's
+    weights, and what it draws only without a file would leave parameters that the file does not have at zero.
+    Subclasses draw in :meth:`draw_weights`, wherever the weights come from.
+    """
+
+    def init_weights(self) -> None:
+        """Initialize: children and other entries of ``init_cfg``, :meth:`draw_weights`, then the file's weights."""
+        if self.is_init:
+            super().init_weights()  # says so
+            return
+        whole: Any = self.init_cfg
+        entries = [whole] if isinstance(whole, dict) else list(whole or [])
+        pretrained = [entry for entry in entries if entry["type"] in ("Pretrained", PretrainedInit)]
+        self.init_cfg = [entry for entry in entries if entry not in pretrained] or None
+        keep_foreign_weights(self)
+        super().init_weights()
+        self.draw_weights()
+        self.init_cfg = whole
+        for entry in pretrained:
+            self.load_weights(entry)
+
+    def draw_weights(self) -> None:
+        """Draw the weights that the module has beside those of its children. Nothing by default."""
+
+    def load_weights(self, init_cfg: dict[str, Any]) -> None:
+        """Load an entry of type 'Pretrained'. By default as mmengine does."""
+        initialize(self, init_cfg)
+
+
+def keep_foreign_weights(model: nn.Module) -> None:
+    """Keep mmengine from initializing modules of other libraries again.
+
+    Its ``init_weights`` calls methods of that name in all children: timm's models have one, which draws all weights
+    anew, also where they were loaded.
+    """
+    for module in model.modules():
+        if type(module).__module__.split(".")[0] in FOREIGN:
+            module.is_init = True  # what mmengine asks for
