@@ -185,8 +185,8 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
             )
 
 
-def _normalization(preprocessor: Any) -> tuple[list[float], list[float]]:
-    """Return the mean and standard deviation of a preprocessor, in 0-255: 0 and 1 if it does not normalize."""
+def _normalization(preprocessor: Any) -> tuple[Tensor, Tensor]:
+    """Return the mean and standard deviation (3,) of a preprocessor, in 0-255: 0 and 1 if it does not normalize."""
     if not getattr(preprocessor, "_enable_normalize", False):
-        return [0.0] * 3, [1.0] * 3
-    return preprocessor.mean.flatten().tolist(), preprocessor.std.flatten().tolist()
+        return torch.zeros(3), torch.ones(3)
+    return preprocessor.mean.flatten(), preprocessor.std.flatten()

@@ -138,9 +138,9 @@ class SemanticBoostLoss(MapLoss):
         self.encoder = encoder
         return encoder
 
-    def set_normalization(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        """Take the network's RGB mean and standard deviation in 0-255, those of the model's data preprocessor."""
-        self.mean, self.std = (torch.tensor(tuple(value)).reshape(-1, 1, 1) / 255 for value in (mean, std))
+    def set_normalization(self, mean: Tensor, std: Tensor) -> None:
+        """Take the network's RGB mean and standard deviation (3,) in 0-255, those of the model's data preprocessor."""
+        self.mean, self.std = (value.reshape(-1, 1, 1) / 255 for value in (mean, std))
 
     def _normalization(self, option: str) -> tuple[Tensor, Tensor]:
         if self.mean is None or self.std is None:

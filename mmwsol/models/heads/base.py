@@ -88,8 +88,8 @@ class MapLoss(nn.Module):
     def check_classes(self, classes: Sequence[str]) -> None:
         """Raise ``ValueError`` if the loss knows class names that differ from ``classes``. Does nothing by default."""
 
-    def set_normalization(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        """Take the mean and standard deviation by which inputs are normalized, in 0-255. Does nothing by default."""
+    def set_normalization(self, mean: Tensor, std: Tensor) -> None:
+        """Take the mean and standard deviation (3,) of the inputs, in 0-255. Does nothing by default."""
 
 
 class LocHead(PretrainedLast, metaclass=ABCMeta):
@@ -227,8 +227,8 @@ class LocHead(PretrainedLast, metaclass=ABCMeta):
         for loss in self.map_losses.values():
             loss.check_classes(classes)
 
-    def set_normalization(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        """Tell losses of maps the mean and standard deviation by which inputs are normalized, in 0-255."""
+    def set_normalization(self, mean: Tensor, std: Tensor) -> None:
+        """Tell losses of maps the mean and standard deviation (3,) of the inputs, in 0-255."""
         for loss in self.map_losses.values():
             loss.set_normalization(mean, std)
 

@@ -108,7 +108,7 @@ def test_minmax_normalization_has_gradient_and_survives_constant_maps():
 def test_mask_in_pixel_values_is_black_outside():
     images = torch.zeros(1, 3, 32, 32)  # the mean color
     boost = loss(mask_space="pixel")
-    boost.set_normalization(*NORMALIZATION)
+    boost.set_normalization(*torch.tensor(NORMALIZATION))
     masked = boost.masked_images(images, torch.zeros(1, 1, 4, 4))
     black = -torch.tensor(NORMALIZATION[0]) / torch.tensor(NORMALIZATION[1])
     torch.testing.assert_close(masked[0, :, 5, 5], black)
@@ -121,7 +121,7 @@ def test_images_in_clip_normalization():
     mean, std = torch.tensor(NORMALIZATION)[:, :, None, None]
     ours = (pixel * 255 - mean) / std
     boost = loss(clip_norm=True)
-    boost.set_normalization(*NORMALIZATION)
+    boost.set_normalization(*torch.tensor(NORMALIZATION))
     theirs = (pixel - torch.tensor(CLIP_MEAN)[:, None, None]) / torch.tensor(CLIP_STD)[:, None, None]
     boost.load()
     torch.testing.assert_close(boost.encode(ours), boost.encoder(theirs), atol=1e-4, rtol=1e-4)
