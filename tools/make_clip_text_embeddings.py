@@ -19,7 +19,9 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--checkpoint", help="file of CLIP weights; default: OpenAI's in $MMWSOL_CHECKPOINT_ROOT")
     parser.add_argument("--out", required=True, help="file to write (.pt)")
-    parser.add_argument("--model", default="ViT-B-32-quickgelu", help="name in open_clip; default: %(default)s")
+    parser.add_argument(
+        "--model", help="name in open_clip; default: ViT-B-32-quickgelu, for files that are known to need QuickGELU"
+    )
     parser.add_argument("--template", default="a photo of {}.", help="prompt; default: '%(default)s'")
     parser.add_argument("--replace-underscore", action="store_true", help="'Least_Auklet' becomes 'Least Auklet'")
     parser.add_argument("--first-synonym", action="store_true", help="'tench, Tinca tinca' becomes 'tench'")
@@ -55,18 +57,27 @@ def make_prompts(
     return [template.format(name.replace("_", " ") if replace_underscore else name) for name in names]
 
 
-def encode(prompts: Sequence[str], model_name: str, path: str):
-    """Encode prompts with open_clip: (C, E)."""
+def encode(prompts: Sequence[str], checkpoint: str, model_name: str | None = None):
+    """Encode prompts with open_clip: embeddings (C, E), and what is known of the model, for the file."""
     import torch
 
-    from mmwsol.methods.cdtr.clip_encoders import import_open_clip
+    from mmwsol.methods.cdtr.clip_encoders import fingerprint, import_open_clip, load_open_clip
 
-    open_clip = import_open_clip()
-    model = open_clip.create_model(model_name, pretrained=path).eval()
-    tokenize = open_clip.get_tokenizer(model_name)
+    model, name, weights = load_open_clip(checkpoint, model_name)
+    tokenize = import_open_clip().get_tokenizer(name)
+    tokens = tokenize(list(prompts))
+    longer = tokenize(list(prompts), tokens.shape[1] + 1)[:, :-1]
+    if not torch.equal(tokens, longer):  # open_clip cuts long texts in silence
+        row = int((tokens != longer).any(dim=1).nonzero()[0])
+        raise ValueError(f"the prompt '{prompts[row]}' is longer than the {tokens.shape[1]} tokens of {name}.")
     with torch.no_grad():
-        parts = [model.encode_text(tokenize(list(prompts[i : i + 64]))) for i in range(0, len(prompts), 64)]
-    return torch.cat(parts)
+        parts = [model.encode_text(part) for part in tokens.split(64)]
+    with open(weights.path, "rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    meta = dict(clip_name=name, weights_sha256=digest.hexdigest(), fingerprint=fingerprint(weights.tensors))
+    return torch.cat(parts), meta
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -74,22 +85,12 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         classes = read_classes(options.classes)
         prompts = make_prompts(classes, options.template, options.replace_underscore, options.first_synonym)
-        from mmwsol.methods.cdtr.clip_encoders import OPENAI_VIT_B_32, find_clip, save_text_embeddings
+        from mmwsol.methods.cdtr.clip_encoders import OPENAI_VIT_B_32, save_text_embeddings
 
-        path = find_clip(options.checkpoint or OPENAI_VIT_B_32)
-        embeddings = encode(prompts, options.model, path)
+        embeddings, meta = encode(prompts, options.checkpoint or OPENAI_VIT_B_32, options.model)
+        save_text_embeddings(options.out, embeddings, classes, template=options.template, **meta)
     except (ValueError, FileNotFoundError, ImportError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else hashlib.sha256(file.read())
-    save_text_embeddings(
-        options.out,
-        embeddings,
-        classes,
-        template=options.template,
-        clip_name=options.model,
-        weights_sha256=digest.hexdigest(),
-    )
     print(f"Wrote {options.out}: {len(classes)} classes, {embeddings.shape[1]} dimensions, '{prompts[0]}', ...")
 
 

@@ -75,6 +75,7 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
             backbone = {**backbone, name: value}
         self.backbone = MODELS.build(backbone)
         self.head: LocHead = MODELS.build(head)
+        self.head.set_normalization(*_normalization(self.data_preprocessor))
         rule = map_to_box or dict(type="mmwsol.ContourBox", preset="tscam", threshold=0.1)
         self.map_to_box = TASK_UTILS.build(rule)
         self.dataset_meta = {}
@@ -182,3 +183,10 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
                 labels=labels,
                 scores=class_score,
             )
+
+
+def _normalization(preprocessor: Any) -> tuple[Tensor, Tensor]:
+    """Return the mean and standard deviation (3,) of a preprocessor, in 0-255: 0 and 1 if it does not normalize."""
+    if not getattr(preprocessor, "_enable_normalize", False):
+        return torch.zeros(3), torch.ones(3)
+    return preprocessor.mean.flatten(), preprocessor.std.flatten()

@@ -102,6 +102,9 @@ class CATRHead(CoupledMapHead):
             both. Defaults to 'sum'.
         attn_source (str): M is the class token's attention, 'cls', or the mean gate of :class:`SATViT`, 'spatial_token'
             (CDTR's Table XII). Defaults to 'cls'.
+        map_scale (float): Factor of M in every loss, so that M has the size for which OCM, SKI and SBA were made, 6 /
+            197 = 0.03 on average at the start: gates, which start at 0.5, need 12 / 197. It acts neither on predicted
+            maps nor on maps of source 'foreground' (:class:`LocHead`). Defaults to 1.0.
         loss_ocm_s (dict, optional): Defaults to ``dict(type='mmwsol.NoiseSuppressionLoss')``.
         loss_ocm_a (dict, optional): Defaults to ``dict(type='mmwsol.ObjectAwakeningLoss')``.
         weighting (dict, optional): Weighting of the terms, an :class:`AutomaticWeightedLoss`, or None: their sum.
@@ -173,7 +176,7 @@ class CATRHead(CoupledMapHead):
         if encoded.csm is not None:
             terms["csm"] = self.loss_cls(encoded.csm.mean(dim=(2, 3)), labels)
         if self.ocm is not None:
-            attention = self.foreground(encoded)
+            attention = self.foreground(encoded) * self.map_scale
             terms["ocm_s"] = self.loss_ocm_s(attention)
             terms["ocm_a"] = self.loss_ocm_a(self.ocm(encoded.feats.need("cls_attn")), attention)
         return terms

@@ -1,16 +1,24 @@
 """Image towers of CLIP, and files of its text embeddings, for :class:`mmwsol.methods.cdtr.SemanticBoostLoss`.
 
 An encoder is a module that turns images (n, 3, S, S) into features (n, E), with the attributes ``embed_dim`` (E),
-``input_size`` (S), ``mean`` and ``std`` (of its training, in 0-1).
+``input_size`` (S), ``mean`` and ``std`` (of its training, in 0-1), and ``fingerprint`` (:func:`fingerprint` of its
+weights, or None).
+
+A tower computes wrong features in silence if its activation is not that of the weights: OpenAI trained with QuickGELU,
+most others with GELU, and only some files say which. Files are loaded by :func:`load_clip_weights`, which knows where
+it can, and a model's name must be given where it cannot.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +33,13 @@ OPENAI_VIT_B_32 = (
     "https://openaipublic.azureedge.net/clip/models/"
     "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt"
 )
+OPENAI_SIZES = ("input_resolution", "context_length", "vocab_size")  # stored as weights by OpenAI's archives alone
+# Weight of the patches and position embeddings: OpenAI and open_clip, open_clip on a tower of timm, timm.
+PATCH_NAMES = (
+    ("visual.conv1.weight", "visual.positional_embedding"),
+    ("visual.trunk.patch_embed.proj.weight", "visual.trunk.pos_embed"),
+    ("patch_embed.proj.weight", "pos_embed"),
+)
 
 
 class FrozenEncoder:
@@ -35,7 +50,7 @@ class FrozenEncoder:
 
     Args:
         encoder (nn.Module): The encoder, which is frozen. Its ``embed_dim``, ``input_size``, ``mean`` and ``std`` are
-            attributes of this class too.
+            attributes of this class too, and its ``fingerprint``, None if it has none.
     """
 
     def __init__(self, encoder: Any) -> None:
@@ -44,6 +59,7 @@ class FrozenEncoder:
         self.input_size: int = encoder.input_size
         self.mean: Sequence[float] = encoder.mean
         self.std: Sequence[float] = encoder.std
+        self.fingerprint: str | None = getattr(encoder, "fingerprint", None)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Compute features (n, E) of images (n, 3, S, S), with gradient to the images."""
@@ -61,25 +77,25 @@ class TimmCLIP(nn.Module):
     """CLIP's image tower by timm.
 
     Args:
-        checkpoint (str): File of weights, of OpenAI's release (a TorchScript archive) or of timm. A URL stands for the
-            file of its name in ``$MMWSOL_CHECKPOINT_ROOT``: nothing is downloaded.
-        model_name (str): Name in timm. OpenAI's weights need a 'quickgelu' model. Defaults to
-            'vit_base_patch32_clip_quickgelu_224'.
+        checkpoint (str): File of weights: OpenAI's release (a TorchScript archive), or a state dict or safetensors file
+            of OpenAI's, open_clip's or timm's names. A URL stands for the file of its name in
+            ``$MMWSOL_CHECKPOINT_ROOT``: nothing is downloaded.
+        model_name (str, optional): Name in timm. Defaults to None: 'vit_base_patch32_clip_quickgelu_224', and a file
+            that does not say that it is of QuickGELU (:func:`load_clip_weights`) is refused.
         feat_dim (int): Dimensions E of the features. Defaults to 512.
         input_size (int): Side S of the images. Defaults to 224.
         **kwargs: Further arguments of ``timm.create_model``.
 
     Raises:
         FileNotFoundError: If the file does not exist; the message says how to get it.
-        ValueError: If it holds other weights.
+        ValueError: If it holds other weights: other names or shapes, another patch or image size (timm would resample
+            them in silence), another activation.
     """
-
-    mean, std = CLIP_MEAN, CLIP_STD
 
     def __init__(
         self,
         checkpoint: str,
-        model_name: str = "vit_base_patch32_clip_quickgelu_224",
+        model_name: str | None = None,
         feat_dim: int = 512,
         input_size: int = 224,
         **kwargs,
@@ -91,12 +107,19 @@ class TimmCLIP(nn.Module):
         self.embed_dim = feat_dim
         self.input_size = input_size
         weights = load_clip_weights(checkpoint)
-        tower: Any = timm.create_model(model_name, pretrained=False, num_classes=feat_dim, **kwargs)
+        model_name = weights.model_name(model_name, "vit_base_patch32_clip_quickgelu_224")
+        tower: Any = timm.create_model(
+            model_name, pretrained=False, num_classes=feat_dim, img_size=input_size, **kwargs
+        )
+        weights.check_activation(tower, model_name)
+        _check_patches(weights, tower, model_name)
         try:
-            weights = checkpoint_filter_fn(dict(weights), tower)
-            tower.load_state_dict({name: value.float() for name, value in weights.items()})
+            tower.load_state_dict(checkpoint_filter_fn(dict(weights.tensors), tower))
         except (RuntimeError, KeyError) as error:
-            raise ValueError(f"{checkpoint} does not hold the weights of timm's {model_name}: {error}") from error
+            raise ValueError(f"{weights.path} does not hold the weights of timm's {model_name}: {error}") from error
+        self.mean: Sequence[float] = tower.pretrained_cfg["mean"]
+        self.std: Sequence[float] = tower.pretrained_cfg["std"]
+        self.fingerprint = fingerprint(weights.tensors)
         self.tower = tower
 
     def forward(self, images: Tensor) -> Tensor:
@@ -104,30 +127,45 @@ class TimmCLIP(nn.Module):
         return self.tower(images)
 
 
+def _check_patches(weights: ClipWeights, tower: Any, model_name: str) -> None:
+    """Refuse patches and image sizes that ``checkpoint_filter_fn`` would resample without a word."""
+    for patch_name, position_name in PATCH_NAMES:
+        if patch_name not in weights.tensors or position_name not in weights.tensors:
+            continue
+        ours = (tuple(tower.patch_embed.patch_size), tower.pos_embed.shape[1])
+        theirs = (tuple(weights.tensors[patch_name].shape[-2:]), weights.tensors[position_name].shape[-2])
+        if ours != theirs:
+            raise ValueError(
+                f"{weights.path} has patches of {theirs[0]} pixels and {theirs[1]} positions, timm's {model_name} at "
+                f"input_size={tower.patch_embed.img_size[0]} has {ours[0]} and {ours[1]}: give the model_name and the "
+                "input_size of these weights."
+            )
+
+
 @MODELS.register_module()
 class OpenCLIP(nn.Module):
     """CLIP's image tower by open_clip (``pip install 'mmwsol[clip]'``).
 
     Args:
-        checkpoint (str): File of weights, as for :class:`TimmCLIP`.
-        model_name (str): Name in open_clip. OpenAI's weights need a 'quickgelu' model. Defaults to
-            'ViT-B-32-quickgelu'.
+        checkpoint (str): File of weights, see :func:`load_open_clip`.
+        model_name (str, optional): Name in open_clip, see :func:`load_open_clip`. Defaults to None.
 
     Raises:
         FileNotFoundError: If the file does not exist; the message says how to get it.
         ImportError: If open_clip is not installed.
+        ValueError: If it holds other weights.
     """
 
-    mean, std = CLIP_MEAN, CLIP_STD
-
-    def __init__(self, checkpoint: str, model_name: str = "ViT-B-32-quickgelu") -> None:
+    def __init__(self, checkpoint: str, model_name: str | None = None) -> None:
         super().__init__()
-        path = find_clip(checkpoint)
-        model = import_open_clip().create_model(model_name, pretrained=path)
+        model, _, weights = load_open_clip(checkpoint, model_name)
         self.tower = model.visual
         self.embed_dim = int(self.tower.output_dim)
         size = self.tower.image_size
         self.input_size = size if isinstance(size, int) else size[0]
+        self.mean: Sequence[float] = getattr(self.tower, "image_mean", None) or CLIP_MEAN
+        self.std: Sequence[float] = getattr(self.tower, "image_std", None) or CLIP_STD
+        self.fingerprint = fingerprint(weights.tensors)
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute features (n, E) of images (n, 3, S, S)."""
@@ -151,6 +189,7 @@ class StandInCLIP(nn.Module):
     """
 
     mean, std = CLIP_MEAN, CLIP_STD
+    fingerprint = None
 
     def __init__(self, embed_dim: int = 512, input_size: int = 224, patch_size: int = 16, seed: int = 0) -> None:
         super().__init__()
@@ -199,11 +238,78 @@ def find_clip(checkpoint: str) -> str:
     )
 
 
-def load_clip_weights(checkpoint: str) -> Mapping[str, Tensor]:
-    """Load CLIP weights from a TorchScript archive (OpenAI), a safetensors file or a plain checkpoint."""
+class ClipWeights(NamedTuple):
+    """Weights of a CLIP.
+
+    Attributes:
+        path (str): Their file.
+        tensors (dict[str, Tensor]): Weights by their names in the file, in float32, without OpenAI's three sizes.
+        quick_gelu (bool | None): Whether they were trained with QuickGELU; None: the file does not say.
+    """
+
+    path: str
+    tensors: dict[str, Tensor]
+    quick_gelu: bool | None
+
+    def model_name(self, given: str | None, default: str) -> str:
+        """Return the name ``given`` or, for weights of QuickGELU, the name ``default`` of a model with it.
+
+        Raises:
+            ValueError: If none is given and the weights are not known to be of QuickGELU.
+        """
+        if given is not None or self.quick_gelu:
+            return given or default
+        what = "is of GELU" if self.quick_gelu is False else "does not say whether it is of QuickGELU or of GELU"
+        raise ValueError(
+            f"{self.path} {what}, and with the wrong one features are wrong without an error: name the model of these "
+            f"weights ({default} is OpenAI's ViT-B/32, with QuickGELU)."
+        )
+
+    def check_activation(self, model: nn.Module, model_name: str) -> None:
+        """Compare a model's activation with that of the weights, where the file says it.
+
+        Raises:
+            ValueError: If they differ.
+        """
+        quick = any(
+            type(module).__name__ == "QuickGELU" for module in model.modules()
+        )  # one class each in the packages
+        if self.quick_gelu is None or self.quick_gelu == quick:
+            return
+        ours, theirs = ("QuickGELU", "GELU") if quick else ("GELU", "QuickGELU")
+        fix = "take the name without 'quickgelu'" if quick else "take the name with 'quickgelu' in it"
+        raise ValueError(
+            f"{self.path} holds weights that were trained with {theirs}, and {model_name} computes {ours}: its "
+            f"features would be wrong without an error; {fix}."
+        )
+
+
+def load_clip_weights(checkpoint: str) -> ClipWeights:
+    """Load CLIP weights from a TorchScript archive (OpenAI), a safetensors file or a plain checkpoint.
+
+    The activation is known for OpenAI's files, which store three sizes among the weights, and for files beside an
+    ``open_clip_config.json``, as releases on the Hugging Face hub have it.
+
+    Raises:
+        FileNotFoundError: If there is no file; the message says how to get it.
+        ValueError: If it holds something else than weights.
+    """
+    path = find_clip(checkpoint)
+    loaded = _read_weights(path)
+    if not isinstance(loaded, Mapping) or not loaded or not all(isinstance(v, Tensor) for v in loaded.values()):
+        raise ValueError(f"{path} holds no weights by name.")
+    quick_gelu = True if all(name in loaded for name in OPENAI_SIZES) else _configured_activation(path)
+    tensors = {
+        name.removeprefix("module."): value.float() if value.is_floating_point() else value
+        for name, value in loaded.items()
+        if name not in OPENAI_SIZES
+    }
+    return ClipWeights(path, tensors, quick_gelu)
+
+
+def _read_weights(path: str) -> Any:
     from mmwsol.compat import load_checkpoint_file
 
-    path = find_clip(checkpoint)
     if path.endswith(".safetensors"):
         from safetensors.torch import load_file
 
@@ -214,17 +320,92 @@ def load_clip_weights(checkpoint: str) -> Mapping[str, Tensor]:
         if scripted:
             return torch.jit.load(path, map_location="cpu").state_dict()
     loaded = load_checkpoint_file(path, map_location="cpu")
-    return loaded.get("state_dict", loaded)
+    return loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else loaded
 
 
-def save_text_embeddings(path: str | Path, embeddings: Tensor, classes: Sequence[str], **meta: str) -> None:
+def _configured_activation(path: str) -> bool | None:
+    """Read ``quick_gelu`` of the file open_clip_config.json in the folder of the weights; None if there is none."""
+    config = Path(path).with_name("open_clip_config.json")
+    if not config.is_file():
+        return None
+    return bool(json.loads(config.read_text(encoding="utf-8")).get("model_cfg", {}).get("quick_gelu", False))
+
+
+def fingerprint(tensors: Mapping[str, Tensor]) -> str | None:
+    """Hash the weight of the image tower's patches, in half precision: the same in every form of the same CLIP.
+
+    Returns:
+        str | None: None if there is no such weight.
+    """
+    for name, _ in PATCH_NAMES:
+        if name in tensors:
+            return hashlib.sha256(tensors[name].detach().cpu().half().contiguous().numpy().tobytes()).hexdigest()
+    return None
+
+
+def load_open_clip(checkpoint: str, model_name: str | None = None) -> tuple[Any, str, ClipWeights]:
+    """Make a model of open_clip with weights of a file; open_clip itself cannot load OpenAI's archives from a file.
+
+    Args:
+        checkpoint (str): File of weights with open_clip's names, OpenAI's among them: a TorchScript archive, a state
+            dict or a safetensors file. A URL stands for the file of its name in ``$MMWSOL_CHECKPOINT_ROOT``.
+        model_name (str, optional): Name in open_clip. Defaults to None: 'ViT-B-32-quickgelu', and a file that does not
+            say that it is of QuickGELU is refused.
+
+    Returns:
+        tuple: The model, in evaluation mode and float32, its name, and the weights.
+
+    Raises:
+        FileNotFoundError: If the file does not exist; the message says how to get it.
+        ImportError: If open_clip is not installed.
+        ValueError: If there is no such model, or the file holds other weights: other names or shapes, another
+            activation.
+    """
+    open_clip = import_open_clip()
+    weights = load_clip_weights(checkpoint)
+    model_name = weights.model_name(model_name, "ViT-B-32-quickgelu")
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # "No pretrained weights loaded": they are, below
+    try:
+        model = open_clip.create_model(model_name, pretrained_hf=False)
+    except RuntimeError as error:
+        raise ValueError(f"open_clip has no model {model_name!r}: {error}") from error
+    finally:
+        logging.disable(disabled)
+    weights.check_activation(model, model_name)
+    tensors = dict(weights.tensors)
+    for name in ("logit_scale", "logit_bias"):  # a number or a vector of one, by the version
+        if name in tensors and isinstance(getattr(model, name, None), Tensor):
+            tensors[name] = tensors[name].reshape(getattr(model, name).shape)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(f"{weights.path} does not hold the weights of open_clip's {model_name}: {error}") from error
+    return model.eval(), model_name, weights
+
+
+class TextEmbeddings(NamedTuple):
+    """Text embeddings of classes.
+
+    Attributes:
+        embeddings (Tensor): (C, E), of length 1.
+        classes (tuple[str, ...]): C names.
+        fingerprint (str | None): :func:`fingerprint` of the CLIP that made them; None if the file has none.
+    """
+
+    embeddings: Tensor
+    classes: tuple[str, ...]
+    fingerprint: str | None
+
+
+def save_text_embeddings(path: str | Path, embeddings: Tensor, classes: Sequence[str], **meta: str | None) -> None:
     """Write text embeddings (C, E) with the names of their classes.
 
     Args:
         path (str | Path): File.
         embeddings (Tensor): (C, E), which are brought to length 1.
         classes (Sequence[str]): C names as the data set has them.
-        **meta (str): Further entries: ``template``, ``clip_name``, ``weights_sha256``.
+        **meta (str | None): Further entries: ``template``, ``clip_name``, ``weights_sha256``, ``fingerprint``.
 
     Raises:
         ValueError: If the numbers differ.
@@ -235,8 +416,8 @@ def save_text_embeddings(path: str | Path, embeddings: Tensor, classes: Sequence
     torch.save(dict(embeddings=F.normalize(embeddings.float(), dim=1), classes=list(classes), **meta), path)
 
 
-def load_text_embeddings(path: str | Path) -> tuple[Tensor, tuple[str, ...]]:
-    """Read embeddings (C, E) of length 1 and the names of their classes.
+def load_text_embeddings(path: str | Path) -> TextEmbeddings:
+    """Read embeddings (C, E) of length 1, the names of their classes and the fingerprint of their CLIP.
 
     Raises:
         FileNotFoundError: If the file does not exist; the message says how to make it.
@@ -256,4 +437,4 @@ def load_text_embeddings(path: str | Path) -> tuple[Tensor, tuple[str, ...]]:
         raise ValueError(f"'{path}' is no file of text embeddings ({error}): make it with {tool} {path}.") from error
     if embeddings.ndim != 2 or len(embeddings) != len(classes):
         raise ValueError(f"'{path}' has embeddings {tuple(embeddings.shape)} for {len(classes)} classes: make it anew.")
-    return embeddings, classes
+    return TextEmbeddings(embeddings, classes, loaded.get("fingerprint"))

@@ -99,4 +99,4 @@ class CDTRHead(CATRHead):
         features, other = encoded.csm, encoded.semantic
         if self.ski_input == "out":
             features, other = other, features
-        return self.ski(features, other * self.attention(encoded.feats))
+        return self.ski(features, other * (self.attention(encoded.feats) * self.map_scale))

@@ -32,6 +32,13 @@ class SemanticBoostLoss(MapLoss):
     CLIP is outside the module tree: not in checkpoints, the optimizer or distributed training. Gradients pass through
     its image tower to the map.
 
+    The map as it is (``map_norm='none'``) is made for maps of CDTR's size: attention that averages 6 / 197 = 0.03 at
+    the start, times a class map. Much smaller ones give CLIP the mean color and the whole image, whatever they show: a
+    head whose map has another size takes ``map_scale`` (:class:`mmwsol.models.LocHead`).
+
+    ``mask_space='pixel'`` and ``clip_norm`` need the network's mean and standard deviation, which the localizer gives
+    (:meth:`set_normalization`).
+
     Args:
         text_embeddings (str | Tensor): File of ``tools/make_clip_text_embeddings.py``, or embeddings (C, E). Needed.
         clip (dict, optional): Image encoder. Defaults to None: OpenAI's ViT-B/32 by ``mmwsol.TimmCLIP``.
@@ -51,16 +58,14 @@ class SemanticBoostLoss(MapLoss):
         clamp (tuple[float, float], optional): Limits of the cosines; None: none, as in the paper. Defaults to
             (1e-4, 0.9999), as in the official code.
         eps (float): Added to ``s_f + s_b``, the paper's xi. Defaults to 0: none in the official code.
-        mean (Sequence[float]): The network's RGB mean in 0-255. Defaults to ImageNet's.
-        std (Sequence[float]): The network's RGB standard deviation in 0-255. Defaults to ImageNet's.
         loss_weight (float): alpha. Defaults to 2.4 (CUB; ILSVRC 0.01).
 
     Raises:
         ValueError: If ``text_embeddings`` is missing or an option is unknown.
     """
 
-    mean: Tensor
-    std: Tensor
+    mean: Tensor | None
+    std: Tensor | None
 
     def __init__(
         self,
@@ -74,8 +79,6 @@ class SemanticBoostLoss(MapLoss):
         resize: str | None = None,
         clamp: tuple[float, float] | None = (1e-4, 0.9999),
         eps: float = 0.0,
-        mean: Sequence[float] = (123.675, 116.28, 103.53),
-        std: Sequence[float] = (58.395, 57.12, 57.375),
         loss_weight: float = 2.4,
     ) -> None:
         super().__init__()
@@ -103,11 +106,12 @@ class SemanticBoostLoss(MapLoss):
         self.resize = resize
         self.clamp = clamp
         self.eps = eps
-        self.register_buffer("mean", torch.tensor(mean)[:, None, None] / 255, persistent=False)
-        self.register_buffer("std", torch.tensor(std)[:, None, None] / 255, persistent=False)
+        self.register_buffer("mean", None, persistent=False)  # (3, 1, 1) of the network, in 0-1
+        self.register_buffer("std", None, persistent=False)
         self.loss_weight = loss_weight
         self.text: Tensor | None = None  # (C, E), of length 1
         self.classes: tuple[str, ...] | None = None
+        self.text_fingerprint: str | None = None
         self.encoder: FrozenEncoder | None = None
 
     def load(self) -> FrozenEncoder:
@@ -126,8 +130,25 @@ class SemanticBoostLoss(MapLoss):
                 f"text_embeddings have {text.shape[1]} dimensions and {self.clip['type']} {encoder.embed_dim}: "
                 f"make them with the text tower of the same CLIP ({_TOOL})."
             )
+        if None not in (self.text_fingerprint, encoder.fingerprint) and self.text_fingerprint != encoder.fingerprint:
+            raise ValueError(
+                f"'{self.text_embeddings}' was made with another CLIP than the image tower of {self.clip['type']}, "
+                f"their features cannot be compared: make it with the same weights ({_TOOL})."
+            )
         self.encoder = encoder
         return encoder
+
+    def set_normalization(self, mean: Tensor, std: Tensor) -> None:
+        """Take the network's RGB mean and standard deviation (3,) in 0-255, those of the model's data preprocessor."""
+        self.mean, self.std = (value.reshape(-1, 1, 1) / 255 for value in (mean, std))
+
+    def _normalization(self, option: str) -> tuple[Tensor, Tensor]:
+        if self.mean is None or self.std is None:
+            raise ValueError(
+                f"{option} needs the network's mean and standard deviation: use the loss in an ImageLocalizer, which "
+                "gives those of its data_preprocessor, or call set_normalization(mean, std)."
+            )
+        return self.mean, self.std
 
     def check_classes(self, classes: Sequence[str]) -> None:
         """Compare the names in the file of text embeddings with the data set's.
@@ -153,7 +174,7 @@ class SemanticBoostLoss(MapLoss):
         if isinstance(self.text_embeddings, Tensor):
             text, classes = self.text_embeddings, None
         else:
-            text, classes = load_text_embeddings(self.text_embeddings)
+            text, classes, self.text_fingerprint = load_text_embeddings(self.text_embeddings)
         if self.num_classes not in (None, len(text)):
             raise ValueError(
                 f"text_embeddings are of {len(text)} classes, the head has num_classes={self.num_classes}: make "
@@ -218,8 +239,8 @@ class SemanticBoostLoss(MapLoss):
         if self.mask_space == "normalized":
             return images * mask
         # The product in pixel values, in the network's normalization again.
-        mean = self.mean / self.std
-        return (images + mean) * mask - mean
+        mean, std = self._normalization("mask_space='pixel'")
+        return (images + mean / std) * mask - mean / std
 
     def encode(self, images: Tensor) -> Tensor:
         """Compute CLIP's features (n, E), not normalized, of images (n, 3, H, W) normalized for the network."""
@@ -233,6 +254,7 @@ class SemanticBoostLoss(MapLoss):
                 )
             images = F.interpolate(images, (side, side), mode=self.resize, align_corners=False)
         if self.clip_norm:
-            mean, std = (images.new_tensor(v)[:, None, None] for v in (encoder.mean, encoder.std))
-            images = (images * self.std + self.mean - mean) / std
+            mean, std = self._normalization("clip_norm=True")
+            clip_mean, clip_std = (images.new_tensor(v)[:, None, None] for v in (encoder.mean, encoder.std))
+            images = (images * std + mean - clip_mean) / clip_std
         return encoder(images)

@@ -88,6 +88,9 @@ class MapLoss(nn.Module):
     def check_classes(self, classes: Sequence[str]) -> None:
         """Raise ``ValueError`` if the loss knows class names that differ from ``classes``. Does nothing by default."""
 
+    def set_normalization(self, mean: Tensor, std: Tensor) -> None:
+        """Take the mean and standard deviation (3,) of the inputs, in 0-255. Does nothing by default."""
+
 
 class LocHead(PretrainedLast, metaclass=ABCMeta):
     """Base of localization heads: class scores and localization maps from the features of a backbone.
@@ -103,11 +106,14 @@ class LocHead(PretrainedLast, metaclass=ABCMeta):
         map_losses (dict, optional): Losses of maps by name, each a :class:`MapLoss`, such as
             ``dict(loss_area=dict(type='mmwsol.BatchAreaLoss', target=0.25))``. One that is None or has
             ``loss_weight=0`` is left out. Defaults to None: no such loss.
+        map_scale (float): Factor of the map that losses of source 'label' get, where the head's map has another size
+            than the one that a loss was made for. Predicted maps and maps of source 'foreground' are without it.
+            Defaults to 1.0.
         init_cfg (dict, optional): mmengine's initialization config. Defaults to None: PyTorch's own.
 
     Raises:
-        ValueError: If ``num_classes`` is not positive, or a map loss is no :class:`MapLoss` or has a name that does
-            not start with 'loss_'.
+        ValueError: If ``num_classes`` or ``map_scale`` is not positive, or a map loss is no :class:`MapLoss` or has a
+            name that does not start with 'loss_'.
 
     Attributes:
         class_agnostic (bool): Whether there is one map for all classes, labeled -1. Defaults to False.
@@ -121,11 +127,15 @@ class LocHead(PretrainedLast, metaclass=ABCMeta):
         loss: dict | None = None,
         topk: int = 5,
         map_losses: dict[str, dict] | None = None,
+        map_scale: float = 1.0,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, got {num_classes}.")
+        if not map_scale > 0:
+            raise ValueError(f"map_scale must be positive, got {map_scale}.")
+        self.map_scale = map_scale
         self.num_classes = num_classes
         self.topk = min(topk, num_classes)
         self.loss_cls = MODELS.build(loss or dict(type="mmpretrain.CrossEntropyLoss"))
@@ -217,6 +227,11 @@ class LocHead(PretrainedLast, metaclass=ABCMeta):
         for loss in self.map_losses.values():
             loss.check_classes(classes)
 
+    def set_normalization(self, mean: Tensor, std: Tensor) -> None:
+        """Tell losses of maps the mean and standard deviation (3,) of the inputs, in 0-255."""
+        for loss in self.map_losses.values():
+            loss.set_normalization(mean, std)
+
     def check_dataset(self, dataset: Any) -> None:
         """Check that the training set gives what the losses need. Does nothing by default.
 
@@ -251,7 +266,8 @@ class LocHead(PretrainedLast, metaclass=ABCMeta):
         for name, loss in self.map_losses.items():
             if loss.source not in maps:
                 of_label = loss.source == "label"
-                maps[loss.source] = self.label_map(encoded, labels) if of_label else self.foreground(encoded)
+                raw = self.label_map(encoded, labels) * self.map_scale if of_label else self.foreground(encoded)
+                maps[loss.source] = raw
             losses[name] = loss(maps[loss.source], batch)
         return losses
 

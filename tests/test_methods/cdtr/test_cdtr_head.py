@@ -7,10 +7,11 @@ import torch.nn.functional as F
 from mmwsol.methods.catr.head import ObjectAwakening
 from mmwsol.methods.cdtr import CDTRHead
 from mmwsol.methods.cdtr.head import SemanticKernelIntegrator
-from mmwsol.methods.sat import MapNormalizationLoss
+from mmwsol.methods.sat import MapNormalizationLoss, SATViT
 from mmwsol.models import TapViT
 from mmwsol.registry import MODELS
 from mmwsol.structures import LocDataSample
+from mmwsol.utils.config import load_config
 
 ARCH = dict(embed_dims=24, num_layers=3, num_heads=2, feedforward_channels=48)
 SMALL = dict(num_classes=7, in_channels=24, attn_shape=(3, 2), ocm_blocks=2)
@@ -141,6 +142,35 @@ def test_ski_ties_attention_and_both_class_maps(ski_input):
     without = head(with_ski=False)
     with pytest.raises(ValueError, match="has no SKI"):
         without.integrate(without.encode(feats))
+
+
+def test_map_scale_acts_on_every_loss_of_the_attention_and_nothing_else():
+    feats = features(SATViT)
+    area = dict(loss_area=dict(type="mmwsol.BatchAreaLoss", target=0.25))
+    model = head(attn_source="spatial_token", map_scale=0.06, map_losses=area).train()
+    gates = feats.gates.mean(1)
+    encoded = model.encode(feats)
+    losses = model.loss(feats, SAMPLES)
+    torch.testing.assert_close(losses["ocm_s"], model.loss_ocm_s(0.06 * gates))
+    torch.testing.assert_close(losses["ocm_a"], model.loss_ocm_a(model.ocm(feats.cls_attn), 0.06 * gates))
+    model.ski.conv_offset.weight.data.normal_()
+    expected = model.ski(encoded.csm, encoded.semantic * 0.06 * gates[:, None])
+    torch.testing.assert_close(model.integrate(encoded), expected)
+    torch.testing.assert_close(losses["loss_area"], (gates.mean() - 0.25).abs())  # gates as they are, in (0, 1)
+    torch.testing.assert_close(model.foreground(encoded), gates)
+
+
+@pytest.mark.parametrize("data", ["cub", "ilsvrc"])
+def test_cdtr_sat_is_evaluated_by_the_gates(data):
+    """Table XII: SAT's own maps, the same for every class, at SAT's threshold; 'fused' is the product of CDTR."""
+    cfg = load_config(f"cdtr-sat_deit-s_{data}").model
+    assert cfg.map_to_box == load_config(f"sat_deit-s_{data}").model.map_to_box
+    options = {name: cfg.head[name] for name in ("attn_source", "semantic", "map_scale")}
+    feats = features(SATViT)
+    maps = head(**options).eval().predict(feats).maps
+    torch.testing.assert_close(maps, feats.gates.mean(1, keepdim=True).expand_as(maps))
+    if data == "cub":
+        assert load_config("cdtr-sat_deit-s_cub_fused").model.head.semantic
 
 
 @pytest.mark.parametrize(

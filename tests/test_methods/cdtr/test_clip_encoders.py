@@ -1,15 +1,27 @@
-"""CLIP's image tower by timm equals the tower written out; weights in every form of file; open_clip; errors."""
+"""CLIP's image towers: timm's equals the tower written out and open_clip's; files in every released form; errors."""
 
+import json
 import sys
-from types import SimpleNamespace
 
 import pytest
+import small_clip
+import timm
 import torch
 import torch.nn.functional as F
+from mmengine.registry import MODELS
+from small_clip import DEPTH, EMBED, FORMS, HEADS, TIMM, WIDTH
 
-from mmwsol.methods.cdtr.clip_encoders import OpenCLIP, StandInCLIP, TimmCLIP
+from mmwsol.methods.cdtr import SemanticBoostLoss
+from mmwsol.methods.cdtr.clip_encoders import (
+    OpenCLIP,
+    StandInCLIP,
+    TimmCLIP,
+    load_clip_weights,
+    save_text_embeddings,
+)
 
-WIDTH, HEADS, DEPTH, EMBED = 64, 2, 2, 16
+QUICK, PLAIN = "vit_base_patch32_clip_quickgelu_224", "vit_base_patch32_clip_224"
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 
 
 def release():
@@ -86,7 +98,7 @@ def write(kind, folder, weights):
 
 
 def narrow(path):
-    return TimmCLIP(path, feat_dim=EMBED, embed_dim=WIDTH, depth=DEPTH, num_heads=HEADS).eval()
+    return TimmCLIP(path, model_name=QUICK, **TIMM).eval()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -114,7 +126,7 @@ def test_missing_and_wrong_weights(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="Download https://example.com/clip.pt and give"):
         narrow("https://example.com/clip.pt")
     with pytest.raises(ValueError, match="does not hold the weights of timm's vit_base_patch32_clip_quickgelu_224"):
-        TimmCLIP(write("pt", tmp_path, release()), feat_dim=EMBED, embed_dim=32, depth=1, num_heads=2)
+        TimmCLIP(write("pt", tmp_path, release()), QUICK, feat_dim=EMBED, embed_dim=32, depth=1, num_heads=2)
 
 
 def test_open_clip_is_an_extra(tmp_path, monkeypatch):
@@ -124,21 +136,106 @@ def test_open_clip_is_an_extra(tmp_path, monkeypatch):
         OpenCLIP(path)
 
 
-def test_open_clip_gives_its_image_tower(tmp_path, monkeypatch):
-    path = write("pt", tmp_path, release())
-    tower = torch.nn.Flatten()
-    tower.output_dim, tower.image_size = 12, (8, 8)
-    calls = []
+@pytest.fixture()
+def clip(tmp_path, monkeypatch):
+    """A small CLIP of open_clip, called 'small' there, and 'small-gelu' with the other activation."""
+    configs = tmp_path / "configs"
+    configs.mkdir()
+    plain, large = small_clip.config(quick_gelu=False), small_clip.config(patch_size=16)
+    small_clip.register(configs, monkeypatch, small=small_clip.config(), small_gelu=plain, small_16=large)
+    return small_clip.make("small")
 
-    def create_model(name, pretrained):
-        calls.append((name, pretrained))
-        return SimpleNamespace(visual=tower)
 
-    monkeypatch.setitem(sys.modules, "open_clip", SimpleNamespace(create_model=create_model))
-    encoder = OpenCLIP(path)
-    assert (encoder.embed_dim, encoder.input_size) == (12, 8)
-    assert calls == [("ViT-B-32-quickgelu", path)]
-    assert encoder(torch.zeros(2, 3, 2, 2)).shape == (2, 12)
+@pytest.mark.parametrize("form", FORMS)
+def test_both_towers_equal_that_of_open_clip(form, clip, tmp_path):
+    path = str(small_clip.write(clip, form, tmp_path))
+    images = torch.randn(2, 3, 224, 224)
+    with torch.no_grad():
+        expected = clip.encode_image(images)
+        for encoder in (OpenCLIP(path, "small"), TimmCLIP(path, QUICK, **TIMM)):
+            torch.testing.assert_close(encoder.eval()(images), expected, rtol=1e-4, atol=1e-5)
+            assert (encoder.embed_dim, encoder.input_size) == (EMBED, 224)
+            assert encoder.mean == pytest.approx((0.48145466, 0.4578275, 0.40821073))
+            assert encoder.std == pytest.approx((0.26862954, 0.26130258, 0.27577711))
+
+
+@pytest.mark.parametrize("prefix", ["", "visual.trunk."])
+def test_towers_in_the_names_of_timm(prefix, tmp_path):
+    torch.manual_seed(0)
+    tower = timm.create_model(QUICK, num_classes=EMBED, embed_dim=WIDTH, depth=DEPTH, num_heads=HEADS).eval()
+    weights = {prefix + name: value for name, value in tower.state_dict().items()}
+    if prefix:  # a tower of timm in a model of open_clip: the projection is its own, without bias
+        torch.nn.init.zeros_(tower.head.bias)
+        del weights["visual.trunk.head.bias"]
+        weights["visual.head.proj.weight"] = weights.pop("visual.trunk.head.weight")
+    torch.save(weights, tmp_path / "timm.pt")
+    images = torch.randn(2, 3, 224, 224)
+    torch.testing.assert_close(narrow(str(tmp_path / "timm.pt"))(images), tower(images))
+
+
+def test_activation_of_the_weights(clip, tmp_path):
+    """OpenAI's archive is known to be of QuickGELU; other files need a name, or the config of open_clip beside them."""
+    archive = str(small_clip.write(clip, "archive", tmp_path))
+    assert load_clip_weights(archive).quick_gelu
+    assert isinstance(TimmCLIP(archive, **TIMM).tower.blocks[0].mlp.act, timm.layers.QuickGELU)
+    for build in (lambda: TimmCLIP(archive, PLAIN, **TIMM), lambda: OpenCLIP(archive, "small-gelu")):
+        with pytest.raises(
+            ValueError, match="trained with QuickGELU, and .* computes GELU.*name with 'quickgelu' in it"
+        ):
+            build()
+    plain = small_clip.make("small-gelu")
+    hub = str(small_clip.write(plain, "safetensors", tmp_path / "hub"))
+    for build in (lambda: TimmCLIP(hub, **TIMM), lambda: OpenCLIP(hub)):
+        with pytest.raises(ValueError, match="does not say whether it is of QuickGELU or of GELU.*: name the model"):
+            build()
+    (tmp_path / "hub" / "open_clip_config.json").write_text(json.dumps(dict(model_cfg=small_clip.config(False))))
+    for build in (lambda: TimmCLIP(hub, QUICK, **TIMM), lambda: OpenCLIP(hub, "small")):
+        with pytest.raises(ValueError, match="trained with GELU, and .* computes QuickGELU.*without 'quickgelu'"):
+            build()
+    with pytest.raises(ValueError, match="is of GELU, and with the wrong one"):
+        TimmCLIP(hub, **TIMM)
+    images = torch.randn(2, 3, 224, 224)
+    with torch.no_grad():
+        for encoder in (OpenCLIP(hub, "small-gelu"), TimmCLIP(hub, PLAIN, **TIMM)):
+            torch.testing.assert_close(encoder(images), plain.encode_image(images), rtol=1e-4, atol=1e-5)
+
+
+def test_other_patches_and_sizes_are_not_resampled(clip, tmp_path):
+    fine = str(small_clip.write(small_clip.make("small-16"), "state_dict", tmp_path))
+    with pytest.raises(ValueError, match=r"patches of \(16, 16\) pixels and 197 positions.* has \(32, 32\) and 50"):
+        TimmCLIP(fine, QUICK, **TIMM)
+    with pytest.raises(ValueError, match="(?s)does not hold the weights of open_clip's small: .*conv1"):
+        OpenCLIP(fine, "small")
+    coarse = str(small_clip.write(clip, "state_dict", tmp_path))
+    with pytest.raises(ValueError, match="50 positions, timm's .* at input_size=256 has .* and 65"):
+        TimmCLIP(coarse, QUICK, input_size=256, **TIMM)
+    with pytest.raises(ValueError, match="open_clip has no model 'none'"):
+        OpenCLIP(coarse, "none")
+    torch.save([1], tmp_path / "list.pt")
+    with pytest.raises(ValueError, match="list.pt holds no weights by name"):
+        OpenCLIP(str(tmp_path / "list.pt"), "small")
+
+
+def test_texts_and_images_are_of_one_clip(clip, tmp_path):
+    """The loss from real towers; texts of another CLIP, which cannot be compared, are refused."""
+    fingerprints = set()
+    for form in FORMS:
+        path = str(small_clip.write(clip, form, tmp_path))
+        fingerprints |= {TimmCLIP(path, QUICK, **TIMM).fingerprint, OpenCLIP(path, "small").fingerprint}
+    (fingerprint,) = fingerprints
+    text = tmp_path / "text.pt"
+    tower = dict(type="mmwsol.TimmCLIP", checkpoint=path, model_name=QUICK, **TIMM)
+    save_text_embeddings(text, torch.randn(3, EMBED), ["a", "b", "c"], fingerprint=fingerprint)
+    loss = SemanticBoostLoss(str(text), clip=tower)
+    maps = torch.rand(2, 1, 7, 7, requires_grad=True)
+    torch.stack(loss.similarities(torch.randn(2, 3, 224, 224), maps, torch.tensor([0, 2]))).sum().backward()
+    assert maps.grad.any()
+
+    other = str(small_clip.write(small_clip.make("small", seed=1), "state_dict", tmp_path / "other"))
+    loss = SemanticBoostLoss(str(text), clip=dict(tower, checkpoint=other))
+    with pytest.raises(ValueError, match="was made with another CLIP than the image tower of mmwsol.TimmCLIP"):
+        loss.load()
+    assert MODELS.build(dict(tower, checkpoint=other)).fingerprint != fingerprint
 
 
 def test_stand_in_is_deterministic_and_linear():

@@ -20,6 +20,9 @@ LABELS = torch.tensor([2, 0])
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
 
 
+NORMALIZATION = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+
+
 def loss(text=TEXT, **kwargs):
     return SemanticBoostLoss(**{"text_embeddings": text, "clip": STAND_IN, "loss_weight": 1.0, **kwargs})
 
@@ -39,12 +42,16 @@ def value(boost, images=None, maps=None):
 
 def localizer(**head):
     torch.manual_seed(0)
-    backbone = dict(type="mmwsol.TapViT", arch=ARCH, img_size=32, patch_size=8, tap_in_train=True)
+    tap, preprocessor = head.pop("tap", "cls"), head.pop("preprocessor", None)
+    backbone = dict(type="mmwsol.TapViT", arch=ARCH, img_size=32, patch_size=8, tap=tap, tap_in_train=True)
     sba = dict(type="mmwsol.SemanticBoostLoss", text_embeddings=TEXT, clip=STAND_IN)
     sba.update(head.pop("sba", {}))
-    small = dict(type="mmwsol.CDTRHead", num_classes=3, in_channels=24, attn_shape=(2, 2), ocm_blocks=2)
+    small = dict(num_classes=3, in_channels=24)
+    if "type" not in head:
+        small |= dict(type="mmwsol.CDTRHead", attn_shape=(2, 2), ocm_blocks=2)
     head = {**small, **head, "map_losses": dict(loss_sba=sba)}
-    model = MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head))
+    cfg = dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head, data_preprocessor=preprocessor)
+    model = MODELS.build(cfg)
     model.init_weights()
     return model
 
@@ -100,8 +107,10 @@ def test_minmax_normalization_has_gradient_and_survives_constant_maps():
 
 def test_mask_in_pixel_values_is_black_outside():
     images = torch.zeros(1, 3, 32, 32)  # the mean color
-    masked = loss(mask_space="pixel").masked_images(images, torch.zeros(1, 1, 4, 4))
-    black = -torch.tensor([123.675, 116.28, 103.53]) / torch.tensor([58.395, 57.12, 57.375])
+    boost = loss(mask_space="pixel")
+    boost.set_normalization(*torch.tensor(NORMALIZATION))
+    masked = boost.masked_images(images, torch.zeros(1, 1, 4, 4))
+    black = -torch.tensor(NORMALIZATION[0]) / torch.tensor(NORMALIZATION[1])
     torch.testing.assert_close(masked[0, :, 5, 5], black)
     torch.testing.assert_close(masked[1], images[0], atol=1e-6, rtol=0)
     assert torch.equal(loss().masked_images(images, torch.zeros(1, 1, 4, 4)), torch.zeros(2, 3, 32, 32))
@@ -109,12 +118,66 @@ def test_mask_in_pixel_values_is_black_outside():
 
 def test_images_in_clip_normalization():
     pixel = torch.rand(1, 3, 32, 32)
-    mean, std = torch.tensor([[123.675, 116.28, 103.53], [58.395, 57.12, 57.375]])[:, :, None, None]
+    mean, std = torch.tensor(NORMALIZATION)[:, :, None, None]
     ours = (pixel * 255 - mean) / std
     boost = loss(clip_norm=True)
+    boost.set_normalization(*torch.tensor(NORMALIZATION))
     theirs = (pixel - torch.tensor(CLIP_MEAN)[:, None, None]) / torch.tensor(CLIP_STD)[:, None, None]
     boost.load()
     torch.testing.assert_close(boost.encode(ours), boost.encoder(theirs), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("preprocessor", "mean", "std"),
+    [
+        (dict(), *NORMALIZATION),
+        (dict(mean=[10.0, 20.0, 30.0], std=[255.0, 100.0, 50.0]), (10, 20, 30), (255, 100, 50)),
+        (dict(mean=None, std=None), (0, 0, 0), (1, 1, 1)),
+        (dict(type="mmpretrain.ClsDataPreprocessor", mean=[5.0] * 3, std=[9.0] * 3), (5, 5, 5), (9, 9, 9)),
+    ],
+)
+def test_normalization_is_that_of_the_data_preprocessor(preprocessor, mean, std):
+    """CLIP sees the same image whatever the network's own normalization."""
+    torch.manual_seed(0)
+    pixel = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    model = localizer(sba=dict(mask_space="pixel", clip_norm=True), preprocessor=preprocessor)
+    boost = model.head.map_losses["loss_sba"]
+    inputs = model.data_preprocessor(dict(inputs=list(pixel.flip(1))))["inputs"]  # from BGR
+    if preprocessor.get("type"):
+        inputs = inputs.flip(1)  # no to_rgb
+    maps = torch.rand(2, 1, 4, 4)
+    mask = F.interpolate(maps, (32, 32), mode="bilinear", align_corners=True)
+    masked = torch.cat([pixel * mask, pixel * (1 - mask)]) / 255
+    theirs = (masked - torch.tensor(CLIP_MEAN)[:, None, None]) / torch.tensor(CLIP_STD)[:, None, None]
+    boost.load()
+    expected = boost.encoder(theirs)
+    torch.testing.assert_close(boost.encode(boost.masked_images(inputs, maps)), expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(boost.mean.flatten() * 255, torch.tensor(mean, dtype=torch.float32))
+    torch.testing.assert_close(boost.std.flatten() * 255, torch.tensor(std, dtype=torch.float32))
+
+
+def test_normalization_must_be_known():
+    for options, text in ((dict(mask_space="pixel"), "mask_space='pixel'"), (dict(clip_norm=True), "clip_norm=True")):
+        with pytest.raises(ValueError, match=f"{text} needs the network's mean and standard deviation"):
+            value(loss(**options))
+    with pytest.raises(TypeError, match="mean"):
+        loss(mean=NORMALIZATION[0])
+
+
+def test_map_scale_acts_on_the_mask_alone():
+    """The factor enters where the loss takes the map: other losses and predicted maps are as without it."""
+    images = torch.randn(2, 3, 32, 32)
+    samples = [LocDataSample().set_gt_label(int(label)) for label in LABELS]
+    plain, scaled = (localizer(type="mmwsol.LCTRHead", tap="full", map_scale=scale).eval() for scale in (1.0, 50.0))
+    encoded = plain.head.encode(plain.backbone(images))
+    maps = plain.head.label_map(encoded, LABELS)
+    losses = scaled(images, samples, mode="loss")
+    torch.testing.assert_close(losses["loss_sba"], value(plain.head.map_losses["loss_sba"], images, 50 * maps[:, None]))
+    torch.testing.assert_close(losses["loss_cls"], plain(images, samples, mode="loss")["loss_cls"])
+    for ours, theirs in zip(scaled(images, mode="predict"), plain(images, mode="predict"), strict=True):
+        assert torch.equal(ours.pred_maps.maps, theirs.pred_maps.maps)
+    with pytest.raises(ValueError, match="map_scale must be positive, got 0"):
+        localizer(type="mmwsol.LCTRHead", map_scale=0)
 
 
 def test_other_image_sizes_are_resized_on_demand():
