@@ -19,12 +19,14 @@ class PretrainedLast(BaseModule):
     Subclasses draw in :meth:`draw_weights`, wherever the weights come from.
     """
 
+    init_cfg: Any
+
     def init_weights(self) -> None:
         """Initialize: children and other entries of ``init_cfg``, :meth:`draw_weights`, then the file's weights."""
         if self.is_init:
             super().init_weights()  # says so
             return
-        whole: Any = self.init_cfg
+        whole = self.init_cfg
         entries = [whole] if isinstance(whole, dict) else list(whole or [])
         pretrained = [entry for entry in entries if entry["type"] in ("Pretrained", PretrainedInit)]
         self.init_cfg = [entry for entry in entries if entry not in pretrained] or None
@@ -51,4 +53,4 @@ def keep_foreign_weights(model: nn.Module) -> None:
     """
     for module in model.modules():
         if type(module).__module__.split(".")[0] in FOREIGN:
-            module.is_init = True  # what mmengine asks for
+            setattr(module, "is_init", True)  # noqa: B010  (what mmengine asks for; nn.Module declares no such name)

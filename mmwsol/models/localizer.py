@@ -49,7 +49,6 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
         dataset_meta (dict): ``classes``, the class names, where :func:`mmwsol.apis.init_model` knows them; else empty.
     """
 
-    init_cfg: dict | None
     dataset_meta: dict[str, Any]
 
     def __init__(

@@ -87,11 +87,11 @@ class MaxBoxAcc(BaseLocMetric):
             "threshold": "of the model",
             "threshold_source": "fixed",
         }
-        if not self.of_model and len(self.thresholds) > 1:
+        if self.thresholds is not None and len(self.thresholds) > 1:
             first, last = self.thresholds[0], self.thresholds[-1]
             self.description["threshold"] = f"{len(self.thresholds)} values from {first:g} to {last:g}"
             self.description["threshold_source"] = "best on the evaluated set, for every IoU threshold"
-        elif not self.of_model:
+        elif self.thresholds is not None:
             self.description["threshold"] = float(self.thresholds[0])
 
     def _grid(self, thresholds: float | Sequence[float] | str | None) -> np.ndarray | None:
