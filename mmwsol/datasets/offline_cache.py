@@ -94,7 +94,7 @@ class CachedFiles:
 
         Raises:
             ValueError: If the cache was made for other images: its manifest does not list the image as unreadable; or,
-                in a folder without manifest, none of the first 20 images has a file.
+                without such a list, none of the first 20 images has a file.
         """
         path = cache_file(self.cache_dir, name, self.suffix)
         if self.is_address:
@@ -102,7 +102,7 @@ class CachedFiles:
         if path.is_file():
             self._any_found = True
             return path
-        if self.manifest is not None and name not in self.manifest.get("failed", ()):
+        if "failed" in (self.manifest or {}) and name not in (self.manifest or {})["failed"]:
             raise ValueError(
                 f"image '{name}' has no {self.what} '{path}', and {MANIFEST} does not list it as failed: the cache "
                 f"was made for other images, or for other names of them. It has '{self._example()}'."

@@ -51,8 +51,11 @@ def test_official_proposals(tool, tmp_path, protocol):
     assert state["proposal_map"] == 3 and state["proposal_mask"].any()
     assert not load(dict(image, img_id="n01/b.JPEG"))["proposal_mask"].any()
     assert load.map_set == "1_4_heads_and_mean"
-    with pytest.raises(ValueError, match=r"names of them. It has 'n01/[ab].npz'"):  # converted with a wrong --prefix
-        load(dict(image, img_id="train/n01/a.JPEG"))
+    assert not load(dict(image, img_id="n01/c.JPEG"))["proposal_mask"].any()  # the official code would die
+    load = LoadProposals(str(tmp_path / "cache"))  # converted with a wrong --prefix
+    with pytest.raises(ValueError, match=r"none of 20 images .* names of them. It has 'n01/[ab].npz'"):
+        for i in range(20):
+            load(dict(image, img_id=f"train/n01/{i}.JPEG"))
 
 
 class Evil:

@@ -74,7 +74,7 @@ def convert(
         path.write_bytes(Proposals(boxes, maps, np.full(len(boxes), np.nan)).encode())
     params = dict(map_set=map_set)
     manifest = dict(version=1, writer="official DiPS", suffix=SUFFIX, params=params, num_images=len(entries))
-    manifest |= dict(complete=True, failed={})
+    manifest["complete"] = True  # without a list of failed images: the pickle has none, and may lack some
     out_dir.mkdir(parents=True, exist_ok=True)
     (out_dir / MANIFEST).write_text(json.dumps(manifest, indent=1))
     return len(entries)

@@ -118,10 +118,11 @@ class BaseLocMetric(BaseMetric):
                 "(DefaultSampler)"
             )
 
-    def log_description(self, images: int) -> None:
-        """Write what the numbers mean into the log, in one line."""
+    def log_description(self, images: int, left_out: int = 0) -> None:
+        """Write what the numbers mean into the log, in one line; ``left_out`` images have no ground truth."""
         items = ", ".join(f"{name}={value}" for name, value in self.description.items())
-        print_log(f"{type(self).__name__} on {images} images: {items}", logger="current")
+        without = f" ({left_out} without boxes left out, which classification counts)" if left_out else ""
+        print_log(f"{type(self).__name__} on {images} images{without}: {items}", logger="current")
 
 
 def frame_size(sample: dict) -> tuple[int, int]:

@@ -48,7 +48,8 @@ class LocAccuracy(BaseLocMetric):
             ``map_to_box``, or else the protocol's.
         topk: Values of k. Defaults to (1, 5); () for a model without classes.
         errors: Whether to add ``loc_error/part``, ``more``, ``multi_instance``, ``wrong`` and ``cls``, in
-            percent. Defaults to False.
+            percent; all ground-truth boxes count for them, whatever ``gt_mode`` says of the accuracies.
+            Defaults to False.
         iou_stats: Whether to add ``loc/iou_median_all`` and ``loc/iou_median_correct`` (of the boxes that reach
             ``iou_thr``), IoU in percent, and the histogram of correct boxes to ``curve``. Defaults to
             False.
@@ -161,11 +162,11 @@ class LocAccuracy(BaseLocMetric):
         iou_of_box = box_iou(boxes.boxes, gt, self.protocol.plus_one).max(axis=1)
         rows = boxes.best(iou_of_box)
         errors = np.zeros(0, np.uint8)
-        if self.errors and self.oracle:
-            errors = self._codes(boxes.boxes, np.array([iou_of_box.argmax()]), gt, rank == 0)
-        elif self.errors:
+        if self.errors:
+            every = self.gt_boxes(sample, gt_mode="any")  # an error may be that the box covers several of them
             column = self.column
-            errors = self._codes(boxes.boxes, rows if column is None else rows[[column]], gt, rank == 0)
+            counted = np.array([iou_of_box.argmax()]) if self.oracle else rows if column is None else rows[[column]]
+            errors = self._codes(boxes.boxes, counted, every, rank == 0)
         track = None
         if self.keep_records:
             steps = Steps.of(boxes.boxes[rows]), Steps.of(iou_of_box[rows])
@@ -247,7 +248,7 @@ class LocAccuracy(BaseLocMetric):
         if self.iou_stats:
             metrics |= self._iou_stats(iou[:, column])
         self._keep(hits, column)
-        self.log_description(len(scored))
+        self.log_description(len(scored), len(hits) - len(scored))
         return metrics
 
     def _at_threshold(self, values: dict[str, np.ndarray]) -> tuple[dict[str, float], int]:

@@ -195,7 +195,7 @@ class MaxBoxAcc(BaseLocMetric):
                 metrics[f"max_box_acc_v2@{_name(iou_thr)}"] = float(best[d])
                 metrics[f"max_box_acc_v2_threshold@{_name(iou_thr)}"] = float(self.thresholds[index[d]])
         self._keep(hits, int(index[half]))
-        self.log_description(len(scored))
+        self.log_description(len(scored), len(hits) - len(scored))
         return metrics
 
     def _keep(self, results: list[BoxHits], index: int) -> None:

@@ -84,6 +84,14 @@ def test_any_or_first_box():
     assert one(sample, gt_mode="first")["loc/gt_known"] == 0
 
 
+@pytest.mark.parametrize("protocol", ["tscam", "cdtr", "locloc"])
+def test_a_box_over_several_objects_is_that_error_also_where_the_first_alone_is_scored(protocol):
+    sample = make_sample("a", [[0, 0, 20, 20], [30, 0, 50, 20]], [[0, 0, 50, 20]])
+    overrides = dict(frame_rule="tscam", map_class="gt", iou_thr=0.6)
+    values = one(sample, protocol=protocol, errors=True, **overrides)
+    assert values["loc_error/multi_instance"] == 100 and values["loc/gt_known"] == 0
+
+
 def test_iou_convention():
     sample = make_sample("a", [[0, 0, 10, 10]], [[0, 0, 5, 10]])
     assert one(sample, protocol="wsol_v1", iou="continuous")["loc/gt_known"] == 100  # 50 / 100
@@ -132,9 +140,12 @@ def test_errors(box, gt, label, kind):
     assert values["loc/top1"] == 50
 
 
-def test_images_without_boxes_do_not_count():
+def test_images_without_boxes_do_not_count(monkeypatch):
     samples = [make_sample("a", GT, GT), make_sample("b", [], GT), make_sample("c", GT, [0, 0, 9, 9])]
+    lines = []
+    monkeypatch.setattr("mmwsol.evaluation.metrics.base.print_log", lambda line, **_: lines.append(line))
     assert run(LocAccuracy(), samples)["loc/gt_known"] == 50
+    assert "on 2 images (1 without boxes left out, which classification counts)" in lines[0]
     with pytest.raises(ValueError, match="none of 2 images has a ground-truth box"):
         run(LocAccuracy(), [make_sample("a", [], GT), make_sample("b", [], GT)])
 
