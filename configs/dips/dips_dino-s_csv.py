@@ -1,7 +1,6 @@
 # DiPS (Murtaza et al., IVC 2023) on images of your own: a CSV with the lines path,split,label,x0,y0,x1,y1, boxes needed
 # for val and test only. It stands in for the paper's TelDrone, which is not public: two classes, with and without
-# object. Set num_classes and, if images of a class have no object, background_class (also in the writer of stage
-# proposals).
+# object. Set num_classes and, if images of a class have no object, background_class.
 _base_ = ['./dips_dino-s_cub.py']
 dataset = dict(_delete_=True, type='mmwsol.LocListDataset', data_root='data/custom', ann_file='list.csv', format='csv')
 train_dataloader = dict(dataset=dict(dataset, split='train', pipeline={{_base_.train_pipeline}}))
@@ -14,6 +13,6 @@ stages = [
         name='proposals',
         train_dataloader=dict(dataset=dict(pipeline={{_base_.test_pipeline}})),
         train_cfg=dict(_delete_=True, type='mmwsol.OfflineLoop', writer=dict(
-            type='mmwsol.ProposalWriter', min_area=0.04, background_class=None))),  # small objects: 0, .04, .06
+            type='mmwsol.ProposalWriter', min_area=0.04))),  # small objects: 0, .04, .06
     {{_base_.decoder_stage}},
 ]

@@ -48,12 +48,14 @@ class ProposalWriter(CacheWriter):
         score (str): 'class', or the density of the box's area among the image's boxes: 'size', or the product of both,
             'size_and_class', which no official run uses. Defaults to 'class'.
         raster (str): See :func:`mmwsol.methods.dips.proposals.box_mask`. Defaults to 'filled'.
-        background_class (int, optional): Class of images without object; they get one box of zeros. Defaults to None.
+        background_class (int, optional): Class of images without object; they get one box of zeros. Defaults to None:
+            the head's.
         batch_size (int): Pictures that the classifier gets at once. Defaults to 64.
         sheet_size (int): Images in ``contact_sheet.jpg`` beside the cache's files; 0: none. Defaults to 24.
 
     Raises:
-        ValueError: If an option is unknown or out of range; in :meth:`setup`, if the kernel is too large for the image.
+        ValueError: If an option is unknown or out of range, or the kernel is too large for the image; in :meth:`setup`,
+            if ``background_class`` is not the head's.
     """
 
     suffix = SUFFIX
@@ -88,8 +90,15 @@ class ProposalWriter(CacheWriter):
         self.scorer: Any = None
 
     def setup(self, runner: Runner) -> None:
-        """Build the classifier."""
+        """Build the classifier, and take the class of images without object from the head."""
         self.model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        of_head = self.model.head.background_class
+        if self.background_class is None:
+            self.background_class = of_head
+        elif self.background_class != of_head:
+            raise ValueError(
+                f"background_class is {self.background_class} here and {of_head} in the head: leave it out here."
+            )
         if self.scorer_cfg is None:
             return
         self.scorer = MODELS.build(self.scorer_cfg)

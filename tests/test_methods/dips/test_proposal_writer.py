@@ -1,7 +1,10 @@
 """The offline stage of DiPS: boxes, area filter, blur, scores, summary."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -127,6 +130,39 @@ def test_images_without_object():
     with torch.no_grad():
         first, second = ProposalWriter(0.0, background_class=1, **SMALL).process(build(), batch((0, 1)))
     assert first.boxes.any() and second.boxes.tolist() == [[0, 0, 0, 0]]
+
+
+def test_class_without_object_is_the_heads():
+    model = build()
+    model.head.background_class = 1
+    writer = ProposalWriter(0.0, **SMALL)
+    writer.setup(SimpleNamespace(model=model))
+    assert writer.params()["background_class"] == 1
+    with pytest.raises(ValueError, match="background_class is 0 here and 1 in the head"):
+        ProposalWriter(0.0, background_class=0, **SMALL).setup(SimpleNamespace(model=model))
+
+
+def test_scorer_of_timm_keeps_the_weights_of_its_file(tmp_path):
+    """mmengine's ``init_weights`` would draw timm's ResNet anew: proposals ranked by a random network, in silence."""
+    torch.manual_seed(3)
+    release = timm.create_model("resnet10t", num_classes=2).eval()
+    for value in release.parameters():
+        value.data += 0.1 * torch.randn_like(value)
+    torch.save(release.state_dict(), tmp_path / "resnet10t.pth")
+    overlay = dict(file=str(tmp_path / "resnet10t.pth"), num_classes=2)
+    timm_model = dict(model_name="resnet10t", num_classes=2, pretrained=True, pretrained_cfg_overlay=overlay)
+    writer = ProposalWriter(0.0, scorer=dict(type="mmpretrain.TimmClassifier", **timm_model), **SMALL)
+    model = build()
+    writer.setup(SimpleNamespace(model=model))
+    loaded = writer.scorer.model.state_dict()
+    for name, value in release.state_dict().items():
+        assert torch.equal(loaded[name], value), name
+    images = model.data_preprocessor(batch())["inputs"]
+    whole = np.array([[0, 0, 31, 31]])  # nothing is blurred
+    with torch.no_grad():
+        for probs, image in zip(writer.classify(model, images, [whole, whole]), images, strict=True):
+            expected = release(image[None]).softmax(dim=1).double().numpy()
+            np.testing.assert_allclose(probs, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
