@@ -6,6 +6,7 @@ config, and of the cells of sweeps that differ in numbers only, one.
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from releases import deit_release
 from tiny_data import NUMBER, write_data
-from tiny_models import shrink
+from tiny_models import WIDTH, shrink
 
 from mmwsol.__main__ import main
 from mmwsol.datasets.wrappers import inner_config
@@ -103,9 +104,13 @@ def shorten(cfg: Config) -> None:
 
 def shrink_stage(cfg: Config, weights: Path) -> None:
     """Make the model of a stage tiny, with the weights of its release where that is DeiT or DINO."""
-    start = cfg.model.get("init_cfg")
+    start, linear = cfg.model.get("init_cfg"), cfg.model.head.get("fc_weights")
     shrink(cfg, max_classes=1000)
     backbone, head = cfg.model.backbone, cfg.model.head
+    if linear:
+        layer = {"module.linear.weight": torch.randn(1000, 4 * WIDTH), "module.linear.bias": torch.randn(1000)}
+        torch.save(dict(state_dict=layer), weights / Path(linear).name)
+        head.fc_weights = linear
     if head.type == "mmwsol.LocLocHead":
         narrow = dict(deconv_channels=16)
         narrow |= dict(stem_channels=16) if head.generator.get("type") == "ppd" else dict(unet_channels=16)
@@ -144,7 +149,9 @@ def tiny_config(name: str, folder: Path) -> tuple[Path, list[Stage]]:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp("life"))
+    gc.freeze()  # data sets and stages collect garbage: a quarter of the time, all on modules
+    yield write_data(tmp_path_factory.mktemp("life"))
+    gc.unfreeze()
 
 
 @pytest.fixture
