@@ -12,10 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from layouts import voc_xml, wsol, write_lines
+from layouts import voc_xml, write_lines, wsol
 from mat4py import savemat
 
-from mmwsol.datasets import CUB, ILSVRC, NEUDET, BrainTumor, FGVCAircraft, OpenImages30k, StanfordCars
+from mmwsol.datasets import CUB, ILSVRC, NEUDET, BrainTumor, FGVCAircraft, OpenImages30k
 from mmwsol.datasets.shapes import render
 
 NUMBER = 8  # images that a test reads of a split
