@@ -18,11 +18,13 @@ import mmengine.runner.runner
 import pytest
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.runner import EpochBasedTrainLoop
 from releases import deit_release
 from tiny_data import NUMBER, write_data
 from tiny_models import WIDTH, shrink
 
 from mmwsol.__main__ import main
+from mmwsol.compat import load_checkpoint_file
 from mmwsol.datasets.wrappers import inner_config
 from mmwsol.engine.stages import Stage, stage_configs
 from mmwsol.models import TapViT
@@ -30,6 +32,7 @@ from mmwsol.registry import MODELS
 from mmwsol.utils.config import list_cells, list_configs, load_config
 from mmwsol.utils.sweep_files import Cell
 
+QUICKSTART = Path(__file__).resolve().parents[2] / "configs/quickstart"  # configs of methods that have a folder
 BATCH = 4
 EPOCHS = 2  # schedules with a warmup of an epoch need a second one
 # The cheapest that have all methods and all data sets between them.
@@ -38,13 +41,13 @@ SHORT = {
     "catr_deit-s_brain-tumor",
     "cdtr_deit-s_cubv2",
     "dips_dino-s_csv",
-    "dips_small-vit_shapes",
+    "dips_dino-s_ilsvrc",
     "lctr_deit-s_cub",
     "locloc_small-vit_tiny-imagenet-20",
     "sat_deit-s_aircraft",
     "sat_deit-s_cars",
     "sat_deit-s_dogs",
-    "trt_deit-s_ilsvrc",
+    "trt_small-vit_shapes",
     "ts-cam_deit-s_openimages",
     "ts-cam_small-vit_neu-det",
 }
@@ -179,8 +182,25 @@ def checkpoints(run: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in run.rglob("*.pth")}
 
 
+def state(path: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint_file(str(path))["state_dict"]
+
+
 def names() -> list:
     return [pytest.param(name, marks=[] if name in SHORT else pytest.mark.all_configs) for name in lives()]
+
+
+def dataset_types(cfg: Config) -> set[str]:
+    loaders = (cfg[name].dataset for name in ("train_dataloader", "val_dataloader", "test_dataloader") if name in cfg)
+    return {inner_config(dataset).type for dataset in loaders}
+
+
+def test_normal_suite_has_every_method_and_data_set():
+    configs = list_configs()
+    assert {configs[name].parent for name in SHORT} == {path.parent for path in configs.values()} - {QUICKSTART}
+    files = (QUICKSTART.parent / "_base_/datasets").glob("*.py")
+    everything = set().union(*(dataset_types(Config.fromfile(path)) for path in files))
+    assert set().union(*(dataset_types(load_config(name)) for name in SHORT)) == everything | {"mmwsol.LocListDataset"}
 
 
 @pytest.mark.parametrize("name", names())
@@ -229,6 +249,8 @@ def test_life(name, home, tool, capsys):
     )
 
     benchmark = ["analysis_tools/benchmark_methods.py", config, "--child", "times", "--batch-size", 2, "--repeats", 1]
+    if "loss_sba" in (stages[-1].cfg.model.head.get("map_losses") or {}):
+        benchmark += ["--cfg-options", "model.head.map_losses.loss_sba.text_embeddings=missing.pt"]  # random ones
     if issubclass(MODELS.get(stages[-1].cfg.model.backbone.type), TapViT):
         tool(*benchmark)
         times = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -236,3 +258,26 @@ def test_life(name, home, tool, capsys):
     else:
         with pytest.raises(ValueError, match="not a vision transformer on TapViT"):
             tool(*benchmark)
+
+
+def test_interrupted_life(home, tool, monkeypatch):
+    """A run that dies in the last stage goes on there, and ends with the weights of one that did not."""
+    config, stages = tiny_config("ts-cam_small-vit_neu-det", home)
+    last = stages[-1].name
+    tool("train.py", config, "--work-dir", home / "whole")
+    run_epoch = EpochBasedTrainLoop.run_epoch
+
+    def die(loop):
+        if loop.epoch == EPOCHS - 1 and Path(loop.runner.work_dir).name == last:
+            raise KeyboardInterrupt
+        run_epoch(loop)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(EpochBasedTrainLoop, "run_epoch", die)
+        tool("train.py", config, "--work-dir", home / "run")
+    before = checkpoints(home / "run")
+    assert f"epoch_{EPOCHS}.pth" not in {path.name for path in before if path.parent.name == last}
+    tool("train.py", config, "--work-dir", home / "run", "--resume")
+    assert before.items() <= checkpoints(home / "run").items()
+    whole, resumed = (state(home / run / last / f"epoch_{EPOCHS}.pth") for run in ("whole", "run"))
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
