@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
+from pathlib import Path
 
 # Tests are small: threads only get into each other's way. Read by libraries at their import.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 import pytest  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +48,20 @@ def _reset_mmengine_globals():
 
         if distributed.is_available() and distributed.is_initialized():
             distributed.destroy_process_group()
+
+
+@pytest.fixture
+def tool(monkeypatch, tmp_path):
+    """Run ``main()`` of a tool in this process, from an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+
+    def run(script, *arguments):
+        path = ROOT / "tools" / script
+        spec = importlib.util.spec_from_file_location(f"tool_{path.stem}", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        return module.main()
+
+    return run

@@ -26,12 +26,12 @@ def localizer(head: dict | None = None, backbone: dict | None = None, img_size: 
     return MODELS.build(dict(type="mmwsol.ImageLocalizer", backbone=backbone, head=head, **kwargs))
 
 
-def deit_release(num_classes: int = 1000, tokens: int = 17) -> dict[str, Tensor]:
+def deit_release(num_classes: int = 1000, tokens: int = 17, depth: int = 3, patch: int = 8) -> dict[str, Tensor]:
     """Make weights with the names of facebookresearch/deit, for ``ARCH``; no classifier if ``num_classes`` is 0."""
     torch.manual_seed(1)
     shapes: dict[str, tuple[int, ...]] = {"cls_token": (1, 1, 24), "pos_embed": (1, tokens, 24)}
-    shapes |= {"patch_embed.proj.weight": (24, 3, 8, 8), "patch_embed.proj.bias": (24,)}
-    for i in range(3):
+    shapes |= {"patch_embed.proj.weight": (24, 3, patch, patch), "patch_embed.proj.bias": (24,)}
+    for i in range(depth):
         shapes |= {f"blocks.{i}.{name}": (24,) for name in ("norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias")}
         layers = {"attn.qkv": (72, 24), "attn.proj": (24, 24), "mlp.fc1": (48, 24), "mlp.fc2": (24, 48)}
         for name, shape in layers.items():

@@ -12,3 +12,4 @@ model = dict(
     init_cfg=dict(checkpoint='https://dl.fbaipublicfiles.com/deit/deit_base_patch16_384-8de9b5d1.pth'))
 train_dataloader = dict(batch_size={{_base_.total_batch_size}}, dataset=dict(pipeline={{_base_.train_pipeline}}))
 val_dataloader = test_dataloader = dict(batch_size=32, dataset=dict(pipeline={{_base_.test_pipeline}}))
+val_evaluator = test_evaluator = {{_base_.evaluator}}

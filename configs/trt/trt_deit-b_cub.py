@@ -11,3 +11,4 @@ model = dict(
     map_to_box=dict(threshold=0.1))
 train_dataloader = dict(batch_size={{_base_.total_batch_size}}, dataset=dict(pipeline={{_base_.train_pipeline}}))
 val_dataloader = test_dataloader = dict(dataset=dict(pipeline={{_base_.test_pipeline}}))
+val_evaluator = test_evaluator = {{_base_.evaluator}}

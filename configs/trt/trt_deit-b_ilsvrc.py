@@ -8,3 +8,4 @@ _base_ = [
 model = dict(backbone=dict(tpsm=dict(u=0.95)), head=dict(num_classes=1000), map_to_box=dict(threshold=0.12))
 train_dataloader = dict(batch_size={{_base_.total_batch_size}}, dataset=dict(pipeline={{_base_.train_pipeline}}))
 val_dataloader = test_dataloader = dict(dataset=dict(pipeline={{_base_.test_pipeline}}))
+val_evaluator = test_evaluator = {{_base_.evaluator}}

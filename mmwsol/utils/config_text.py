@@ -90,7 +90,11 @@ def _value(node: ast.expr) -> Any:
             if keys.count(key) > 1:
                 raise ValueError(f"the key {key!r} twice")
         return dict(zip(keys, map(_value, node.values), strict=True))
-    if isinstance(node, ast.Call) and ast.unparse(node.func) == "dict" and not node.args:
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "dict":
+        if len(node.args) == 1 and isinstance(node.args[0], ast.Dict) and not node.keywords:
+            return _value(node.args[0])  # mmengine's text of keys that are no names: 'backbone.layer4.'
+        if node.args:
+            raise ValueError("dict(...) of something else")
         if any(word.arg is None for word in node.keywords):
             raise ValueError("dict(**...)")
         return {word.arg: _value(word.value) for word in node.keywords}

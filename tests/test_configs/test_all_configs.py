@@ -13,6 +13,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS, MODELS, PARAM_SCHEDULERS, init_default_scope
 from mmengine.runner import set_random_seed
+from tiny_models import shrink
 
 from mmwsol.engine.batch_size import rank_config
 from mmwsol.engine.stages import stage_configs
@@ -24,56 +25,7 @@ LEAVES = sorted(list_configs().values())  # those of configs/mmdet: tests/test_d
 CELLS = list_cells()
 SWEEPS = sorted(CONFIGS.glob("*/sweeps/*.py"))
 NAMES = sorted([*list_configs(), *CELLS])
-WIDTH = 24
-SMALL_VIT = dict(arch=dict(embed_dims=WIDTH, num_layers=2, num_heads=2, feedforward_channels=2 * WIDTH))
-# Backbones that take other arguments: theirs, and those of the head on it. SAT's configs name all of its blocks.
-SMALL = {
-    "mmpretrain.ResNet": (dict(base_channels=2, zero_init_residual=False), dict(in_channels=64)),
-    "mmwsol.DiPSViT": (dict(arch=dict(SMALL_VIT["arch"], num_layers=4, num_heads=4)), dict(in_channels=WIDTH)),
-    "mmwsol.SATConformer": (
-        dict(arch=dict(embed_dims=WIDTH, depths=12, num_heads=2, channel_ratio=1), base_channels=8),
-        dict(in_channels=WIDTH, conv_channels=32),
-    ),
-    "mmwsol.SATViT": (dict(arch=dict(SMALL_VIT["arch"], num_layers=12)), dict(in_channels=WIDTH)),
-    "mmwsol.TapConformer": (
-        dict(arch=dict(embed_dims=WIDTH, depths=3, num_heads=2, channel_ratio=1), base_channels=8),
-        dict(in_channels=WIDTH, conv_channels=32),
-    ),
-    "mmwsol.TimmViT": (dict(pretrained=False, embed_dim=WIDTH, depth=2, num_heads=2), dict(in_channels=WIDTH)),
-    "mmwsol.VGG16CAM": (dict(base_channels=2), dict(in_channels=32)),
-}
 SHIFTS = ("backbone.tpsm.fc.bias",)  # added to all logits of a softmax: its gradient may be exactly zero
-
-
-def shrink(cfg: Config) -> Config:
-    """Make the model tiny, about two blocks of width 24, without pretrained weights."""
-    cfg.model.init_cfg = None
-    backbone, head = SMALL.get(cfg.model.backbone.type, (SMALL_VIT, dict(in_channels=WIDTH)))
-    cfg.model.backbone.update(backbone)
-    cfg.model.head.update(head)
-    if "drop_path_rate" in cfg.model.backbone:
-        cfg.model.backbone.drop_path_rate = 0.0  # a batch of two may lose a path altogether, and its gradient
-    if "tau" in cfg.model.backbone.get("tpsm", {}):
-        cfg.model.backbone.tpsm.tau = 1e-4  # the attention of a random model has no peaks
-    head, arch = cfg.model.head, cfg.model.backbone.get("arch")
-    if head.type in ("mmwsol.CATRHead", "mmwsol.CDTRHead"):
-        head.num_classes = min(head.num_classes, 20)
-        head.attn_shape = (arch["num_layers"], arch["num_heads"])
-        head.c_base = min(head.get("c_base", 8), 8)
-        head.ocm_blocks = min(head.get("ocm_blocks", 2), 2)
-    if head.type == "mmwsol.LocLocHead":
-        layers = dict(num_layers=arch["num_layers"], num_heads=2, feedforward_channels=2 * WIDTH, drop_path_rate=0.0)
-        head.classifier = dict(head.get("classifier", {}), **layers)
-        head.num_classes = min(head.num_classes, 20)
-    if head.type == "mmwsol.DiPSHead":
-        head.channels = (8,) * len(head.channels)
-        head.fc_weights = None
-    loss_sba = head.get("map_losses", {}).get("loss_sba")
-    if loss_sba:
-        loss_sba.text_embeddings = torch.randn(head.num_classes, 16)
-        loss_sba.clip = dict(type="mmwsol.StandInCLIP", embed_dim=16)
-    cfg.model.map_to_box.setdefault("threshold", 0.5)  # some are calibrated in training
-    return cfg
 
 
 def make_picture(folder: Path, cfg: Config) -> dict:
@@ -201,7 +153,12 @@ def test_train_step_and_predict(cfg, tmp_path):
     width, height = picture["ori_size"]
     init_default_scope(cfg.default_scope)
     set_random_seed(0)  # of the crops too
-    model = MODELS.build(shrink(cfg).model)
+    shrink(cfg)
+    loss_sba = cfg.model.head.get("map_losses", {}).get("loss_sba")
+    if loss_sba:
+        loss_sba.text_embeddings = torch.randn(cfg.model.head.num_classes, 16)
+    cfg.model.map_to_box.setdefault("threshold", 0.5)  # some are calibrated in training
+    model = MODELS.build(cfg.model)
     model.init_weights()
 
     optim = build_optim_wrapper(model, cfg.optim_wrapper)

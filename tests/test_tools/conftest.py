@@ -1,16 +1,12 @@
-"""A tiny two-stage config on rendered pictures, and ways to run the tools."""
+"""A tiny two-stage config on rendered pictures, and a way to run the tools in processes of their own."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
 
 CONFIG = """
 default_scope = 'mmpretrain'
@@ -99,23 +95,6 @@ def tiny_config(tmp_path_factory):
     config.write_text(CONFIG.format(data_root=str(folder / "shapes")))
     sys.path.insert(0, str(folder))
     return config
-
-
-@pytest.fixture
-def tool(monkeypatch, tmp_path):
-    """Run ``main()`` of a tool in this process, from an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "environ", os.environ.copy())
-
-    def run(script, *arguments):
-        path = ROOT / "tools" / script
-        spec = importlib.util.spec_from_file_location(f"tool_{path.stem}", path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
-        return module.main()
-
-    return run
 
 
 @pytest.fixture(scope="session")

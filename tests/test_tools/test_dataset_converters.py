@@ -10,12 +10,11 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import layouts
 import pytest
 from data_dir import DATA_DIR, requires_data
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "test_datasets"))
-import layouts  # noqa: E402
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """Compare the cost of a config's model with that of its vision transformer as a plain classifier.
 
 The plain classifier is the same transformer with a linear layer on the class token (mmwsol.ClsTokenHead) and no
-attention tapped, as one would train it without localization. Images are random. The two models take turns, so that
-other work on the machine slows both. Times are medians: of the processor time of all threads on a CPU, which other
+attention tapped, as one would train it without localization. Images are random, and so are the masks and proposals of
+offline stages and text embeddings, where their file is missing: no time depends on them. The two models take turns, so
+that other work on the machine slows both. Times are medians: of the processor time of all threads on a CPU, which other
 programs disturb less than the clock, of the clock on a GPU. A training step is forward, backward and optimizer;
 inference gives class probabilities and, for the method, maps (boxes are found on the CPU: benchmark_evaluation.py).
 
@@ -28,6 +29,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from mmengine.config import DictAction  # light; everything heavy is imported in the children
+
 # Settings of glibc's allocator, read when a child process starts. Times: freed memory is kept (mapped alone only above
 # 32 MiB, the most there is). Memory: freed memory goes back at once, so that the resident set shows what is in use.
 KEEP = dict(MALLOC_MMAP_THRESHOLD_=str(2**25), MALLOC_TRIM_THRESHOLD_=str(2**31 - 1), MALLOC_TOP_PAD_=str(2**28))
@@ -44,6 +47,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=15, metavar="N", help="timed steps of each model; default 15")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of a CPU; default 1")
     parser.add_argument("--device", default="cpu", help="cpu or cuda; default cpu")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="change settings: model.head.map_losses.loss_sba=None",
+    )
     parser.add_argument("--no-memory", action="store_true", help="measure the times only")
     parser.add_argument("--child", nargs="+", metavar="WHAT", help=argparse.SUPPRESS)  # 'times' or 'memory MODEL KIND'
     args = parser.parse_args()
@@ -81,10 +91,11 @@ def build(args: argparse.Namespace, which: str) -> tuple[Any, Any]:
     from mmwsol.utils.config import load_config
 
     MMLogger.get_instance("benchmark", log_level="ERROR")
-    cfg = select_stage(stage_configs(load_config(args.config)), args.stage).cfg
+    stages = stage_configs(load_config(args.config, args.cfg_options), args.cfg_options)
+    cfg = select_stage(stages, args.stage).cfg
     init_default_scope(cfg.default_scope)
-    cfg.model.init_cfg = None
     torch.manual_seed(0)
+    leave_out_files(cfg.model)
     model = REGISTRY.build(copy.deepcopy(cfg.model))
     if not isinstance(model.backbone, TapViT):
         raise ValueError(f"the backbone is a {type(model.backbone).__name__}, not a vision transformer on TapViT")
@@ -95,15 +106,45 @@ def build(args: argparse.Namespace, which: str) -> tuple[Any, Any]:
     return model, build_optim_wrapper(model, cfg.optim_wrapper)
 
 
-def make_steps(args: argparse.Namespace, which: str) -> dict[str, Callable[[], Any]]:
-    """Return a training step and an inference step of a model."""
+def leave_out_files(model: Any) -> None:
+    """Take pretrained weights out of the config of a model, and random text embeddings where their file is missing."""
+    import torch
+
+    from mmwsol.methods.cdtr.clip_encoders import OPENAI_VIT_B_32
+    from mmwsol.registry import MODELS as REGISTRY
+
+    model.init_cfg = None
+    if "fc_weights" in model.head:
+        model.head.fc_weights = None
+    for loss in (model.head.get("map_losses") or {}).values():
+        if loss and isinstance(loss.get("text_embeddings"), str) and not os.path.isfile(loss.text_embeddings):
+            clip = REGISTRY.build(loss.get("clip") or dict(type="mmwsol.TimmCLIP", checkpoint=OPENAI_VIT_B_32))
+            loss.text_embeddings = torch.randn(model.head.num_classes, clip.embed_dim)
+
+
+def make_sample(label: int, height: int, width: int) -> Any:
+    """Return a sample with all that the transforms of offline stages add; the mask covers the middle of the image."""
     import torch
 
     from mmwsol.structures import LocDataSample
 
+    sample = LocDataSample().set_gt_label(label)
+    mask = torch.zeros(height, width, dtype=torch.bool)
+    mask[height // 4 : 3 * height // 4, width // 4 : 3 * width // 4] = True
+    for name in ("pseudo_mask", "proposal_mask", "all_proposals_mask"):
+        sample.set_field(mask, name)
+    sample.set_field(0, "proposal_map")
+    sample.set_field(torch.randint(0, 256, (3, height, width), dtype=torch.uint8), "raw_img")
+    return sample
+
+
+def make_steps(args: argparse.Namespace, which: str) -> dict[str, Callable[[], Any]]:
+    """Return a training step and an inference step of a model."""
+    import torch
+
     model, optim = build(args, which)
     images = torch.randn(args.batch_size, 3, *model.backbone.img_size).to(args.device)
-    samples = [LocDataSample().set_gt_label(i % model.head.num_classes) for i in range(args.batch_size)]
+    samples = [make_sample(i % model.head.num_classes, *model.backbone.img_size) for i in range(args.batch_size)]
 
     def train() -> None:
         model.train()
@@ -167,11 +208,9 @@ def measure_memory(args: argparse.Namespace, which: str, kind: str) -> float:
     return max(resident("VmHWM") - before, 0.0)  # pages may have been given back
 
 
-def in_child(args: argparse.Namespace, env: dict[str, str], *what: str) -> Any:
+def in_child(env: dict[str, str], *what: str) -> Any:
     """Measure in a fresh process with other settings of the allocator."""
-    command = [sys.executable, __file__, args.config, "--child", *what, "--batch-size", str(args.batch_size)]
-    command += ["--repeats", str(args.repeats), "--threads", str(args.threads), "--device", args.device]
-    command += ["--stage", args.stage] if args.stage else []
+    command = [sys.executable, __file__, *sys.argv[1:], "--child", *what]
     result = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, check=False)
     if result.returncode:
         sys.exit(f"measuring the {what[0]} failed:\n{result.stderr}")
@@ -187,7 +226,7 @@ def main() -> None:
         what, *which = args.child
         print(json.dumps(measure_times(args) if what == "times" else measure_memory(args, *which)))
         return
-    times = in_child(args, KEEP, "times")
+    times = in_child(KEEP, "times")
     print(f"{args.config}: batch {args.batch_size}, {args.device}, {args.threads} threads, {args.repeats} repeats")
     print(f"{'':<15} {'plain':>12} {'method':>12} {'ratio':>7} {'middle half of the ratios':>27}")
     for kind, title in KINDS.items():
@@ -201,7 +240,7 @@ def main() -> None:
             flush=True,
         )
         if not args.no_memory:
-            plain_peak, method_peak = (in_child(args, RETURN, "memory", which, kind) for which in MODELS)
+            plain_peak, method_peak = (in_child(RETURN, "memory", which, kind) for which in MODELS)
             print(
                 f"{'  peak memory':<15} {plain_peak:>8.1f} MiB {method_peak:>8.1f} MiB {method_peak / plain_peak:>7.3f}"
             )

@@ -6,3 +6,10 @@ model = dict(
     init_cfg=dict(
         type='Pretrained',
         checkpoint='https://dl.fbaipublicfiles.com/deit/deit_base_patch16_224-b5f2ef4d.pth'))
+evaluator = [
+    dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
+    dict(type='mmwsol.LocAccuracy'),
+    dict(type='mmwsol.MaxBoxAcc'),
+    # What the paper calls MaxBoxAccV2: all contours at one threshold, the first box alone.
+    dict(type='mmwsol.MaxBoxAcc', protocol='trt_v2', thresholds='model', prefix='trt_v2'),
+]

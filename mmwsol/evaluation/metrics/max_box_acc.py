@@ -41,7 +41,7 @@ class MaxBoxAcc(BaseLocMetric):
         protocol: See :class:`BaseLocMetric`. Of its box rule, resize, normalization and box ends matter; ``contour``
             and ``threshold`` do not. Defaults to 'wsol_v2'.
         thresholds: Step of the grid 0, step, ... (wsolevaluation .001), or the rising thresholds
-            themselves; 'model': the one threshold of the model, a localizer with the same box rule. Defaults to None:
+            themselves; 'model': the one threshold of the model, a localizer whose box rule makes the same map. Defaults to None:
             those of the protocol.
         collect_device: See mmengine's ``BaseMetric``.
         prefix: Prefix of the keys. Defaults to 'loc'.
@@ -120,7 +120,8 @@ class MaxBoxAcc(BaseLocMetric):
                 self.results.append(BoxHits(img_id, None, None))
                 continue
             if self.of_model:
-                self._take_threshold(model_threshold(sample, self.map_to_box.rule))
+                map_options = dict(self.map_to_box.map_options())  # contours and box ends may be others
+                self._take_threshold(model_threshold(sample, map_options, "map_to_box, as far as the map goes"))
             maps, index = chosen_map(sample, self.protocol.map_class)
             size = frame_size(sample)
             frame_and_rank = (self.frame(sample), known_rank(sample)) if self.keep_records else None

@@ -85,12 +85,13 @@ def choose_map(sample: dict, labels: np.ndarray, map_class: str) -> int:
     return int(matches[0])
 
 
-def model_threshold(sample: dict, rule: dict) -> float:
+def model_threshold(sample: dict, rule: dict, what: str = "map_to_box") -> float:
     """Return the threshold that the localizer wrote down, for a metric that evaluates at it.
 
     Args:
         sample: Data sample as a dict.
-        rule: ``rule`` of the metric's box rule.
+        rule: ``rule`` of the metric's box rule, or those of its options that decide what a threshold means.
+        what: What both must agree in, for the message.
 
     Raises:
         ValueError: If the model is no localizer with a box rule, or has another rule.
@@ -102,10 +103,9 @@ def model_threshold(sample: dict, rule: dict) -> float:
             "the metric evaluates at the threshold of the model, which must be a localizer with a box rule: give the "
             "metric a number, or a search, dict(grid=..., select_on='test'), the best on the evaluated set"
         )
-    if own != rule:
+    if {name: own.get(name) for name in rule} != rule:
         raise ValueError(
-            f"the model's threshold is one for its own box rule {own}; this metric has {rule}: give both the same "
-            "map_to_box"
+            f"the model's threshold is one for its own box rule {own}; this metric has {rule}: give both the same {what}"
         )
     return threshold
 
