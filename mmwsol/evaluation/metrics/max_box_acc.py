@@ -41,8 +41,8 @@ class MaxBoxAcc(BaseLocMetric):
         protocol: See :class:`BaseLocMetric`. Of its box rule, resize, normalization and box ends matter; ``contour``
             and ``threshold`` do not. Defaults to 'wsol_v2'.
         thresholds: Step of the grid 0, step, ... (wsolevaluation .001), or the rising thresholds
-            themselves; 'model': the one threshold of the model, a localizer whose box rule makes the same map. Defaults to None:
-            those of the protocol.
+            themselves; 'model': the one threshold of the model, a localizer whose box rule makes the same map.
+            Defaults to None: those of the protocol.
         collect_device: See mmengine's ``BaseMetric``.
         prefix: Prefix of the keys. Defaults to 'loc'.
         num_threads: Threads that compute boxes while the next batch is in the network; 0 computes

@@ -105,7 +105,8 @@ def model_threshold(sample: dict, rule: dict, what: str = "map_to_box") -> float
         )
     if {name: own.get(name) for name in rule} != rule:
         raise ValueError(
-            f"the model's threshold is one for its own box rule {own}; this metric has {rule}: give both the same {what}"
+            f"the model's threshold is one for its own box rule {own}; this metric has {rule}: give both the same "
+            f"{what}"
         )
     return threshold
 
