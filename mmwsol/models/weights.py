@@ -17,6 +17,7 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from mmwsol.registry import MODELS
+from mmwsol.weight_files import find_weights
 
 if TYPE_CHECKING:
     from mmwsol.models.localizer import ImageLocalizer
@@ -118,13 +119,14 @@ def guess_source(weights: Mapping[str, Tensor]) -> str | None:
     return None
 
 
-def unwrap(checkpoint: Mapping) -> dict[str, Tensor]:
-    """Take the weights out of a checkpoint's container and drop the prefix ``module.``."""
-    for key in ("state_dict", "model", "teacher", "fusioscore_net"):
-        if isinstance(checkpoint.get(key), Mapping):
-            checkpoint = checkpoint[key]
-            break
-    return {name.removeprefix("module."): value for name, value in checkpoint.items()}
+def unwrap(checkpoint: Mapping, filename: str = "the checkpoint") -> dict[str, Tensor]:
+    """Take the weights out of a checkpoint's container and drop the prefix ``module.``.
+
+    Raises:
+        ValueError: If it holds no weights; the message names ``filename``.
+    """
+    weights = find_weights(checkpoint, filename)
+    return {name.removeprefix("module."): value for name, value in weights.items()}
 
 
 def find_checkpoint(checkpoint: str) -> str:
