@@ -154,12 +154,28 @@ class _ScriptObject:
     class_name = ""
     attributes: Any = None
 
+    def __init__(self, *_: Any) -> None:  # a member of an enumeration: other objects are made without
+        self.attributes = {}
+
     def __setstate__(self, state: Any) -> None:
         self.attributes = state
 
 
-class _ScriptUnpickler(pickle.Unpickler):
-    """Unpickle the objects of a TorchScript archive; nothing but tensors, plain values and attributes is made."""
+class _ScriptUnpickler(pickle._Unpickler):
+    """Unpickle the objects of a TorchScript archive; nothing but tensors, plain values and attributes is made.
+
+    It is Python's own in Python, since the compiled one refuses how torch writes the members of enumerations.
+    """
+
+    dispatch: Any = dict(pickle._Unpickler.dispatch)
+
+    def load_reduce(self) -> None:
+        """Call a function on a tuple of arguments, or on the one value that torch writes in its place."""
+        stack: Any = self.stack  # type: ignore[attr-defined]
+        arguments, function = stack.pop(), stack.pop()
+        stack.append(function(*arguments) if isinstance(arguments, tuple) else function(arguments))
+
+    dispatch[pickle.REDUCE[0]] = load_reduce
 
     def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
         super().__init__(io.BytesIO(archive.read(f"{root}/data.pkl")))
