@@ -13,7 +13,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -167,7 +167,7 @@ class _ScriptUnpickler(pickle._Unpickler):
     It is Python's own in Python, since the compiled one refuses how torch writes the members of enumerations.
     """
 
-    dispatch: Any = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[Any] = dict(pickle._Unpickler.dispatch)
 
     def load_reduce(self) -> None:
         """Call a function on a tuple of arguments, or on the one value that torch writes in its place."""

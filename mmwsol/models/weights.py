@@ -271,7 +271,8 @@ def build_with_timm_files(cfg: Any) -> Any:
     timm itself refuses TorchScript archives, and a file that is no weights with the words of its unpickler.
     """
     model = MODELS.build(read_timm_files(cfg))
-    forget_timm_files(model)
+    if isinstance(model, nn.Module):
+        forget_timm_files(model)
     return model
 
 
