@@ -15,8 +15,10 @@ import pickle
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+from mmwsol.weight_files import file_form, find_weights, incomplete, read_safetensors, read_script
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +82,7 @@ def checkpoint_loaders_needed() -> bool:
 
 
 def register_checkpoint_loaders() -> None:
-    """Let mmengine read its own checkpoints on torch >= 2.6.
+    """Let mmengine read its own checkpoints on torch >= 2.6, and weights in all forms of :func:`load_checkpoint_file`.
 
     mmengine <= 0.10.7 calls ``torch.load(filename)``. Since torch 2.6 that means
     ``weights_only=True``, which refuses the ``HistoryBuffer`` and numpy objects that mmengine
@@ -88,10 +90,8 @@ def register_checkpoint_loaders() -> None:
     ``UnpicklingError`` (mmengine issue 1655, pull requests 1650 and 1670). Files from the network
     go the other way: ``torch.hub`` unpickles them without any restriction. Both now use
     :func:`load_checkpoint_file`. The addresses ``torchvision://`` and ``open-mmlab://`` keep
-    mmengine's loaders.
+    mmengine's loaders. On older versions of torch files are unpickled without restriction, as mmengine does there.
     """
-    if not checkpoint_loaders_needed():
-        return
     from mmengine.runner.checkpoint import CheckpointLoader
 
     CheckpointLoader.register_scheme("", loader=load_from_local, force=True)
@@ -102,7 +102,8 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
     """Load a checkpoint file; mmengine logs the name of this function."""
     filename = os.path.expanduser(filename)
     if not os.path.isfile(filename):
-        raise FileNotFoundError(f"checkpoint '{filename}' does not exist.")
+        is_folder = "is a folder: give the file of weights in it" if os.path.isdir(filename) else "does not exist"
+        raise FileNotFoundError(f"checkpoint '{filename}' {is_folder}.")
     return load_checkpoint_file(filename, map_location)
 
 
@@ -123,26 +124,47 @@ def load_from_http(filename: str, map_location: Any = None, model_dir: str | Non
     return load_checkpoint_file(path, map_location)
 
 
-def load_checkpoint_file(filename: str, map_location: Any = None) -> Any:
-    """Load a checkpoint without running code that its author may have put in.
+def load_checkpoint_file(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Load a checkpoint, or weights in any form of release, without running code that its author may have put in.
 
-    Only tensors, plain Python values and the few types that mmengine's own checkpoints hold are
-    built. The environment variable ``MMWSOL_TRUST_CHECKPOINTS=1`` turns the restriction off, for
-    files whose author is trusted.
+    Forms are told apart by their content: files of ``torch.save`` (a checkpoint, weights by name, or weights in one of
+    :data:`mmwsol.weight_files.CONTAINERS`), safetensors, and TorchScript archives of ``torch.jit.save``, whose weights
+    are read and whose code is not.
+
+    Only tensors, plain Python values and the few types that mmengine's own checkpoints hold are built. The environment
+    variable ``MMWSOL_TRUST_CHECKPOINTS=1`` turns the restriction off, for files whose author is trusted; whole networks
+    load then too.
 
     Args:
         filename (str): Path of the checkpoint.
-        map_location: As for :func:`torch.load`. Defaults to None.
+        map_location: As for :func:`torch.load`, for files of ``torch.save``. Defaults to None.
 
     Returns:
-        The unpickled object, normally a dict.
+        dict: The contents, where ``state_dict`` has the weights by name.
 
     Raises:
-        ValueError: If the file holds anything else. The message names it.
+        ValueError: If the file holds anything else: other types, which the message names; no weights; a web page, a Git
+            LFS pointer, nothing, or a part of a file.
     """
+    form = file_form(filename)
+    if form == "safetensors":
+        return dict(state_dict=read_safetensors(filename))
+    if form == "script":
+        return dict(state_dict=read_script(filename))
+    loaded = _unpickle(filename, map_location)
+    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
+        return dict(loaded)
+    weights = find_weights(loaded, filename)
+    if not isinstance(loaded, Mapping) or weights.keys() == loaded.keys():
+        return dict(state_dict=weights)
+    return {**loaded, "state_dict": weights}
+
+
+def _unpickle(filename: str, map_location: Any) -> Any:
+    """Load a file of ``torch.save``."""
     import torch
 
-    if os.environ.get(TRUST_VARIABLE) == "1":
+    if os.environ.get(TRUST_VARIABLE) == "1" or not checkpoint_loaders_needed():
         return torch.load(filename, map_location=map_location, weights_only=False)
     already = torch.serialization.get_safe_globals()
     extra = [entry for entry in _checkpoint_globals() if entry not in already]
@@ -150,12 +172,21 @@ def load_checkpoint_file(filename: str, map_location: Any = None) -> Any:
         try:
             return torch.load(filename, map_location=map_location, weights_only=True)
         except pickle.UnpicklingError as error:
-            refused = _unsafe_globals(filename) or [_reason(error)]
+            refused = _unsafe_globals(filename)
+            if not refused:
+                reason = _reason(error)
+                if not re.search(r"Unsupported|GLOBAL|getattr|not an allowed|Trying to", reason):
+                    raise incomplete(filename, reason) from error
+                refused = [reason]
+            more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
             raise ValueError(
-                f"checkpoint '{filename}' was not loaded: it holds {', '.join(refused)}, which could run "
-                "code of whoever made the file. Ask for a file that holds weights only or, if you trust "
-                f"its author, set {TRUST_VARIABLE}=1 and try again."
+                f"checkpoint '{filename}' was not loaded: it holds {', '.join(refused[:5])}{more}, which could run "
+                "code of whoever made the file. Ask for a file that holds weights only (a network's author makes it "
+                f"with torch.save(network.state_dict(), FILE)) or, if you trust its author, set {TRUST_VARIABLE}=1 and "
+                "try again."
             ) from error
+        except (EOFError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            raise incomplete(filename, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
 
 
 def _unsafe_globals(filename: str) -> list[str]:

@@ -12,11 +12,13 @@ from mmpretrain.models.utils import LayerNorm2d
 from torch import Tensor, nn
 
 from mmwsol.models.features import Features
+from mmwsol.models.initialization import PretrainedLast
+from mmwsol.models.weights import build_with_timm_files, load_backbone
 from mmwsol.registry import MODELS
 
 
 @MODELS.register_module()
-class FeatureMaps(BaseModule):
+class FeatureMaps(PretrainedLast):
     """Give a backbone of mmwsol the interface of mmdet's: images of any size in, a tuple of feature maps out.
 
     Images are padded with zeros, at the right and the bottom, to multiples of the patch size.
@@ -37,9 +39,13 @@ class FeatureMaps(BaseModule):
 
     def __init__(self, backbone: dict, size_divisor: int | None = None, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
-        self.backbone = MODELS.build(backbone)
+        self.backbone = build_with_timm_files(backbone)
         divisor: Any = size_divisor or getattr(self.backbone, "patch_size", 1)
         self.size_divisor = (divisor, divisor) if isinstance(divisor, int) else tuple(divisor)
+
+    def load_child(self, child: nn.Module, init_cfg: dict[str, Any]) -> None:
+        """Load the weights of ``backbone.init_cfg`` of a backbone of mmpretrain."""
+        load_backbone(child, init_cfg["checkpoint"], init_cfg.get("prefix"))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Compute the maps (B, D, h, w) of images (B, 3, H, W), with h = ceil(H / patch size)."""

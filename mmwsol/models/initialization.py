@@ -22,20 +22,29 @@ class PretrainedLast(BaseModule):
     init_cfg: Any
 
     def init_weights(self) -> None:
-        """Initialize: children and other entries of ``init_cfg``, :meth:`draw_weights`, then the file's weights."""
+        """Initialize: children and other entries of ``init_cfg``, :meth:`draw_weights`, then the file's weights.
+
+        Files of children that are no ``PretrainedLast`` (backbones of mmpretrain) are loaded last of all, by
+        :meth:`load_child`: mmengine would pass over names that do not fit without an error.
+        """
         if self.is_init:
             super().init_weights()  # says so
             return
-        whole = self.init_cfg
-        entries = [whole] if isinstance(whole, dict) else list(whole or [])
-        pretrained = [entry for entry in entries if entry["type"] in ("Pretrained", PretrainedInit)]
-        self.init_cfg = [entry for entry in entries if entry not in pretrained] or None
+        others = [c for c in self.children() if isinstance(c, BaseModule) and not isinstance(c, PretrainedLast)]
+        parts: list[Any] = [self, *(child for child in others if not child.is_init)]
+        configs = [part.init_cfg for part in parts]
+        for part in parts:
+            part.init_cfg = split_pretrained(part.init_cfg)[0] or None
         keep_foreign_weights(self)
         super().init_weights()
         self.draw_weights()
-        self.init_cfg = whole
-        for entry in pretrained:
-            self.load_weights(entry)
+        for part, config in zip(parts, configs, strict=True):
+            part.init_cfg = config
+            for entry in split_pretrained(config)[1]:
+                if part is self:
+                    self.load_weights(entry)
+                else:
+                    self.load_child(part, entry)
 
     def draw_weights(self) -> None:
         """Draw the weights that the module has beside those of its children. Nothing by default."""
@@ -43,6 +52,17 @@ class PretrainedLast(BaseModule):
     def load_weights(self, init_cfg: dict[str, Any]) -> None:
         """Load an entry of type 'Pretrained'. By default as mmengine does."""
         initialize(self, init_cfg)
+
+    def load_child(self, child: nn.Module, init_cfg: dict[str, Any]) -> None:
+        """Load an entry of type 'Pretrained' of a child. By default as mmengine does."""
+        initialize(child, init_cfg)
+
+
+def split_pretrained(init_cfg: Any) -> tuple[list[dict], list[dict]]:
+    """Split an ``init_cfg``, which is a dict, a list of them or None, into what is drawn and files to load."""
+    entries = [init_cfg] if isinstance(init_cfg, dict) else list(init_cfg or [])
+    files = [entry for entry in entries if entry["type"] in ("Pretrained", PretrainedInit)]
+    return [entry for entry in entries if entry not in files], files
 
 
 def keep_foreign_weights(model: nn.Module) -> None:

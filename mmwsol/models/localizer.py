@@ -9,14 +9,14 @@ import torch
 from mmengine.structures import InstanceData
 from mmpretrain.models.classifiers import BaseClassifier
 from mmpretrain.models.utils import to_2tuple
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmwsol.models.backbones.timm_vit import TimmViT
 from mmwsol.models.features import Features, as_features
 from mmwsol.models.freezing import freeze
 from mmwsol.models.heads.base import LocHead, LocPrediction
 from mmwsol.models.initialization import PretrainedLast
-from mmwsol.models.weights import load_pretrained
+from mmwsol.models.weights import build_with_timm_files, check_own_names, load_backbone, load_pretrained
 from mmwsol.registry import MODELS, TASK_UTILS
 from mmwsol.structures import Frame, LocDataSample
 
@@ -72,7 +72,7 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
             if backbone.get(name, value) != value:
                 raise ValueError(f"backbone.{name}={backbone[name]!r} contradicts the head's {value!r}: remove it.")
             backbone = {**backbone, name: value}
-        self.backbone = MODELS.build(backbone)
+        self.backbone = build_with_timm_files(backbone)
         self.head: LocHead = MODELS.build(head)
         self.head.set_normalization(*_normalization(self.data_preprocessor))
         rule = map_to_box or dict(type="mmwsol.ContourBox", preset="tscam", threshold=0.1)
@@ -83,6 +83,7 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
         self.train()
 
     def _adapt_weights(self, weights: dict[str, Tensor], prefix: str, *_) -> None:
+        check_own_names(self, weights, prefix)
         self.head.adapt_weights(weights, prefix)
 
     def train(self, mode: bool = True) -> ImageLocalizer:
@@ -95,6 +96,10 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
     def load_weights(self, init_cfg: dict[str, Any]) -> None:
         """Load the weights of ``init_cfg``, which may be a release in its official layout."""
         load_pretrained(self, init_cfg["checkpoint"])
+
+    def load_child(self, child: nn.Module, init_cfg: dict[str, Any]) -> None:
+        """Load the weights of ``backbone.init_cfg`` of a backbone of mmpretrain, of any layout too."""
+        load_backbone(child, init_cfg["checkpoint"], init_cfg.get("prefix"))
 
     @property
     def input_size(self) -> tuple[int, int] | None:

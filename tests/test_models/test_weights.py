@@ -61,7 +61,9 @@ def test_sources_are_told_apart():
 def test_every_release_is_known_and_methods_are_asked_before_what_they_build_on():
     names = list(known_releases())
     methods = ["catr", "cdtr", "sat", "dips-decoder", "dips-linear", "locloc-classifier", "locloc-generator", "trt"]
-    assert sorted(names) == sorted([*methods, "tscam", "conformer", "deit", "dino", "resnet50", "vgg16"])
+    assert sorted(names) == sorted(
+        [*methods, "tscam", "conformer", "deit", "dino", "efficientnet-lite0", "resnet50", "vgg16"]
+    )
     assert max(map(names.index, ("catr", "cdtr", "sat"))) < names.index("tscam") < names.index("deit")
     assert names.index("tscam") < min(map(names.index, ("conformer", "vgg16")))
 
@@ -74,6 +76,7 @@ def test_no_release_is_taken_for_another_of_its_level():
         "conformer": conformer_release(),
         "vgg16": vgg16_release(),
         "resnet50": {"layer1.0.conv1.weight": conv},
+        "efficientnet-lite0": {f"_blocks.{i}._project_conv.weight": conv for i in range(16)},
         "tscam": tscam_release()["state_dict"],
         "trt": {"blocks.0.norm1.weight": vit, "head.weight": linear, "score_layer.norm1.weight": vit},
         "sat": {"blocks.0.norm1.weight": vit, "head.weight": conv, "loc_token": vit},

@@ -1,6 +1,7 @@
 """Convert the weights of an official release to an mmwsol checkpoint."""
 
 import argparse
+import sys
 
 
 def parse_args() -> argparse.Namespace:
@@ -17,14 +18,16 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     import torch
-    from mmengine.runner import CheckpointLoader
 
-    from mmwsol import registry  # noqa: F401  (loads checkpoints of torch >= 2.6 safely)
+    from mmwsol.models.weights import read_weights, unwrap
     from mmwsol.utils import convert_official
 
-    state_dict = convert_official(CheckpointLoader.load_checkpoint(args.src, map_location="cpu"), args.source)
-    if args.onto:
-        state_dict = {**CheckpointLoader.load_checkpoint(args.onto, map_location="cpu")["state_dict"], **state_dict}
+    try:
+        state_dict = convert_official(read_weights(args.src)[1], args.source)
+        if args.onto:
+            state_dict = {**unwrap(read_weights(args.onto)[1]), **state_dict}
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
     torch.save(dict(state_dict=state_dict, meta=dict(converted_from=args.source)), args.dst)
     print(f"Wrote {len(state_dict)} tensors to {args.dst}.")
 

@@ -15,7 +15,6 @@ import hashlib
 import json
 import logging
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmwsol.compat import load_checkpoint_file
 from mmwsol.models.weights import find_checkpoint
 from mmwsol.registry import MODELS
 
@@ -295,8 +295,8 @@ def load_clip_weights(checkpoint: str) -> ClipWeights:
         ValueError: If it holds something else than weights.
     """
     path = find_clip(checkpoint)
-    loaded = _read_weights(path)
-    if not isinstance(loaded, Mapping) or not loaded or not all(isinstance(v, Tensor) for v in loaded.values()):
+    loaded = load_checkpoint_file(path, map_location="cpu")["state_dict"]
+    if not loaded or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise ValueError(f"{path} holds no weights by name.")
     quick_gelu = True if all(name in loaded for name in OPENAI_SIZES) else _configured_activation(path)
     tensors = {
@@ -305,22 +305,6 @@ def load_clip_weights(checkpoint: str) -> ClipWeights:
         if name not in OPENAI_SIZES
     }
     return ClipWeights(path, tensors, quick_gelu)
-
-
-def _read_weights(path: str) -> Any:
-    from mmwsol.compat import load_checkpoint_file
-
-    if path.endswith(".safetensors"):
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            scripted = any(name.endswith("/constants.pkl") for name in archive.namelist())
-        if scripted:
-            return torch.jit.load(path, map_location="cpu").state_dict()
-    loaded = load_checkpoint_file(path, map_location="cpu")
-    return loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else loaded
 
 
 def _configured_activation(path: str) -> bool | None:

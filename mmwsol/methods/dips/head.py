@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from mmwsol.methods.dips.attention_maps import attention_stack, upsample_maps
 from mmwsol.methods.dips.transforms import LoadProposals
 from mmwsol.models.features import Features
 from mmwsol.models.heads.base import Batch, LocHead
-from mmwsol.models.weights import convert_official, find_checkpoint
+from mmwsol.models.weights import convert_official, read_weights
 from mmwsol.registry import MODELS, TASK_UTILS
 
 TRAIN_PARTS = ("classifier", "decoder")
@@ -128,14 +127,15 @@ class DiPSHead(LocHead):
         """Initialize the linear layer: normal (std 0.01), zero bias, or the weights of ``fc_weights``.
 
         Raises:
-            ValueError: If these have another shape.
+            FileNotFoundError: If the file of ``fc_weights`` does not exist.
+            ValueError: If it holds other weights, or they have another shape.
         """
         super().draw_weights()
         nn.init.normal_(self.fc.weight, std=0.01)
         nn.init.zeros_(self.fc.bias)
         if self.fc_weights is None:
             return
-        loaded = CheckpointLoader.load_checkpoint(find_checkpoint(self.fc_weights), map_location="cpu")
+        _, loaded = read_weights(self.fc_weights)
         weights = convert_official(loaded, "dips-linear")
         shape = tuple(weights["head.fc.weight"].shape)
         if shape != tuple(self.fc.weight.shape):

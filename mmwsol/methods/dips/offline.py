@@ -19,8 +19,9 @@ from mmwsol.datasets.offline_cache import CacheWriter, OfflineCache
 from mmwsol.evaluation.functional import box_iou
 from mmwsol.methods.dips.attention_maps import component_boxes, otsu_mask, upsample_maps
 from mmwsol.methods.dips.proposals import RASTERS, SUFFIX, Proposals, box_mask, read_proposals
-from mmwsol.models.initialization import keep_foreign_weights
-from mmwsol.registry import MODELS, TASK_UTILS
+from mmwsol.models.initialization import keep_foreign_weights, split_pretrained
+from mmwsol.models.weights import build_with_timm_files, load_classifier
+from mmwsol.registry import TASK_UTILS
 
 SCORES = ("class", "size", "size_and_class")
 # Numbers K of proposals for the recall in the summary: the fraction of images whose best K hold one that has IoU 0.5
@@ -101,9 +102,13 @@ class ProposalWriter(CacheWriter):
             )
         if self.scorer_cfg is None:
             return
-        self.scorer = MODELS.build(self.scorer_cfg)
+        self.scorer = build_with_timm_files(self.scorer_cfg)
         keep_foreign_weights(self.scorer)  # timm has loaded them
-        self.scorer.init_weights()
+        files = split_pretrained(self.scorer.init_cfg)[1]
+        if not files:
+            self.scorer.init_weights()
+        for entry in files:
+            load_classifier(self.scorer, entry["checkpoint"], entry.get("prefix"))
         self.scorer.to(next(self.model.parameters()).device).eval()
 
     def params(self) -> dict[str, Any]:

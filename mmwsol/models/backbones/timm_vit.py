@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mmwsol.models.backbones.tap_vit import layer_indices
 from mmwsol.models.features import Features
 from mmwsol.models.layers.attention import TAPS, attention_weights
+from mmwsol.models.weights import forget_timm_files, read_timm_files
 from mmwsol.registry import MODELS
 
 QUERIES = ("cls", "mean", "pool")
@@ -36,7 +37,8 @@ class TimmViT(BaseModule):
     Args:
         model_name (str): Name in ``timm.list_models()``, such as 'vit_small_patch14_dinov2.lvd142m'.
         pretrained (bool): Whether timm loads its pretrained weights (Hugging Face hub). For a file on disk add
-            ``pretrained_cfg_overlay=dict(file=PATH)``. Defaults to False: random weights.
+            ``pretrained_cfg_overlay=dict(file=PATH)``; every form of :func:`mmwsol.compat.load_checkpoint_file` does.
+            Defaults to False: random weights.
         img_size (int | tuple[int, int], optional): Size of the position embeddings. Defaults to None: the model's own.
         query (str, optional): Whose attention is ``cls_attn``, and what is ``cls_token``:
 
@@ -76,6 +78,11 @@ class TimmViT(BaseModule):
             raise ValueError("patch_drop_rate drops patches, and a map needs them all: leave it at 0.")
         if img_size is not None:
             kwargs["img_size"] = img_size
+        if kwargs.get("init_cfg"):
+            raise ValueError(
+                "TimmViT has no init_cfg: timm loads its weights. Set pretrained=True and, for a file on disk, "
+                "pretrained_cfg_overlay=dict(file=PATH)."
+            )
         self.model: Any = _create(model_name, pretrained, kwargs)
         self.embed_dims: int = self.model.embed_dim
         self.num_prefix_tokens: int = self.model.num_prefix_tokens
@@ -195,9 +202,9 @@ def _create(model_name: str, pretrained: bool, kwargs: dict) -> Any:
     if ":" not in model_name and not timm.is_model(model_name):
         raise ValueError(f"timm {timm.__version__} has no model {model_name!r}; timm.list_models('*vit*') lists names.")
     try:
-        model: Any = timm.create_model(
-            model_name, pretrained=pretrained, num_classes=0, dynamic_img_size=True, **kwargs
-        )
+        kwargs = read_timm_files(dict(kwargs, pretrained=pretrained))
+        model: Any = timm.create_model(model_name, num_classes=0, dynamic_img_size=True, **kwargs)
+        forget_timm_files(model)
     except TypeError as error:  # a class of another design, or a misspelt argument
         supported = "It supports timm's VisionTransformer, VisionTransformerDistilled and Eva."
         raise ValueError(f"TimmViT cannot build {model_name!r}: {error}. {supported}") from error

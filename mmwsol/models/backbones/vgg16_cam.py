@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmwsol.models.initialization import PretrainedLast, split_pretrained
+from mmwsol.models.weights import load_backbone
 from mmwsol.registry import MODELS
 
 # Convolutions of the five stages, as multiples of base_channels; a pooling layer stands between stages.
@@ -12,7 +13,7 @@ _STAGES = ((1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8))
 
 
 @MODELS.register_module()
-class VGG16CAM(BaseModule):
+class VGG16CAM(PretrainedLast):
     """VGG16 (without batch norm) up to its last convolution, and one further 3x3 convolution, as the CAM papers use it.
 
     The last pooling layer and the fully connected layers are gone: the map has stride 16. Parameters of ``features``
@@ -22,11 +23,12 @@ class VGG16CAM(BaseModule):
         base_channels (int): Channels of the first stage; the last has 8 times, the output 16 times as many. Defaults to
             64: VGG16.
         init_cfg (dict, optional): mmengine's initialization config. Defaults to None: N(0, sqrt(2 / (k^2 out))) and
-            zero bias, as in the official TS-CAM code.
+            zero bias, as in the official TS-CAM code; so is ``conv6`` beside weights of a file.
     """
 
     def __init__(self, base_channels: int = 64, init_cfg: dict | None = None) -> None:
-        super().__init__(init_cfg or dict(type="Kaiming", layer="Conv2d"))
+        drawn, files = split_pretrained(init_cfg)
+        super().__init__([*(drawn or [dict(type="Kaiming", layer="Conv2d")]), *files])
         layers: list[nn.Module] = []
         channels = 3
         for stage in _STAGES:
@@ -38,6 +40,10 @@ class VGG16CAM(BaseModule):
         self.features = nn.Sequential(*layers)
         self.conv6 = nn.Conv2d(channels, 16 * base_channels, 3, padding=1)
         self.relu = nn.ReLU(inplace=True)
+
+    def load_weights(self, init_cfg: dict) -> None:
+        """Load a file of any layout that :func:`mmwsol.models.weights.load_backbone` knows."""
+        load_backbone(self, init_cfg["checkpoint"], init_cfg.get("prefix"))
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
         """Compute the map (B, 16 * base_channels, H / 16, W / 16) of images (B, 3, H, W), in a tuple of one."""

@@ -212,7 +212,7 @@ def test_other_patches_and_sizes_are_not_resampled(clip, tmp_path):
     with pytest.raises(ValueError, match="open_clip has no model 'none'"):
         OpenCLIP(coarse, "none")
     torch.save([1], tmp_path / "list.pt")
-    with pytest.raises(ValueError, match="list.pt holds no weights by name"):
+    with pytest.raises(ValueError, match="list.pt' holds no weights by name"):
         OpenCLIP(str(tmp_path / "list.pt"), "small")
 
 
