@@ -211,11 +211,11 @@ class OfflineLoop(BaseLoop):
                     if data is None:
                         failed[self.cache.items.names[i]] = reason
                         logger.warning(f"image '{self.cache.items.names[i]}' is left out: {reason}")
-                if good:
-                    jobs = self.writer.process(model, pseudo_collate([data for _, data in good]))
-                    for (i, _), job in zip(good, jobs, strict=True):
+                for same in _by_size(good):
+                    jobs = self.writer.process(model, pseudo_collate([data for _, data in same]))
+                    for (i, _), job in zip(same, jobs, strict=True):
                         pending.append(pool.submit(self._save, i, job))
-                elif len(failed) >= _GIVE_UP and not (succeeded or done):
+                if not good and len(failed) >= _GIVE_UP and not (succeeded or done):
                     raise ValueError(f"the first {len(failed)} images all failed, the last with: {reason}")
                 self.iter += 1
                 while len(pending) > self.batch_size + 2 * self.num_threads:
@@ -249,6 +249,14 @@ class OfflineLoop(BaseLoop):
             self.runner.logger.info(f"{key}: {value:.4g}" if isinstance(value, float) else f"{key}: {value}")
         final = dict(manifest, complete=True, failed=dict(sorted(failed.items())), summary=summary)
         write_atomically(self.cache.root / MANIFEST, _json(final))
+
+
+def _by_size(items: list[tuple[int, dict]]) -> list[list[tuple[int, dict]]]:
+    """Part images by the size of their inputs: in one batch they would be padded, and their maps with them."""
+    groups: dict[Any, list[tuple[int, dict]]] = {}
+    for i, data in items:
+        groups.setdefault(data["inputs"].shape, []).append((i, data))
+    return list(groups.values())
 
 
 def write_atomically(path: Path, content: bytes) -> None:
