@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from mmwsol.datasets.offline_cache import MANIFEST, CacheWriter, OfflineCache
 from mmwsol.datasets.wrappers import inner_config, inner_dataset
+from mmwsol.engine.hooks.num_classes_hook import NumClassesHook
 from mmwsol.registry import DATASETS, LOOPS, TASK_UTILS
 
 VERSION = 1
@@ -129,6 +130,9 @@ class OfflineLoop(BaseLoop):
         names = cache.items.names
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         model.eval()
+        for hook in runner.hooks:
+            if isinstance(hook, NumClassesHook):
+                hook.check_data(runner, cache.items.dataset, "train_dataloader")
         self.writer.setup(runner)
         manifest = self._manifest(model)
         before = self._check_manifest(manifest)

@@ -64,8 +64,8 @@ class LocDataPreprocessor(ClsDataPreprocessor):
         for size, shape in zip(sizes, stated, strict=False):
             if shape is not None and tuple(shape[:2]) != size:
                 raise ValueError(
-                    f"an image of {size[1]}x{size[0]} has a data sample with img_shape (H, W) = {tuple(shape[:2])}: use "
-                    "transforms that carry it (mmwsol.Resize, ...) and mmwsol.PackLocInputs."
+                    f"an image of {size[1]}x{size[0]} has a data sample with img_shape (H, W) = {tuple(shape[:2])}: "
+                    "use transforms that carry it (mmwsol.Resize, ...) and mmwsol.PackLocInputs."
                 )
         if len(set(sizes)) == 1:
             return
