@@ -7,6 +7,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    resume=dict(type='mmwsol.ResumeHook'),
     num_classes=dict(type='mmwsol.NumClassesHook'),
     batch_norm=dict(type='mmwsol.BatchNormHook'),
     unused_parameters=dict(type='mmwsol.UnusedParametersHook'))

@@ -7,6 +7,7 @@ from .hooks import (
     MapDumpHook,
     NumClassesHook,
     PredictionDumpHook,
+    ResumeHook,
     ThresholdCalibrationHook,
     UnusedParametersHook,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "NumClassesHook",
     "OfflineLoop",
     "PredictionDumpHook",
+    "ResumeHook",
     "Stage",
     "ThresholdCalibrationHook",
     "TimmCosineLR",
