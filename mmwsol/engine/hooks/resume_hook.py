@@ -19,8 +19,8 @@ from mmwsol.registry import HOOKS
 FACTS = "training_facts"  # in the meta of checkpoints
 
 _ADVICE = (
-    "mmengine would go on with the old schedule and a wrong learning rate. Resume with the old settings, or start a new "
-    "run from these weights: --cfg-options load_from=CHECKPOINT, in another --work-dir."
+    "mmengine would go on with the old schedule and a wrong learning rate. Resume with the old settings, or start a "
+    "new run from these weights: load_from=CHECKPOINT, in another work directory."
 )
 # What moves while a schedule runs, and what only says how often it was asked.
 _MOVING = ("last_step", "_global_step", "_last_value", "verbose", "optimizer")
@@ -38,7 +38,7 @@ class ResumeHook(Hook):
       of ranks with the same total batch is right as it is,
     - learning rate, other settings of the optimizer and the schedule, which depend on ``max_epochs`` unless it is
       constant or has milestones: must be equal,
-    - the seed: that of the checkpoint is used, with a warning,
+    - the seed, if one is given: must be equal; without one that of the checkpoint is used,
     - ``max_epochs``: must not be less than the epochs done.
 
     Paths of the best checkpoint that lie outside the own folder (of a copied work directory, or of another run) are
@@ -72,6 +72,9 @@ class ResumeHook(Hook):
             )
         changes = [*_changed_facts(runner, meta), *_changed_schedules(runner, checkpoint)]
         changes += _changed_optimizer(runner, checkpoint)
+        seed = runner._randomness_cfg.get("seed")
+        if seed is not None and meta.get("seed") not in (None, seed):
+            changes.append(f"seed {meta['seed']} -> {seed}")
         if changes:
             raise ValueError(f"the checkpoint was trained with other settings: {'; '.join(changes)}. {_ADVICE}")
         done, total = meta["epoch"], getattr(runner.train_loop, "max_epochs", None)
@@ -187,11 +190,9 @@ def _report(runner: Runner, meta: Mapping[str, Any]) -> None:
             runner.logger.warning(
                 f"The checkpoint was trained with {facts[name]} {name}, now {now[name]}: batch and schedule are equal."
             )
-    given = runner._randomness_cfg.get("seed")
-    if given is not None and meta.get("seed") not in (None, given):
-        runner.logger.warning(
-            f"The seed stays that of the checkpoint, {meta['seed']}; randomness.seed={given} is ignored."
-        )
+    sampler = getattr(runner.train_loop.dataloader, "sampler", None)
+    if meta.get("seed") is not None and hasattr(sampler, "seed"):
+        sampler.seed = meta["seed"]  # a run without a given seed has drawn another
 
 
 def _keep_own_files(runner: Runner, checkpoint: Mapping[str, Any]) -> None:
