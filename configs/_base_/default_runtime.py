@@ -9,6 +9,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     resume=dict(type='mmwsol.ResumeHook'),
     num_classes=dict(type='mmwsol.NumClassesHook'),
+    data_check=dict(type='mmwsol.DataCheckHook'),
     batch_norm=dict(type='mmwsol.BatchNormHook'),
     unused_parameters=dict(type='mmwsol.UnusedParametersHook'))
 custom_hooks = [

@@ -2,6 +2,7 @@
 
 from .hooks import (
     BatchNormHook,
+    DataCheckHook,
     EpochSeedHook,
     LocVisualizationHook,
     MapDumpHook,
@@ -20,6 +21,7 @@ from .wrappers import CPUDistributedDataParallel
 __all__ = [
     "BatchNormHook",
     "CPUDistributedDataParallel",
+    "DataCheckHook",
     "EpochSeedHook",
     "LocVisualizationHook",
     "MapDumpHook",

@@ -27,6 +27,7 @@ from mmwsol.engine.hooks.num_classes_hook import NumClassesHook
 from mmwsol.registry import DATASETS, LOOPS, TASK_UTILS
 
 VERSION = 1
+_FEW = 10  # fewer failed images never stop a stage
 _GIVE_UP = 100  # images in a row that fail before anything succeeded
 
 
@@ -86,10 +87,12 @@ class OfflineLoop(BaseLoop):
         writer (dict): A :class:`CacheWriter`, in the registry TASK_UTILS.
         cache_dir (str, optional): Folder of the cache. Defaults to None: ``cache`` in the work directory of the stage.
         log_interval (float): Seconds between two lines of progress. Defaults to 5.
+        max_failed (float): Share of the images that may fail. If more do, and at least 10, the stage stops before the
+            cache counts as complete; a later run goes on with the images that have no file. Defaults to 0.1.
 
     Raises:
-        ValueError: If two images have the same place in the cache; in :meth:`run`, if the cache was made with other
-            settings or weights, or no image can be read.
+        ValueError: If ``max_failed`` is no share, or two images have the same place in the cache; in :meth:`run`, if
+            the cache was made with other settings or weights, or too many images cannot be read.
     """
 
     def __init__(
@@ -99,7 +102,11 @@ class OfflineLoop(BaseLoop):
         writer: dict,
         cache_dir: str | None = None,
         log_interval: float = 5.0,
+        max_failed: float = 0.1,
     ) -> None:
+        if not 0 <= max_failed <= 1:
+            raise ValueError(f"max_failed must be a share from 0 to 1, got {max_failed!r}.")
+        self.max_failed = max_failed
         dataset = DATASETS.build(dataloader["dataset"])
         if hasattr(dataset, "full_init"):
             dataset.full_init()
@@ -152,6 +159,12 @@ class OfflineLoop(BaseLoop):
             failed.update(part)
         if len(failed) == len(names):
             raise ValueError(f"no image could be read; the first: {next(iter(failed.items()))}.")
+        if len(failed) >= _FEW and len(failed) > self.max_failed * len(names):
+            raise ValueError(
+                f"{len(failed)} of {len(names)} images cannot be read, more than max_failed={self.max_failed:g}; the "
+                f"first: {next(iter(failed.items()))}. The cache '{cache.root}' is not complete: when the images are "
+                "there, run this stage again, it goes on. If they are broken for good: train_cfg.max_failed=1."
+            )
         if is_main_process():
             self._close(manifest, failed)
         barrier()

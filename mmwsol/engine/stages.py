@@ -82,6 +82,7 @@ def stage_configs(cfg: Config, options: dict[str, Any] | None = None) -> list[St
     base = copy.deepcopy(cfg)
     entries = base.pop("stages", None)
     if not entries:
+        fit_schedule(base)
         return [Stage("", base, "none")]
     options = {k: v for k, v in (options or {}).items() if k.split(".")[0] != "stages"}
     stages: list[Stage] = []
@@ -109,7 +110,24 @@ def stage_configs(cfg: Config, options: dict[str, Any] | None = None) -> list[St
     for key, value in options.items():
         for stage in _stages_with(key, stages, options):
             set_options(stage.cfg, {key: value})
+    for stage in stages:
+        fit_schedule(stage.cfg)
     return stages
+
+
+def fit_schedule(cfg: Config) -> None:
+    """Leave out, in place, the parts of ``param_scheduler`` that begin after the last epoch.
+
+    mmengine refuses them: a run of one epoch, to try a config, has no cosine after a warm-up of one epoch.
+    """
+    epochs, parts = (cfg.get("train_cfg") or {}).get("max_epochs"), cfg.get("param_scheduler")
+    if epochs is None or not isinstance(parts, (list, tuple)):
+        return
+    kept = [part for part in parts if not part.get("by_epoch", True) or part.get("begin", 0) < epochs]
+    if len(kept) < len(parts):
+        left_out = ", ".join(str(part.get("type")) for part in parts if part not in kept)
+        print_log(f"max_epochs={epochs}: {left_out} of param_scheduler would begin later and is left out.", "current")
+        cfg.param_scheduler = kept
 
 
 def _check_entry(index: int, name: Any, init_from: Any, known: list[str]) -> None:

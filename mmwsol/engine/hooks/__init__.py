@@ -1,6 +1,7 @@
 """Hooks of mmwsol."""
 
 from .batch_norm_hook import BatchNormHook
+from .data_check_hook import DataCheckHook
 from .epoch_seed_hook import EpochSeedHook
 from .loc_visualization_hook import LocVisualizationHook
 from .map_dump_hook import MapDumpHook
@@ -12,6 +13,7 @@ from .unused_parameters_hook import UnusedParametersHook
 
 __all__ = [
     "BatchNormHook",
+    "DataCheckHook",
     "EpochSeedHook",
     "LocVisualizationHook",
     "MapDumpHook",
