@@ -20,7 +20,7 @@ class DataCheckHook(Hook):
     - Images of different parts of a ``ConcatDataset`` with one ``img_id``: metrics, dumps and caches would mix them up.
     - Localization metrics on a data set without any ground-truth box; mask metrics without masks, or with a pipeline
       that does not load them.
-    - A ``topk`` that is larger than the number of classes.
+    - A classification metric with a ``topk`` that is larger than the number of classes.
     - A ``save_best`` whose prefix is that of no metric.
 
     Raises:
@@ -47,7 +47,8 @@ class DataCheckHook(Hook):
         names = dataset_names(dataset)
         for metric in metrics:
             name = f"{split}_evaluator: {type(metric).__name__}"
-            topk = getattr(metric, "topk", None) or ()
+            # localization metrics rank classes, however many there are
+            topk = () if isinstance(metric, BaseLocMetric) else getattr(metric, "topk", None) or ()
             if names is not None and topk and max(topk) > len(names):
                 raise ValueError(f"{name} has topk={tuple(topk)}, but there are {len(names)} classes: leave out more.")
             if isinstance(metric, PxAP):
