@@ -190,7 +190,7 @@ def _report(runner: Runner, meta: Mapping[str, Any]) -> None:
             runner.logger.warning(
                 f"The checkpoint was trained with {facts[name]} {name}, now {now[name]}: batch and schedule are equal."
             )
-    sampler = getattr(runner.train_loop.dataloader, "sampler", None)
+    sampler: Any = getattr(runner.train_loop.dataloader, "sampler", None)
     if meta.get("seed") is not None and hasattr(sampler, "seed"):
         sampler.seed = meta["seed"]  # a run without a given seed has drawn another
 
