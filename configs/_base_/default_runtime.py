@@ -7,11 +7,13 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    resume=dict(type='mmwsol.ResumeHook'),
+    num_classes=dict(type='mmwsol.NumClassesHook'),
+    data_check=dict(type='mmwsol.DataCheckHook'),
     batch_norm=dict(type='mmwsol.BatchNormHook'),
     unused_parameters=dict(type='mmwsol.UnusedParametersHook'))
 custom_hooks = [
     dict(type='mmwsol.EpochSeedHook'),  # a resumed run equals an uninterrupted one
-    dict(type='mmwsol.NumClassesHook'),
 ]
 
 env_cfg = dict(

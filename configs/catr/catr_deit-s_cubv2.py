@@ -16,6 +16,5 @@ test_evaluator = val_evaluator
 default_hooks = dict(checkpoint=dict(save_best='loc/top1', rule='greater'))
 custom_hooks = [
     dict(type='mmwsol.EpochSeedHook'),
-    dict(type='mmwsol.NumClassesHook'),
     dict(type='mmwsol.ThresholdCalibrationHook'),
 ]

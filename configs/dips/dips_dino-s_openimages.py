@@ -14,7 +14,7 @@ val_evaluator = [
 ]
 test_evaluator = val_evaluator
 default_hooks = dict(checkpoint=dict(save_best='seg/pxap'))
-custom_hooks = [dict(type='mmwsol.EpochSeedHook'), dict(type='mmwsol.NumClassesHook')]
+custom_hooks = [dict(type='mmwsol.EpochSeedHook')]
 stages = [
     {{_base_.classifier_stage}},
     dict(

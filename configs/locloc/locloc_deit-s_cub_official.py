@@ -2,7 +2,7 @@
 # thresholds on the test set. For the released classifier, too.
 _base_ = ['./locloc_deit-s_cub.py']
 model = dict(head=dict(num_classes=1000))
-custom_hooks = [dict(type='mmwsol.EpochSeedHook')]  # no check of the number of classes
+default_hooks = dict(num_classes=dict(more_outputs=True))
 val_evaluator = [
     dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
     dict(

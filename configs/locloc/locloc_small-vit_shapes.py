@@ -48,6 +48,5 @@ stages = [
 ]
 custom_hooks = [
     dict(type='mmwsol.EpochSeedHook'),
-    dict(type='mmwsol.NumClassesHook'),
     dict(type='mmwsol.LocVisualizationHook', number=24, target='gt', loops=['val']),
 ]

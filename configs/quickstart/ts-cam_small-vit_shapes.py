@@ -17,6 +17,5 @@ stages = [
 # The newest validation's pictures: work_dir/<stage>/pictures.
 custom_hooks = [
     dict(type='mmwsol.EpochSeedHook'),
-    dict(type='mmwsol.NumClassesHook'),
     dict(type='mmwsol.LocVisualizationHook', number=24, target='gt', loops=['val']),
 ]

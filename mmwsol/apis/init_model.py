@@ -16,10 +16,10 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mmwsol.compat import registered_types_only
-from mmwsol.datasets.wrappers import inner_config
+from mmwsol.datasets.class_names import LOADERS, check_same_names, checkpoint_names, config_names, is_permutation
 from mmwsol.engine.stages import select_stage, stage_configs
 from mmwsol.models.weights import find_checkpoint, guess_source, unwrap
-from mmwsol.registry import DATASETS, MODELS
+from mmwsol.registry import MODELS
 from mmwsol.utils.config import load_config, merge_options
 from mmwsol.utils.config_text import read_config_text
 
@@ -47,7 +47,8 @@ def init_model(
 
     Raises:
         FileNotFoundError: If config or checkpoint does not exist.
-        ValueError: If the checkpoint does not fit, or has no config where it is needed.
+        ValueError: If the checkpoint does not fit, was trained with the config's class names in another order, or
+            has no config where it is needed.
     """
     loaded = None if checkpoint is None else load_weights_file(checkpoint)
     with contextlib.ExitStack() as stack:
@@ -118,7 +119,7 @@ def build_model(
                 f"'{source}' has {len(unexpected)} tensors that the model has not, such as {', '.join(unexpected[:3])}."
             )
     model.cfg = cfg
-    model.dataset_meta = _dataset_meta(cfg, loaded)
+    model.dataset_meta = _dataset_meta(cfg, loaded, source)
     try:
         return model.to(device or get_device()).eval()
     except (AssertionError, RuntimeError) as error:
@@ -172,18 +173,21 @@ def load_weights(model: nn.Module, loaded: dict[str, Any], source: str) -> list[
     return unexpected
 
 
-def _dataset_meta(cfg: Config, loaded: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the class names that the checkpoint, the config or the data set's class knows."""
-    stored = (loaded or {}).get("meta", {}).get("dataset_meta")
-    if stored and stored.get("classes"):
-        return dict(classes=tuple(stored["classes"]))
-    for loader in ("test_dataloader", "val_dataloader", "train_dataloader"):
-        dataset = inner_config((cfg.get(loader) or {}).get("dataset") or {})
-        classes = (dataset.get("metainfo") or {}).get("classes")
-        if classes is None and "type" in dataset:
-            kind = dataset["type"]  # a class in configs of pure Python
-            kind = kind if isinstance(kind, type) else DATASETS.get(kind)
-            classes = getattr(kind, "METAINFO", {}).get("classes")
-        if classes is not None and not isinstance(classes, str):
-            return dict(classes=tuple(classes))
-    return {}
+def _dataset_meta(cfg: Config, loaded: dict[str, Any] | None, source: str) -> dict[str, Any]:
+    """Return the class names that the checkpoint, the config or the data set's class knows, in this order.
+
+    Raises:
+        ValueError: If checkpoint and config have the same names in different orders. Other names are a warning: the
+            model predicts those that it was trained with.
+    """
+    known = ((loader, config_names((cfg.get(loader) or {}).get("dataset"))) for loader in LOADERS)
+    loader, stated = next(((loader, names) for loader, names in known if names is not None), ("", None))
+    trained = checkpoint_names(loaded)
+    try:
+        check_same_names(stated, trained, f"{loader} of the config", f"the checkpoint '{source}'")
+    except ValueError as error:
+        if is_permutation(stated or (), trained or ()):
+            raise
+        MMLogger.get_current_instance().warning(f"{error} Predictions have the names of the checkpoint.")
+    names = trained or stated
+    return {} if names is None else dict(classes=names)

@@ -2,11 +2,13 @@
 
 from .hooks import (
     BatchNormHook,
+    DataCheckHook,
     EpochSeedHook,
     LocVisualizationHook,
     MapDumpHook,
     NumClassesHook,
     PredictionDumpHook,
+    ResumeHook,
     ThresholdCalibrationHook,
     UnusedParametersHook,
 )
@@ -19,12 +21,14 @@ from .wrappers import CPUDistributedDataParallel
 __all__ = [
     "BatchNormHook",
     "CPUDistributedDataParallel",
+    "DataCheckHook",
     "EpochSeedHook",
     "LocVisualizationHook",
     "MapDumpHook",
     "NumClassesHook",
     "OfflineLoop",
     "PredictionDumpHook",
+    "ResumeHook",
     "Stage",
     "ThresholdCalibrationHook",
     "TimmCosineLR",

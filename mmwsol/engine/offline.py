@@ -23,9 +23,11 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from mmwsol.datasets.offline_cache import MANIFEST, CacheWriter, OfflineCache
 from mmwsol.datasets.wrappers import inner_config, inner_dataset
+from mmwsol.engine.hooks.num_classes_hook import NumClassesHook
 from mmwsol.registry import DATASETS, LOOPS, TASK_UTILS
 
 VERSION = 1
+_FEW = 10  # fewer failed images never stop a stage
 _GIVE_UP = 100  # images in a row that fail before anything succeeded
 
 
@@ -85,10 +87,12 @@ class OfflineLoop(BaseLoop):
         writer (dict): A :class:`CacheWriter`, in the registry TASK_UTILS.
         cache_dir (str, optional): Folder of the cache. Defaults to None: ``cache`` in the work directory of the stage.
         log_interval (float): Seconds between two lines of progress. Defaults to 5.
+        max_failed (float): Share of the images that may fail. If more do, and at least 10, the stage stops before the
+            cache counts as complete; a later run goes on with the images that have no file. Defaults to 0.1.
 
     Raises:
-        ValueError: If two images have the same place in the cache; in :meth:`run`, if the cache was made with other
-            settings or weights, or no image can be read.
+        ValueError: If ``max_failed`` is no share, or two images have the same place in the cache; in :meth:`run`, if
+            the cache was made with other settings or weights, or too many images cannot be read.
     """
 
     def __init__(
@@ -98,7 +102,11 @@ class OfflineLoop(BaseLoop):
         writer: dict,
         cache_dir: str | None = None,
         log_interval: float = 5.0,
+        max_failed: float = 0.1,
     ) -> None:
+        if not 0 <= max_failed <= 1:
+            raise ValueError(f"max_failed must be a share from 0 to 1, got {max_failed!r}.")
+        self.max_failed = max_failed
         dataset = DATASETS.build(dataloader["dataset"])
         if hasattr(dataset, "full_init"):
             dataset.full_init()
@@ -129,6 +137,9 @@ class OfflineLoop(BaseLoop):
         names = cache.items.names
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         model.eval()
+        for hook in runner.hooks:
+            if isinstance(hook, NumClassesHook):
+                hook.check_data(runner, cache.items.dataset, "train_dataloader")
         self.writer.setup(runner)
         manifest = self._manifest(model)
         before = self._check_manifest(manifest)
@@ -148,6 +159,12 @@ class OfflineLoop(BaseLoop):
             failed.update(part)
         if len(failed) == len(names):
             raise ValueError(f"no image could be read; the first: {next(iter(failed.items()))}.")
+        if len(failed) >= _FEW and len(failed) > self.max_failed * len(names):
+            raise ValueError(
+                f"{len(failed)} of {len(names)} images cannot be read, more than max_failed={self.max_failed:g}; the "
+                f"first: {next(iter(failed.items()))}. The cache '{cache.root}' is not complete: when the images are "
+                "there, run this stage again, it goes on. If they are broken for good: train_cfg.max_failed=1."
+            )
         if is_main_process():
             self._close(manifest, failed)
         barrier()
@@ -211,11 +228,11 @@ class OfflineLoop(BaseLoop):
                     if data is None:
                         failed[self.cache.items.names[i]] = reason
                         logger.warning(f"image '{self.cache.items.names[i]}' is left out: {reason}")
-                if good:
-                    jobs = self.writer.process(model, pseudo_collate([data for _, data in good]))
-                    for (i, _), job in zip(good, jobs, strict=True):
+                for same in _by_size(good):
+                    jobs = self.writer.process(model, pseudo_collate([data for _, data in same]))
+                    for (i, _), job in zip(same, jobs, strict=True):
                         pending.append(pool.submit(self._save, i, job))
-                elif len(failed) >= _GIVE_UP and not (succeeded or done):
+                if not good and len(failed) >= _GIVE_UP and not (succeeded or done):
                     raise ValueError(f"the first {len(failed)} images all failed, the last with: {reason}")
                 self.iter += 1
                 while len(pending) > self.batch_size + 2 * self.num_threads:
@@ -249,6 +266,14 @@ class OfflineLoop(BaseLoop):
             self.runner.logger.info(f"{key}: {value:.4g}" if isinstance(value, float) else f"{key}: {value}")
         final = dict(manifest, complete=True, failed=dict(sorted(failed.items())), summary=summary)
         write_atomically(self.cache.root / MANIFEST, _json(final))
+
+
+def _by_size(items: list[tuple[int, dict]]) -> list[list[tuple[int, dict]]]:
+    """Part images by the size of their inputs: in one batch they would be padded, and their maps with them."""
+    groups: dict[Any, list[tuple[int, dict]]] = {}
+    for i, data in items:
+        groups.setdefault(data["inputs"].shape, []).append((i, data))
+    return list(groups.values())
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -38,7 +38,9 @@ _IRRELEVANT = (
     "tta_model",
     "tta_pipeline",
     "train_dataloader.num_workers",
+    "train_dataloader.persistent_workers",
     "val_dataloader.num_workers",
+    "val_dataloader.persistent_workers",
 )
 
 

@@ -82,6 +82,7 @@ def stage_configs(cfg: Config, options: dict[str, Any] | None = None) -> list[St
     base = copy.deepcopy(cfg)
     entries = base.pop("stages", None)
     if not entries:
+        fit_schedule(base)
         return [Stage("", base, "none")]
     options = {k: v for k, v in (options or {}).items() if k.split(".")[0] != "stages"}
     stages: list[Stage] = []
@@ -109,7 +110,24 @@ def stage_configs(cfg: Config, options: dict[str, Any] | None = None) -> list[St
     for key, value in options.items():
         for stage in _stages_with(key, stages, options):
             set_options(stage.cfg, {key: value})
+    for stage in stages:
+        fit_schedule(stage.cfg)
     return stages
+
+
+def fit_schedule(cfg: Config) -> None:
+    """Leave out, in place, the parts of ``param_scheduler`` that begin after the last epoch.
+
+    mmengine refuses them: a run of one epoch, to try a config, has no cosine after a warm-up of one epoch.
+    """
+    epochs, parts = (cfg.get("train_cfg") or {}).get("max_epochs"), cfg.get("param_scheduler")
+    if epochs is None or not isinstance(parts, (list, tuple)):
+        return
+    kept = [part for part in parts if not part.get("by_epoch", True) or part.get("begin", 0) < epochs]
+    if len(kept) < len(parts):
+        left_out = ", ".join(str(part.get("type")) for part in parts if part not in kept)
+        print_log(f"max_epochs={epochs}: {left_out} of param_scheduler would begin later and is left out.", "current")
+        cfg.param_scheduler = kept
 
 
 def _check_entry(index: int, name: Any, init_from: Any, known: list[str]) -> None:
@@ -259,22 +277,25 @@ def run_stages(
     return checkpoints
 
 
-def latest_checkpoint(folder: str | Path) -> str | None:
+def latest_checkpoint(folder: str | Path, outside: bool = False) -> str | None:
     """Return the newest whole checkpoint of a run, or None.
 
-    It is the one that ``last_checkpoint`` names. mmengine writes checkpoints in place and removes
+    It is the one that ``last_checkpoint`` names, in this folder, whatever folder it names: that of a copied run names
+    the original's. mmengine writes checkpoints in place and removes
     old ones before it writes the new: after a kill at the wrong moment that file may be damaged or
     gone, and the newest readable ``epoch_*.pth`` or ``iter_*.pth`` is taken with a warning.
 
     Args:
         folder (str | Path): Work directory.
+        outside (bool): Whether the run saves its checkpoints in another folder (``out_dir`` of the CheckpointHook), so
+            that the file which ``last_checkpoint`` names counts, too. Defaults to False.
     """
     folder = Path(folder)
     pointer = folder / "last_checkpoint"
     named: list[Path] = []
     if pointer.is_file():
-        path = Path(pointer.read_text().strip())
-        named = [path if path.is_file() else folder / path.name]
+        path = Path(pointer.read_text(errors="replace").strip())
+        named = [path if outside and path.is_file() else folder / path.name]
     others = [p for pattern in ("epoch_*.pth", "iter_*.pth") for p in folder.glob(pattern)]
     others.sort(key=lambda p: p.stat().st_mtime, reverse=True)
     for path in named + others:
@@ -282,6 +303,26 @@ def latest_checkpoint(folder: str | Path) -> str | None:
             if named and path != named[0]:
                 print_log(f"{named[0]} is damaged or missing: using {path}.", "current", level=logging.WARNING)
             return str(path)
+    return None
+
+
+def _newest(folder: Path, outside: bool) -> str | None:
+    """Return the checkpoint to go on from; None, with a word in the log, if nothing was saved yet.
+
+    Raises:
+        ValueError: If checkpoints were saved and none is left that can be read.
+    """
+    checkpoint = latest_checkpoint(folder, outside)
+    if checkpoint is not None:
+        return checkpoint
+    patterns = ("last_checkpoint", "epoch_*.pth", "iter_*.pth", "best_*.pth")
+    traces = sorted(path.name for pattern in patterns for path in folder.glob(pattern))
+    if traces:
+        raise ValueError(
+            f"--resume: {folder} has {', '.join(traces[:4])}, but no epoch_*.pth or iter_*.pth that can be read: they "
+            "are damaged or gone. Give a checkpoint, --resume PATH; or leave --resume out to train from the start."
+        )
+    print_log(f"{folder} has no checkpoint to resume from: training starts from the beginning.", "current")
     return None
 
 
@@ -317,7 +358,8 @@ def _train(cfg: Config, folder: Path, start: str | None, resume: str | None) -> 
     """Run one Runner to its end and return its last and best checkpoint."""
     cfg = copy.deepcopy(rank_config(cfg, get_world_size()))
     cfg.work_dir = str(folder)
-    checkpoint = latest_checkpoint(folder) if resume == "auto" else resume
+    outside = bool(((cfg.get("default_hooks") or {}).get("checkpoint") or {}).get("out_dir"))
+    checkpoint = _newest(folder, outside) if resume == "auto" else resume
     cfg.resume = checkpoint is not None
     cfg.load_from = checkpoint or start or cfg.get("load_from")
     runner = build_runner(cfg)
@@ -327,7 +369,7 @@ def _train(cfg: Config, folder: Path, start: str | None, resume: str | None) -> 
     if best is None:  # several metrics: the first one counts
         best = next(iter(getattr(hook, "best_ckpt_path_dict", {}).values()), None)
     barrier()  # the main process writes the files that all of them read now
-    saved = {"last": hook and latest_checkpoint(hook.out_dir or folder), "best": best}
+    saved = {"last": hook and latest_checkpoint(hook.out_dir or folder, outside), "best": best}
     del runner, hook
     gc.collect()
     if torch.cuda.is_available():

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmwsol.apis.init_model import load_weights, load_weights_file
 from mmwsol.datasets.base import read_size
+from mmwsol.datasets.class_names import check_same_names, checkpoint_names, dataset_names
 from mmwsol.datasets.transforms.loading import UnreadableImageError
 from mmwsol.datasets.wrappers import inner_config, inner_dataset
 from mmwsol.integrations.masks import instance_masks
@@ -144,7 +145,7 @@ def export_boxes(
     if masks is not None:
         _check_choice("masks", masks, MASKS)
     dataset = build_split(cfg, split, test_pipeline=True)
-    model = _load_model(cfg, checkpoint).to(device or get_device()).eval()
+    model = _load_model(cfg, checkpoint, dataset).to(device or get_device()).eval()
     info = dict(
         description=f"boxes of a localizer for the {split} images, made by mmwsol",
         checkpoint=os.path.basename(checkpoint),
@@ -237,9 +238,13 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {choices}, got {value!r}.")
 
 
-def _load_model(cfg: Config, checkpoint: str) -> Any:
+def _load_model(cfg: Config, checkpoint: str, dataset: Any) -> Any:
+    """Build the model; the class names of the data set must be those that the checkpoint was trained with."""
+    loaded = load_weights_file(checkpoint)
+    names = dataset_names(dataset)
+    check_same_names(names, checkpoint_names(loaded), type(dataset).__name__, f"the checkpoint '{checkpoint}'")
     model = MODELS.build(cfg.model)
-    load_weights(model, load_weights_file(checkpoint), checkpoint)
+    load_weights(model, loaded, checkpoint)
     return model
 
 

@@ -153,11 +153,28 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
         data_samples: list[LocDataSample] | None = None,
         crops: Tensor | None = None,
     ) -> list[LocDataSample]:
-        """Predict scores, maps and boxes; see :class:`LocDataSample` for the fields."""
+        """Predict scores, maps and boxes; see :class:`LocDataSample` for the fields.
+
+        The network frame of an image is its ``img_shape``: what is beyond it at the right and the bottom of ``inputs``
+        is padding, which the network does not see. Images of one size pass it together.
+        """
         size = (inputs.shape[2], inputs.shape[3])
         if data_samples is None:
             frame = dict(frame=Frame.identity(size), ori_shape=size, img_shape=size)
             data_samples = [LocDataSample(metainfo=frame) for _ in inputs]
+        by_size: dict[tuple[int, int], list[int]] = {}
+        for index, sample in enumerate(data_samples):
+            by_size.setdefault(_frame_size(sample, size), []).append(index)
+        for (height, width), indices in by_size.items():
+            self._predict_one_size(
+                inputs[indices, :, :height, :width],
+                [data_samples[index] for index in indices],
+                None if crops is None else crops[indices],
+            )
+        return data_samples
+
+    def _predict_one_size(self, inputs: Tensor, data_samples: list[LocDataSample], crops: Tensor | None) -> None:
+        """Predict images (B, 3, H, W) without padding, into their samples."""
         gt_labels = None
         if all("gt_label" in sample for sample in data_samples):
             gt_labels = torch.cat([sample.gt_label for sample in data_samples])
@@ -168,8 +185,7 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
             logits = self.head(self.extract_feat(crops.flatten(0, 1)))
             scores = logits.softmax(dim=1).unflatten(0, crops.shape[:2]).mean(dim=1)
         prediction = self.head.predict(self.extract_feat(inputs), gt_labels, scores)
-        self._fill(prediction, data_samples, size)
-        return data_samples
+        self._fill(prediction, data_samples, (inputs.shape[2], inputs.shape[3]))
 
     def _fill(self, prediction: LocPrediction, data_samples: list[LocDataSample], size: tuple[int, int]) -> None:
         """Write the prediction into the samples, on the CPU, one box per map."""
@@ -187,6 +203,18 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
                 labels=labels,
                 scores=class_score,
             )
+
+
+def _frame_size(sample: LocDataSample, size: tuple[int, int]) -> tuple[int, int]:
+    """Return (H, W) of the network frame of a sample in a batch of ``size``.
+
+    Raises:
+        ValueError: If it is larger than the batch.
+    """
+    height, width = sample.metainfo.get("img_shape", size)[:2]
+    if height > size[0] or width > size[1]:
+        raise ValueError(f"a data sample has img_shape (H, W) = {(height, width)}, the inputs only {size}.")
+    return int(height), int(width)
 
 
 def _normalization(preprocessor: Any) -> tuple[Tensor, Tensor]:

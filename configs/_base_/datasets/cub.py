@@ -8,7 +8,6 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=64,
     num_workers=4,
-    persistent_workers=True,
     dataset=dict(type='mmwsol.CUB', data_root=data_root, split='test', test_mode=True),
     sampler=dict(type='DefaultSampler', shuffle=False))
 test_dataloader = val_dataloader

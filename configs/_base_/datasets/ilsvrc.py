@@ -8,7 +8,6 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=64,
     num_workers=8,
-    persistent_workers=True,
     dataset=dict(type='mmwsol.ILSVRC', data_root=data_root, split='val', test_mode=True),
     sampler=dict(type='DefaultSampler', shuffle=False))
 test_dataloader = val_dataloader

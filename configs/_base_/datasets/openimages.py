@@ -8,7 +8,6 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=64,
     num_workers=4,
-    persistent_workers=True,
     dataset=dict(type='mmwsol.OpenImages30k', data_root=data_root, split='val', test_mode=True),
     sampler=dict(type='DefaultSampler', shuffle=False))
 test_dataloader = dict(

@@ -19,6 +19,5 @@ evaluator = [
 default_hooks = dict(checkpoint=dict(save_best='loc/max_box_acc', rule='greater'))
 custom_hooks = [
     dict(type='mmwsol.EpochSeedHook'),
-    dict(type='mmwsol.NumClassesHook'),
     dict(type='mmwsol.ThresholdCalibrationHook'),
 ]

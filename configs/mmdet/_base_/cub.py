@@ -25,7 +25,6 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=total_batch_size,
     num_workers=4,
-    persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     batch_sampler=dict(type='AspectRatioBatchSampler'),
     dataset=dict(
@@ -34,7 +33,6 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=8,
     num_workers=4,
-    persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='CocoDataset', data_root=data_root, ann_file='boxes/gt-test.json', data_prefix=dict(img=''),

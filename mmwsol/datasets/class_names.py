@@ -1,0 +1,99 @@
+"""Names of classes: where they are known, and whether two parts of a run mean the same by a label."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmwsol.datasets.wrappers import inner_config
+from mmwsol.registry import DATASETS
+
+LOADERS = ("test_dataloader", "val_dataloader", "train_dataloader")
+
+
+def as_names(classes: Any) -> tuple[str, ...] | None:
+    """Return class names as a tuple, None for None and for the empty."""
+    return tuple(str(name) for name in classes) if classes is not None and len(classes) else None
+
+
+def dataset_names(dataset: Any) -> tuple[str, ...] | None:
+    """Return the class names of a data set, possibly inside wrappers; None if it does not know them.
+
+    Raises:
+        ValueError: If the parts of a ``ConcatDataset`` have different ones.
+    """
+    while not getattr(dataset, "metainfo", None) and hasattr(dataset, "dataset"):
+        dataset = dataset.dataset
+    names = as_names((getattr(dataset, "metainfo", None) or {}).get("classes"))
+    for number, part in enumerate(getattr(dataset, "datasets", ())):
+        check_same_names(dataset_names(part), names, f"part {number} of the ConcatDataset", "part 0")
+    return names
+
+
+def config_names(dataset: Mapping[str, Any] | None) -> tuple[str, ...] | None:
+    """Return the class names that the config of a data set states, or its class knows; None if neither does.
+
+    The data set is not built: names that it reads from files are not known.
+    """
+    dataset = inner_config(dataset or {})
+    classes = (dataset.get("metainfo") or {}).get("classes")
+    if classes is None and dataset.get("type") is not None:
+        kind = dataset["type"]  # a class in configs of pure Python
+        kind = kind if isinstance(kind, type) else DATASETS.get(kind)
+        classes = getattr(kind, "METAINFO", {}).get("classes")
+    return None if isinstance(classes, str) else as_names(classes)  # a string is a file of names
+
+
+def checkpoint_names(checkpoint: Mapping[str, Any] | None) -> tuple[str, ...] | None:
+    """Return the class names of the data set that a checkpoint was trained on, None if it does not hold them."""
+    meta = (checkpoint or {}).get("meta")
+    stored = meta.get("dataset_meta") if isinstance(meta, Mapping) else None
+    if not isinstance(stored, Mapping):
+        return None
+    return as_names(stored.get("classes", stored.get("CLASSES")))
+
+
+def check_same_names(first: Sequence[str] | None, second: Sequence[str] | None, where: str, other: str) -> None:
+    """Check that a label means the same class in two places. Unknown names are not compared.
+
+    Names count as equal if they differ only in case, or in blanks, underscores and other signs. Names that are the
+    numbers 0, 1, 2, ... in this order, as lists without names give them, are compared in number only.
+
+    Args:
+        first (Sequence[str], optional): Class names in the order of the labels.
+        second (Sequence[str], optional): Those of the other place.
+        where (str): What has the first, for the message.
+        other (str): What has the second.
+
+    Raises:
+        ValueError: If the numbers differ or the names; the message names the first class that does.
+    """
+    if first is None or second is None:
+        return
+    if len(first) != len(second):
+        raise ValueError(f"{where} has {len(first)} classes, {other} {len(second)}: the labels mean different classes.")
+    ours, theirs = [_key(name) for name in first], [_key(name) for name in second]
+    numbers = [_key(str(label)) for label in range(len(ours))]
+    if ours == theirs or numbers in (ours, theirs):
+        return
+    label = next(i for i, pair in enumerate(zip(ours, theirs, strict=True)) if pair[0] != pair[1])
+    if sorted(ours) == sorted(theirs):
+        what = "These are the same classes in another order: every label from there on may be wrong."
+    else:
+        what = "These are other classes."
+    raise ValueError(
+        f"class {label} is '{first[label]}' in {where}, but '{second[label]}' in {other}. {what} State one order for "
+        "all: dataset=dict(metainfo=dict(classes=[...])), with the names that the model was trained with."
+    )
+
+
+def is_permutation(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Tell whether two sequences of names are the same classes in different orders."""
+    ours, theirs = [_key(name) for name in first], [_key(name) for name in second]
+    return ours != theirs and sorted(ours) == sorted(theirs)
+
+
+def _key(name: str) -> str:
+    """Return what counts of a name."""
+    return re.sub(r"[\W_]+", " ", str(name).casefold()).strip() or str(name)
