@@ -146,6 +146,10 @@ def test_overlay_takes_averaged_weights_as_timm_does(resnet, tmp_path):
     assert_same(cam(timm_backbone(num_classes=7, **overlay)).backbone.timm_model, resnet)
 
 
+def dips():
+    return localizer(dict(type="mmwsol.DiPSHead", num_cls_tokens=1))
+
+
 @pytest.mark.parametrize("level", ["overlay", "init_cfg"])
 def test_scorer_of_dips(resnet, level, tmp_path):
     path = write(resnet, "traced", tmp_path)
@@ -154,7 +158,7 @@ def test_scorer_of_dips(resnet, level, tmp_path):
         options = dict(pretrained=True, pretrained_cfg_overlay=dict(file=path, num_classes=7))
     scorer = dict(type="mmpretrain.TimmClassifier", model_name="resnet10t", num_classes=7, **options)
     writer = ProposalWriter(scorer=scorer)
-    writer.setup(SimpleNamespace(model=localizer()))
+    writer.setup(SimpleNamespace(model=dips()))
     assert_same(writer.scorer.model, resnet)
     assert_scores(writer.scorer, resnet)
 
@@ -164,14 +168,14 @@ def test_scorer_of_dips_takes_torchvision_and_refuses_half_a_classifier(resnet18
     parts["head"] = dict(type="mmpretrain.LinearClsHead", num_classes=7, in_channels=512)
     init_cfg = pretrained(write(resnet18, "safetensors", tmp_path))
     writer = ProposalWriter(scorer=dict(type="mmpretrain.ImageClassifier", init_cfg=init_cfg, **parts))
-    writer.setup(SimpleNamespace(model=localizer()))
+    writer.setup(SimpleNamespace(model=dips()))
     assert_scores(writer.scorer, resnet18)
     weights = {name: value for name, value in resnet18.state_dict().items() if not name.startswith("fc.")}
     torch.save(weights, tmp_path / "half.pth")
     init_cfg = pretrained(str(tmp_path / "half.pth"))
     writer = ProposalWriter(scorer=dict(type="mmpretrain.ImageClassifier", init_cfg=init_cfg, **parts))
     with pytest.raises(ValueError, match=r"half.pth lacks 2 weights of the classifier, such as head.fc"):
-        writer.setup(SimpleNamespace(model=localizer()))
+        writer.setup(SimpleNamespace(model=dips()))
 
 
 @pytest.mark.parametrize("form", ["state_dict", "module", "model", "safetensors"])

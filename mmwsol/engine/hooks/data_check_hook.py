@@ -8,7 +8,6 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 
 from mmwsol.datasets.class_names import dataset_names
-from mmwsol.datasets.wrappers import inner_dataset
 from mmwsol.evaluation.metrics import BaseLocMetric, PxAP
 from mmwsol.registry import HOOKS
 
@@ -18,8 +17,7 @@ class DataCheckHook(Hook):
     """Refuse data and evaluators that cannot work together, before training is spent on them.
 
     - Images of different parts of a ``ConcatDataset`` with one ``img_id``: metrics, dumps and caches would mix them up.
-    - Localization metrics on a data set without any ground-truth box; mask metrics without masks, or with a pipeline
-      that does not load them.
+    - Localization metrics on a data set without any ground-truth box; mask metrics without mask files.
     - A classification metric with a ``topk`` that is larger than the number of classes.
     - A ``save_best`` whose prefix is that of no metric.
 
@@ -96,9 +94,6 @@ def check_ids(dataset: Any, loader: str) -> None:
 def _check_masks(dataset: Any, name: str, split: str) -> None:
     if not _any_item(dataset, "mask_paths"):
         raise ValueError(f"{name} needs masks, and no image of {split}_dataloader has mask_paths.")
-    transforms = getattr(getattr(inner_dataset(dataset), "pipeline", None), "transforms", None)
-    if transforms is not None and not any(type(step).__name__ == "LoadMasks" for step in transforms):
-        raise ValueError(f"{name} needs masks: add dict(type='mmwsol.LoadMasks') before PackLocInputs in the pipeline.")
 
 
 def _any_item(dataset: Any, key: str) -> bool:
