@@ -14,16 +14,16 @@ from typing import Any
 from mmpretrain.datasets.categories import FGVCAIRCRAFT_CATEGORIES, STANFORDCARS_CATEGORIES
 
 from mmwsol.datasets.base import BaseLocDataset
+from mmwsol.datasets.labels import parse_label
 from mmwsol.datasets.readers import (
     Record,
-    parse_label,
     read_box_lines,
     read_lines,
     read_table,
     read_voc,
-    require_dir,
     require_file,
 )
+from mmwsol.datasets.walk import require_dir
 from mmwsol.registry import DATASETS
 
 

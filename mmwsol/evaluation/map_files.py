@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from mmwsol.datasets import LocListDataset
-from mmwsol.datasets.readers import IMG_EXTENSIONS, parse_label
+from mmwsol.datasets.labels import parse_label
+from mmwsol.datasets.walk import IMG_EXTENSIONS
 
 MAP_EXTENSIONS = (".npz", ".npy", ".png")
 BAD_MAPS = ("error", "zero")
