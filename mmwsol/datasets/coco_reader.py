@@ -47,7 +47,7 @@ def read_coco(path: str, problems: Problems) -> tuple[list[Record], list[str]]:
         raise ValueError(f"'{path}' is not COCO json: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"'{path}' is not COCO json (images, annotations, categories): it holds no such lists")
-    lists = {name: content.get(name) for name in ("images", "categories")}
+    lists: dict[str, Any] = {name: content.get(name) for name in ("images", "categories")}
     lists["annotations"] = content.get("annotations") or []
     for name, entries in lists.items():
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):

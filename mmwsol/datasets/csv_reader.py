@@ -204,7 +204,8 @@ def _is_image(text: str) -> bool:
 def _named_layout(source: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> _Layout:
     """Understand a header, or raise ``ValueError``."""
     place: dict[str, int] = {}
-    ignored, unknown = [], []
+    ignored: list[str] = []
+    unknown: list[str] = []
     for column, name in enumerate(header):
         meaning = _meaning(name)
         if not name and (column == 0 or not any(row[column] for row in rows if column < len(row))):
@@ -240,8 +241,9 @@ def _named_layout(source: str, header: Sequence[str], rows: Sequence[Sequence[st
             break
         if not any(column < length for column in boxes) or all(column < length for column in boxes):
             lengths.add(length)
-    columns = [place.get(name, end) for name in ("path", "split", "label", "mask", "ignore")]
-    return _Layout(*columns[:3], boxes, sizes, *columns[3:], end, box_format, frozenset(lengths), ",".join(header))
+    split, mask, ignore = (place.get(name, end) for name in ("split", "mask", "ignore"))
+    named = (place["path"], split, place["label"])
+    return _Layout(*named, boxes, sizes, mask, ignore, end, box_format, frozenset(lengths), ",".join(header))
 
 
 def _box_columns(source: str, header: Sequence[str], place: dict[str, int]) -> tuple[str | None, tuple[str, ...]]:

@@ -370,7 +370,7 @@ def parse_xml(content: bytes) -> ElementTree.Element:
 def read_yolo(path: str, img_id: str, problems: Problems) -> tuple[Record, list[str]]:
     """Read a YOLO txt, ``class cx cy w h`` in fractions of the image; return the record and the class numbers."""
     record = Record(img_id, path)
-    names = []
+    names: list[str] = []
     try:
         lines = list(read_lines(path))
     except (ValueError, OSError) as error:

@@ -59,7 +59,8 @@ def walk(folder: str, fix: str) -> Walk:
     left_out: Counter[str] = Counter()
     seen: set[tuple[int, int]] = set()
     own: list[str] = []
-    waiting, links = [""], []
+    waiting: list[str] = [""]
+    links: list[str] = []
     while waiting or links:
         parent = waiting.pop() if waiting else links.pop(0)
         path = os.path.join(folder, parent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import threading
@@ -283,9 +284,13 @@ def load_mask(path: str, frame: Frame) -> np.ndarray:
     """
     try:
         content = np.frombuffer(fileio.get(path), np.uint8)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise FileNotFoundError(f"mask '{path}' does not exist: check data_prefix['mask_path']") from error
-    mask = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None
+    except (OSError, ValueError) as error:
+        raise UnreadableImageError(f"mask '{path}' cannot be read ({error})") from error
+    mask = None
+    with contextlib.suppress(cv2.error):  # OpenCV returns None for some broken files and raises for others
+        mask = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None
     if mask is None:
         raise UnreadableImageError(f"mask '{path}' is empty or cannot be decoded")
     return frame.masks(mask) > 0.5
