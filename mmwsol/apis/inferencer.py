@@ -349,7 +349,8 @@ def _without_copies(paths: list[str], pattern: str) -> list[str]:
     kept: dict[str, str] = {}
     for path in sorted(paths, key=lambda path: (path.count("/"), path)):
         if not any(is_system(part) for part in path.split("/") if part not in asked and part not in (".", "..")):
-            kept.setdefault(os.path.realpath(path), path)
+            folder, name = os.path.split(path)
+            kept.setdefault(os.path.join(os.path.realpath(folder), name), path)
     return sorted(kept.values())
 
 

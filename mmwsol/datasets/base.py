@@ -403,7 +403,7 @@ def _as_boxes(value: Any) -> np.ndarray | None:
         return None
     if not boxes.size:
         return boxes.reshape(0, 4)
-    return boxes if boxes.ndim == 2 and boxes.shape[1] == 4 else None
+    return boxes.reshape(-1, 4) if boxes.shape[-1] == 4 and boxes.ndim <= 2 else None
 
 
 def read_header(path: str) -> tuple[tuple[int, int], bool] | str:

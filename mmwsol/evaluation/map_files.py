@@ -199,8 +199,8 @@ class MapFiles:
         number, named = number_of(key), self._labels.get(key)
         if number is not None and named not in (None, number) and 0 <= number < len(self._labels):
             raise ValueError(
-                f"{context}: key '{key}' is the index of one class and the name of class {named}: leave out the names of "
-                "the classes (--classes) if keys are indices, or name the maps otherwise"
+                f"{context}: key '{key}' is the index of one class and the name of class {named}: leave out the names "
+                "of the classes (--classes) if keys are indices, or name the maps otherwise"
             )
         if named is not None:
             return named
