@@ -113,11 +113,12 @@ def _read_categories(path: str, lists: dict[str, Any], problems: Problems) -> di
             problems.add(f"{path}: categories", f"'{name}' has the ids {', '.join(ids)}: keep one of them")
     used = {_key(annotation.get("category_id")) for annotation in lists["annotations"]}
     used |= {_key(image.get("label")) for image in lists["images"]}
-    parents = {category.get("supercategory") for category in found.values() if isinstance(category, dict)}
+    above_others = (category.get("supercategory") for category in found.values())
+    parents = {name for name in above_others if isinstance(name, str)}
     for key, category in list(found.items()):
         name, above = category["name"], category.get("supercategory")
         top = above in (None, "", "none", "None") and {key, str(name)}.isdisjoint(used - {None})
-        if top and isinstance(name, str) and name in {text for text in parents if isinstance(text, str)}:
+        if top and name in parents:
             print_log(plain(f"'{path}': category '{name}' stands above others, nothing is of it: no class"), "current")
             del found[key]
     numbers = [number_of(key) for key in found]

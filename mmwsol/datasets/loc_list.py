@@ -191,9 +191,7 @@ class LocListDataset(BaseLocDataset):
         splits = sorted({record.split for record in records})
         if self.split and self.split not in splits:
             if splits == [""]:
-                raise ValueError(
-                    f"'{self.ann_file}' lists no splits, so none is {self.split!r}: leave split out"
-                )
+                raise ValueError(f"'{self.ann_file}' lists no splits, so none is {self.split!r}: leave split out")
             raise ValueError(f"'{self.ann_file}' has no split {self.split!r}; it has {splits}")
         return [record for record in records if not self.split or record.split == self.split]
 
