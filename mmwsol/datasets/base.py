@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -285,7 +284,7 @@ class BaseLocDataset(BaseDataset):
         box_sources: Sequence[str],
         source: str,
     ) -> None:
-        width, height = math.inf, math.inf
+        width = height = MAX_SIDE
         if size is not None and self.strict_boxes:
             width, height = size[0] + _SLACK, size[1] + _SLACK
         for number, (x0, y0, x1, y1) in enumerate(boxes):
@@ -397,8 +396,7 @@ def fill_prefix(data_prefix: str | Mapping[str, str] | None, **defaults: str) ->
 def _as_boxes(value: Any) -> np.ndarray | None:
     """Return boxes as float32 (M, 4), None if they are no such numbers."""
     try:
-        with np.errstate(over="ignore"):
-            boxes = np.asarray(() if value is None else value, np.float32)
+        boxes = np.asarray(() if value is None else value, np.float32)
     except (ValueError, TypeError, OverflowError):
         return None
     if not boxes.size:

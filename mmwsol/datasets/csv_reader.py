@@ -121,10 +121,10 @@ def _add_row(
         message = f"a second label {label!r} for '{img_id}' (the first is {record.label!r} at {record.source}): "
         problems.add(source, message + MULTI_LABEL, img_id)
     fields = [row[column] for column in layout.box]
-    if any(text not in _NO_NUMBER for text in fields):
+    if not _NO_NUMBER.issuperset(fields):
         record.add_box(fields, source, problems)
     listed = [row[column] for column in layout.size]
-    if any(text not in _NO_NUMBER for text in listed):
+    if not _NO_NUMBER.issuperset(listed):
         size = parse_size(listed)
         if size is None or record.size not in (None, size):
             message = f"the size of image '{img_id}' must be the same two whole numbers of pixels in each of its rows"
@@ -137,7 +137,7 @@ def _add_row(
 
 def _rows(path: str, text: str, problems: Problems) -> Iterator[tuple[str, list[str]]]:
     """Yield (file:line, fields) of the rows that are not empty."""
-    whole = is_text(text)
+    whole, quoted = is_text(text), '"' in text
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
     try:
         for row in rows:
@@ -145,7 +145,7 @@ def _rows(path: str, text: str, problems: Problems) -> Iterator[tuple[str, list[
             if not any(fields):
                 continue
             source = f"{path}:{rows.line_num}"
-            if "\n" in "".join(fields):
+            if quoted and "\n" in "".join(fields):
                 problems.add(source, f"a quotation mark is not closed: {fields[0][:60]!r}")
             elif not whole and not is_text("".join(fields)):
                 problems.add(source, f"the row is not UTF-8 text: {','.join(fields)!r}; save the file as UTF-8")

@@ -72,11 +72,12 @@ class Record:
 def parse_box(fields: Sequence[str]) -> tuple[float, ...] | None:
     """Return four numbers, or None if the fields are not four numbers that can be coordinates."""
     try:
-        box = tuple(map(float, fields))
+        x0, y0, x1, y1 = map(float, fields)
     except (ValueError, TypeError):
         return None
-    plausible = len(box) == 4 and all(-MAX_SIDE < value < MAX_SIDE for value in box)  # False for NaN
-    return box if plausible and not any("_" in text for text in fields) else None
+    low, high = -MAX_SIDE, MAX_SIDE
+    plausible = low < x0 < high and low < y0 < high and low < x1 < high and low < y1 < high  # False for NaN
+    return (x0, y0, x1, y1) if plausible and "_" not in "".join(fields) else None
 
 
 def parse_size(fields: Sequence[Any]) -> tuple[int, int] | None:

@@ -234,6 +234,8 @@ def outcomes(results: Mapping[str, Any], title: str) -> list[Outcome]:
     for entry in results["predictions"]:
         try:
             record = entry["evaluated"][title]
+            if not isinstance(entry["img_id"], str):
+                raise TypeError("img_id is no text")
             if record is None:
                 continue
             outcome = Outcome(
