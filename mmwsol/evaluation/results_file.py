@@ -249,7 +249,7 @@ def outcomes(results: Mapping[str, Any], title: str) -> list[Outcome]:
                 record["error"],
                 tuple(entry["ori_shape"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise ValueError(f"results of image {entry.get('img_id')!r}: {reason}") from error
         listed.append(outcome)
