@@ -6,6 +6,7 @@ import contextlib
 import glob
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,9 +25,10 @@ from torch import nn
 from mmwsol.apis.init_model import build_model, find_model_config, load_weights_file
 from mmwsol.apis.model_index import find_weights
 from mmwsol.compat import registered_types_only
-from mmwsol.datasets.readers import list_images
+from mmwsol.datasets.readers import list_images, plain
 from mmwsol.datasets.transforms.carry import carry
 from mmwsol.datasets.transforms.loading import UnreadableImageError, to_rgb
+from mmwsol.datasets.walk import is_system
 from mmwsol.datasets.wrappers import inner_config
 from mmwsol.registry import INFERENCERS
 from mmwsol.structures import Frame, LocDataSample
@@ -298,7 +300,7 @@ class WSOLInferencer(BaseInferencer):
         if len(self.failed) == total:
             raise ValueError(f"none of {total} image(s) could be read. The first: {self.failed[0]['error']}")
         for entry in self.failed[:10]:
-            print(f"skipped: {entry['error']}", flush=True)
+            print(_printable(f"skipped: {entry['error']}"), flush=True)
         print(f"{len(self.failed)} of {total} images could not be read and were skipped.", flush=True)
 
 
@@ -328,6 +330,7 @@ def list_inputs(inputs: Any, out_dir: str | Path | None = None) -> list:
                 paths = [path for path in paths if not Path(path).resolve().is_relative_to(written)]
         elif glob.has_magic(text) and not os.path.exists(text):
             paths = sorted(path for path in glob.glob(text, recursive=True) if os.path.isfile(path))
+            paths = _without_copies(paths, text)
             if not paths and "*" not in text and "?" not in text:  # brackets in a name
                 paths = [text]
         else:
@@ -338,6 +341,17 @@ def list_inputs(inputs: Any, out_dir: str | Path | None = None) -> list:
     if not items:
         raise ValueError("there are no images: the list is empty.")
     return items
+
+
+def _without_copies(paths: list[str], pattern: str) -> list[str]:
+    """Leave out what a glob finds in system folders, and one file under several paths, as loops of links make them."""
+    asked = set(pattern.split("/"))
+    kept: dict[str, str] = {}
+    for path in sorted(paths, key=lambda path: (path.count("/"), path)):
+        if not any(is_system(part) for part in path.split("/") if part not in asked and part not in (".", "..")):
+            folder, name = os.path.split(path)
+            kept.setdefault(os.path.join(os.path.realpath(folder), name), path)
+    return sorted(kept.values())
 
 
 class _PictureNames:
@@ -368,6 +382,12 @@ class _PictureNames:
 
     def of(self, index: int) -> str:
         return self._names[index]
+
+
+def _printable(text: str) -> str:
+    """Return a text that the console can show, with escapes for letters that its code page lacks."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return plain(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _name(item: Any, index: int) -> str:

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.fileio import join_path
 from mmengine.logging import print_log
-from PIL import Image
 
-from mmwsol.datasets.readers import Problems, Record, require_dir, sort_names
-from mmwsol.datasets.transforms.loading import UnreadableImageError, decode_image
+from mmwsol.datasets.coco_reader import read_json
+from mmwsol.datasets.labels import MAX_LABEL, number_of, several, sort_names
+from mmwsol.datasets.readers import MAX_SIDE, MULTI_LABEL, Problems, Record, plain
+from mmwsol.datasets.transforms.loading import (
+    COLOR_TYPES,
+    EXIF_FIX,
+    MAX_PIXELS,
+    LoadImage,
+    UnreadableImageError,
+    decode_image,
+    is_turned,
+    open_image,
+)
+from mmwsol.datasets.walk import require_dir
 from mmwsol.registry import DATASETS
 
 _SLACK = 0.5  # pixels that a listed box may reach over the border by rounding
@@ -114,6 +125,24 @@ class BaseLocDataset(BaseDataset):
 
     # ---- reading -------------------------------------------------------------------------------
 
+    def load_data_list(self) -> list[dict]:
+        """Read an OpenMMLab 2.0 annotation file.
+
+        Raises:
+            FileNotFoundError: If it does not exist.
+            ValueError: If it is no such file.
+        """
+        if str(self.ann_file).lower().endswith(".json"):
+            content = read_json(self.ann_file)
+            items = content.get("data_list") if isinstance(content, dict) else None
+            fits = isinstance(items, list) and all(isinstance(item, dict) for item in items)
+            if not fits or not isinstance(content.get("metainfo"), dict):
+                raise ValueError(
+                    f"'{self.ann_file}' is no annotation file of OpenMMLab 2.0, a dict of 'metainfo' (dict) and "
+                    "'data_list' (list of dicts); COCO json is read by mmwsol.LocListDataset"
+                )
+        return super().load_data_list()
+
     def full_init(self) -> None:
         """Read the lists, check them, and report bad records as ``on_error`` says."""
         if not self._fully_initialized:
@@ -124,7 +153,10 @@ class BaseLocDataset(BaseDataset):
         """Bring the items of :meth:`load_data_list` to their final form, without the bad ones."""
         items: list[dict] = []
         first_seen: dict[str, str] = {}
-        for item in self.data_list:
+        for number, item in enumerate(self.data_list):
+            if not isinstance(item, dict) or not isinstance(item.get("img_path"), str):
+                self.problems.add(f"{self.ann_file}: item {number}", "an item is a dict with the text 'img_path'")
+                continue
             img_id = item.setdefault("img_id", self._relative(item["img_path"]))
             source = item.pop("source", f"image '{img_id}'")
             box_sources = item.pop("box_sources", ())
@@ -135,8 +167,14 @@ class BaseLocDataset(BaseDataset):
                 self.problems.add(source, message + "remove one line")
                 continue
             first_seen[img_id] = source
-            boxes = np.asarray(item.get("gt_bboxes_ori", ()), np.float32).reshape(-1, 4)
+            boxes = _as_boxes(item.get("gt_bboxes_ori"))
+            if boxes is None:
+                message = f"gt_bboxes_ori of image '{img_id}' must be numbers (M, 4), x0, y0, x1, y1"
+                self.problems.add(source, message, img_id)
+                continue
             item["gt_bboxes_ori"] = boxes
+            if len(boxes) and not self.strict_boxes:
+                item["strict_boxes"] = False
             self._check_label(item, source)
             self._check_boxes(img_id, boxes.tolist(), item.get("ori_size"), box_sources, source)
             items.append(item)
@@ -191,6 +229,20 @@ class BaseLocDataset(BaseDataset):
         return {name: index for index, name in enumerate(sort_names(names))}
 
     @property
+    def color_type(self) -> str:
+        """How the pipeline loads photographs with an EXIF tag, see :class:`LoadImage`."""
+        return next((step.color_type for step in self._loaders()), COLOR_TYPES[1])
+
+    @property
+    def max_pixels(self) -> int | None:
+        """Largest image that the pipeline loads, see :class:`LoadImage`."""
+        return next((step.max_pixels for step in self._loaders()), MAX_PIXELS)
+
+    def _loaders(self) -> list[LoadImage]:
+        steps = getattr(getattr(self, "pipeline", None), "transforms", ())
+        return [step for step in steps if isinstance(step, LoadImage)]
+
+    @property
     def num_classes(self) -> int | None:
         """Number of classes, None if the data set does not know them."""
         classes = self._metainfo.get("classes")
@@ -208,10 +260,14 @@ class BaseLocDataset(BaseDataset):
         label, count = item.get("gt_label"), self.num_classes
         if label is None:
             message = f"image '{item['img_id']}' has no label"
-        elif not isinstance(label, (int, np.integer)):
+        elif isinstance(label, (bool, np.bool_)) or not isinstance(label, (int, np.integer)):
             message = f"unknown class {label!r} of image '{item['img_id']}': "
+            if isinstance(label, str) and several(label):
+                message += f"{MULTI_LABEL}; "
+            elif isinstance(label, str) and number_of(label) is not None:
+                message += "a number, where the classes have numbers for names and it is none of them; "
             message += "add it to metainfo['classes'] or to label_map"
-        elif label < 0 or (count is not None and label >= count):
+        elif label < 0 or label >= (MAX_LABEL if count is None else count):
             high = "" if count is None else f"..{count - 1}"
             message = f"label {label} of image '{item['img_id']}' is not in 0{high}: "
             message += "labels count from 0; correct the list or metainfo['classes']"
@@ -228,32 +284,45 @@ class BaseLocDataset(BaseDataset):
         box_sources: Sequence[str],
         source: str,
     ) -> None:
-        width, height = math.inf, math.inf
+        width = height = MAX_SIDE
         if size is not None and self.strict_boxes:
             width, height = size[0] + _SLACK, size[1] + _SLACK
         for number, (x0, y0, x1, y1) in enumerate(boxes):
-            if -_SLACK <= x0 <= x1 <= width and -_SLACK <= y0 <= y1 <= height:
+            inside = -_SLACK <= x0 <= x1 <= width and -_SLACK <= y0 <= y1 <= height
+            if inside and (x1 > 1 or y1 > 1) and (x0 < x1 or y0 < y1):
                 continue
             box = f"box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) of image '{img_id}'"
-            if x1 < x0 or y1 < y0:
+            if not all(abs(value) < MAX_SIDE for value in (x0, y0, x1, y1)):
+                message = f"{box} has no numbers of pixels: correct the list"
+            elif x1 < x0 or y1 < y0:
                 message = f"{box} has x1 < x0 or y1 < y0: correct the list or its box format"
-            else:
+            elif x0 == x1 and y0 == y1:
+                message = f"{box} is empty: an image without object has no box, leave its cells empty"
+            elif not inside:
                 image = f"image of {size[0]}x{size[1]} (W x H)" if size else "image"
                 message = f"{box} is outside its {image}: correct the list or its box format"
+                if size and x1 <= size[1] + _SLACK and y1 <= size[0] + _SLACK:
+                    message += f", or it is of the picture turned to {size[1]}x{size[0]} by its EXIF tag: {EXIF_FIX}"
+            else:
+                message = f"{box} lies in one corner pixel: are these fractions of the image? Then "
+                message += "mmwsol.LocListDataset reads them by box_format='xyxy_norm' or 'cxcywh_norm'"
             place = box_sources[number] if number < len(box_sources) else source
             self.problems.add(place, message, img_id)
 
     def _check_images(self, items: list[dict]) -> list[dict]:
         require_dir(self.data_prefix.get("img_path", "") or ".", "check data_root and data_prefix")
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-            sizes = list(pool.map(read_size, [item["img_path"] for item in items]))
+            read = partial(read_size, color_type=self.color_type, max_pixels=self.max_pixels)
+            sizes = list(pool.map(read, [item["img_path"] for item in items]))
         for item, size in zip(items, sizes, strict=True):
             img_id, listed = item["img_id"], item.get("ori_size")
             if isinstance(size, str):
                 self.problems.add(f"image '{img_id}'", size, img_id)
             elif listed is not None and tuple(listed) != size:
-                message = f"the file is {size[0]}x{size[1]}, the list says {listed[0]}x{listed[1]}"
-                self.problems.add(f"image '{img_id}'", f"{message} (W x H)", img_id)
+                message = f"the file is {size[0]}x{size[1]}, the list says {listed[0]}x{listed[1]} (W x H)"
+                if tuple(listed) == size[::-1]:
+                    message += f"; if the photograph is turned by its EXIF tag: {EXIF_FIX}"
+                self.problems.add(f"image '{img_id}'", message, img_id)
             else:
                 boxes = item["gt_bboxes_ori"].tolist()
                 self._check_boxes(img_id, boxes, size, (), f"image '{img_id}'")
@@ -266,7 +335,7 @@ class BaseLocDataset(BaseDataset):
                 f"{name}: {self.problems.summary()}\nCorrect the data, or pass on_error='skip' to leave these out."
             )
         if self.problems.count:
-            print_log(f"{name}: skipped {self.problems.summary(' | ')}", "current", logging.WARNING)
+            print_log(plain(f"{name}: skipped {self.problems.summary(' | ')}"), "current", logging.WARNING)
         if not items:
             raise ValueError(
                 f"{name}: no image in data_root='{self.data_root}', ann_file='{self.ann_file}', "
@@ -314,7 +383,7 @@ class BaseLocDataset(BaseDataset):
             self.num_replaced += 1
             if self.num_replaced <= self.problems.limit:
                 count = f"{self.num_replaced} in this process so far"
-                print_log(f"took another sample ({count}): {error}", "current", logging.WARNING)
+                print_log(plain(f"took another sample ({count}): {error}"), "current", logging.WARNING)
             return None
 
 
@@ -324,20 +393,55 @@ def fill_prefix(data_prefix: str | Mapping[str, str] | None, **defaults: str) ->
     return {**defaults, **given}
 
 
-def read_size(path: str, decode: bool = True) -> tuple[int, int] | str:
-    """Return the (W, H) of an image file, or the message that says why it cannot be read.
+def _as_boxes(value: Any) -> np.ndarray | None:
+    """Return boxes as float32 (M, 4), None if they are no such numbers."""
+    try:
+        boxes = np.asarray(() if value is None else value, np.float32)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if not boxes.size:
+        return boxes.reshape(0, 4)
+    return boxes.reshape(-1, 4) if boxes.shape[-1] == 4 and boxes.ndim <= 2 else None
 
-    ``decode=False`` reads the header only.
-    """
+
+def read_header(path: str) -> tuple[tuple[int, int], bool] | str:
+    """Return the (W, H) of the stored picture and whether its EXIF tag exchanges them, or why it cannot be read."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        return f"image '{path}' is no file: correct the list"
     try:
         with open(path, "rb") as file:
-            if not decode:
-                return Image.open(file).size
-            img = decode_image(file.read(), path)
+            image = open_image(file, path)
+            return image.size, is_turned(image)
     except FileNotFoundError:
         return f"image '{path}' does not exist: check data_root and data_prefix"
     except UnreadableImageError as error:
         return str(error)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return f"image '{path}' cannot be read ({error}): restore or remove it"
-    return img.shape[1], img.shape[0]
+
+
+def read_size(
+    path: str, decode: bool = True, color_type: str = COLOR_TYPES[1], max_pixels: int | None = MAX_PIXELS
+) -> tuple[int, int] | str:
+    """Return the (W, H) of an image file, or the message that says why it cannot be read.
+
+    Args:
+        path (str): Image file.
+        decode (bool): Whether to read all of it, not only its header. Defaults to True.
+        color_type (str): Whether the EXIF tag turns it, see :class:`LoadImage`. Defaults to 'color_ignore_orientation'.
+        max_pixels (int, optional): See :class:`LoadImage`.
+    """
+    header = read_header(path)
+    if isinstance(header, str):
+        return header
+    if decode:
+        try:
+            with open(path, "rb") as file:
+                img = decode_image(file.read(), path, color_type=color_type, max_pixels=max_pixels)
+        except UnreadableImageError as error:
+            return str(error)
+        except OSError as error:
+            return f"image '{path}' cannot be read ({error}): restore or remove it"
+        return img.shape[1], img.shape[0]
+    (width, height), turned = header
+    return (height, width) if turned and color_type == "color" else (width, height)

@@ -29,6 +29,7 @@ class BrainTumor(LocListDataset):
         **kwargs: Arguments of :class:`LocListDataset`.
     """
 
+    knows_split = True
     METAINFO = dict(classes=("Glioma", "Meningioma", "No Tumor", "Pituitary"))
 
     def __init__(

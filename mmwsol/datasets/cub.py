@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from mmpretrain.datasets.categories import CUB_CATEGORIES
 
 from mmwsol.datasets.base import BaseLocDataset, fill_prefix
-from mmwsol.datasets.readers import Record, read_lines, read_table
+from mmwsol.datasets.readers import Record, clean_path, read_lines, read_table
 from mmwsol.registry import DATASETS
 
 _LISTS = ("image_class_labels.txt", "train_test_split.txt", "bounding_boxes.txt")
@@ -71,7 +71,7 @@ class CUB(BaseLocDataset):
             if number in records:
                 self.problems.add(source, f"id {number} is listed twice: remove one line", path)
             else:
-                records[number] = Record(path, source)
+                records[number] = Record(clean_path(path), source)
 
         count = self.num_classes
         for source, record, (label,) in self._join(_LISTS[0], ["label"], records):
@@ -109,7 +109,13 @@ class CUB(BaseLocDataset):
         """Yield (source, record, fields) of the lines of a list that starts with the image number."""
         path = os.path.join(self.ann_file or self.data_root, name)
         fix = "the CUB-200-2011 release has it beside images.txt"
+        seen: set[str] = set()
         for source, (number, *fields) in read_table(path, ("id", *columns), self.problems, fix=fix):
+            if number in seen:
+                img_id = records[number].img_id if number in records else None
+                self.problems.add(source, f"image id {number} is listed twice: remove one line", img_id)
+                continue
+            seen.add(number)
             if number in records:
                 yield source, records[number], fields
             else:

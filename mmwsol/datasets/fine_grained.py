@@ -14,16 +14,17 @@ from typing import Any
 from mmpretrain.datasets.categories import FGVCAIRCRAFT_CATEGORIES, STANFORDCARS_CATEGORIES
 
 from mmwsol.datasets.base import BaseLocDataset
+from mmwsol.datasets.labels import parse_label
 from mmwsol.datasets.readers import (
     Record,
-    parse_label,
+    parse_size,
     read_box_lines,
     read_lines,
     read_table,
     read_voc,
-    require_dir,
     require_file,
 )
+from mmwsol.datasets.walk import require_dir
 from mmwsol.registry import DATASETS
 
 
@@ -110,12 +111,12 @@ class FineGrainedDataset(BaseLocDataset, ABC):
     def _add_sat_boxes(self, record: Record, text: str, source: str) -> None:
         """Add the boxes and the size of ``x0 y0 x1 y1 [x0 y0 x1 y1 ...] H W``."""
         fields = text.split()
-        if len(fields) % 4 != 2 or not (fields[-2] + fields[-1]).isdecimal():
+        if len(fields) % 4 != 2 or parse_size(fields[:-3:-1]) is None:
             self.problems.add(source, f"expected 'x0 y0 x1 y1 [...] H W', found {text!r}", record.img_id)
             return
         for start in range(0, len(fields) - 2, 4):
             record.add_box(fields[start : start + 4], source, self.problems)
-        record.size = (int(fields[-1]), int(fields[-2]))
+        record.size = parse_size(fields[:-3:-1])
 
 
 @DATASETS.register_module()
@@ -214,7 +215,10 @@ class StanfordCars(FineGrainedDataset):
         if missing:
             raise ValueError(f"'{path}' has no {', '.join(missing)} in 'annotations': is it the release's file?")
         records = []
-        rows = zip(*(flat(content[name]) for name in names), strict=True)
+        columns = [flat(content[name]) for name in names]
+        if len({len(column) for column in columns}) > 1:
+            raise ValueError(f"'{path}' has columns of different lengths: download it again")
+        rows = zip(*columns, strict=True)
         for number, (name, label, *values) in enumerate(rows, 1):
             if path == whole and bool(values[4]) != (self.split == "test"):
                 continue
@@ -254,7 +258,11 @@ class FGVCAircraft(FineGrainedDataset):
     def read_official(self) -> list[Record]:
         """Join the list of the split with ``images_box.txt``."""
         index = {name: label for label, name in enumerate(self._metainfo["classes"])}
-        boxes = {r.img_id: r for r in read_box_lines(self.path("images_box.txt"), self.problems, labels=False)}
+        boxes: dict[str, Record] = {}
+        for record in read_box_lines(self.path("images_box.txt"), self.problems, labels=False):
+            if boxes.setdefault(record.img_id, record) is not record:
+                message = f"image id {record.img_id} is listed twice: remove one line"
+                self.problems.add(record.source, message, f"{record.img_id}.jpg")
         records = []
         for source, text in read_lines(self.path(f"images_variant_{self.split}.txt")):
             number, _, name = text.partition(" ")

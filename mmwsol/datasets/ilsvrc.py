@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
 
 from mmwsol.datasets.base import BaseLocDataset, fill_prefix
+from mmwsol.datasets.labels import parse_label
 from mmwsol.datasets.readers import Record, list_images, read_box_lines, read_wsol
 from mmwsol.registry import DATASETS
 
@@ -72,6 +73,8 @@ class ILSVRC(BaseLocDataset):
             return self._read_folders()
         if os.path.isdir(self.ann_file):
             records = read_wsol(self.ann_file, self.problems, need_gt=self.test_mode)
+            for record in records:
+                record.label = parse_label(record.label) if isinstance(record.label, str) else record.label
             self._check_split(records)
         else:
             records = read_box_lines(self.ann_file, self.problems, labels=True)

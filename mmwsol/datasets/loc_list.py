@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from mmengine.logging import print_log
 
-from mmwsol.datasets.base import BaseLocDataset, read_size
+from mmwsol.datasets.base import BaseLocDataset, read_header
+from mmwsol.datasets.coco_reader import read_coco
+from mmwsol.datasets.csv_reader import read_csv
+from mmwsol.datasets.labels import MAX_LABEL, NO_LABEL, index_of, is_padded, number_of, several, sort_names
 from mmwsol.datasets.readers import (
+    MULTI_LABEL,
     Record,
     list_images,
-    parse_label,
-    read_coco,
-    read_csv,
+    plain,
     read_voc,
     read_wsol,
     read_yolo,
-    require_dir,
-    sort_names,
 )
+from mmwsol.datasets.walk import walk
 from mmwsol.registry import DATASETS
 
 _FORMATS = ("wsol", "csv", "coco", "folder")
-_BOX_FORMATS = ("xyxy", "xywh", "cxcywh_norm")
+_BOX_FORMATS = ("xyxy", "xywh", "xyxy_norm", "cxcywh_norm")
 _GT_EXTENSIONS = (".xml", ".txt")
+_ROUNDING = 0.01  # of fractions
 
 
 @DATASETS.register_module()
@@ -37,34 +40,45 @@ class LocListDataset(BaseLocDataset):
     ==========  ==================================================================================================
     'wsol'      folder (or folder of split folders) with wsolevaluation's image_ids.txt, class_labels.txt,
                 image_sizes.txt and localization.txt (boxes, or masks)
-    'csv'       one CSV ``path,split,label,x0,y0,x1,y1[,mask,ignore]``, header optional, rows repeated per box, box
-                columns may be empty
+    'csv'       one table ``path,split,label,x0,y0,x1,y1[,mask,ignore]``, rows repeated per box, cells of boxes may
+                be empty or ``nan``; separated by comma, semicolon or tab. The header is optional; with it, columns
+                have any order, ``split``, boxes and masks may be missing, boxes may be ``xmin,ymin,xmax,ymax`` or
+                ``x,y,w,h``, ``width,height`` is the size of the image, and usual names (``filename``, ``class``,
+                ``image_path``) are known. Without a header also keras-retinanet's ``path,x1,y1,x2,y2,class``
     'coco'      COCO json; the label is ``image['label']`` or the one category of the image's annotations
     'folder'    folder of PASCAL VOC xml or YOLO txt files named like the images, flat or in class folders, or ''
                 for no boxes; images in one folder per class, or flat with the label from the objects
     ==========  ==================================================================================================
 
-    Images without boxes are kept with M = 0: they count for classification only. An image with two labels is an error.
-    In a 'folder' with class folders the label is the folder, and all boxes of the file are kept.
+    Images without boxes are kept with M = 0: they count for classification only. An image with two labels is an error:
+    give it one, or leave such images out by ``on_error='skip'``. In a 'folder' with class folders the label is the
+    folder, and all boxes of the file are kept. A listed label is the name of a class; where it is none, a whole number
+    is the class index, unless the names are numbers themselves ('001'). Without ``metainfo``, labels that are all
+    numbers are indices, and names if some have zeros before them.
 
     Args:
         data_root (str): Root of all relative paths.
         ann_file (str): See above. Defaults to ''.
-        split (str): Split to read from a CSV or a folder of split folders. Defaults to '': everything.
+        split (str): Split to read from a CSV or a folder of split folders; an error for what has no splits. Defaults
+            to '': everything.
         format (str): One of the above, or 'auto': by what ``ann_file`` is. Defaults to 'auto'.
         data_prefix (str | dict, optional): Folders ``img_path`` and ``mask_path`` to which the listed paths are
             relative. Defaults to None: ``data_root``.
         metainfo (dict, optional): ``classes``, in the order of the labels. Without it, names are taken in sorted order
             from what is read, so give it where train and val are read separately.
         label_map (dict, optional): Listed label (name or number) to class index. Defaults to None.
-        box_format (str, optional): 'xyxy', 'xywh' (corner and size) or 'cxcywh_norm' (center and size as fractions of
-            the image). Defaults to None: that of the format, 'xywh' for COCO, 'cxcywh_norm' for YOLO, else 'xyxy'.
+        box_format (str, optional): 'xyxy', 'xywh' (corner and size), or in fractions of the image 'xyxy_norm' and
+            'cxcywh_norm' (center and size). Defaults to None: that of the format, 'xywh' for COCO, 'cxcywh_norm' for
+            YOLO, that of the header for a table, else 'xyxy'.
         one_based (bool): Whether pixels count from 1; then 1 is subtracted from corners. Defaults to False.
         size_source (str): Where image sizes come from: 'meta', the list, or 'file', the images. Boxes are checked
             against the size where it is known; fractions need it. Defaults to 'meta'; without sizes in the list,
-            'cxcywh_norm' reads the images all the same.
+            fractions read the images all the same.
         **kwargs: Arguments of :class:`BaseLocDataset`.
     """
+
+    #: Whether a subclass has chosen the files of the split by itself.
+    knows_split = False
 
     def __init__(
         self,
@@ -87,43 +101,62 @@ class LocListDataset(BaseLocDataset):
         ):
             if value not in choices:
                 raise ValueError(f"{name} must be one of {choices}, got {value!r}")
-        if box_format == "cxcywh_norm" and one_based:
-            raise ValueError("one_based has no meaning for box_format='cxcywh_norm', which has no pixels")
+        if str(box_format).endswith("_norm") and one_based:
+            raise ValueError(f"one_based has no meaning for box_format='{box_format}', which has no pixels")
         self.format = format
         self.label_map = None
         if label_map is not None:
+            wrong = {key: value for key, value in label_map.items() if not _is_index(value)}
+            if wrong:
+                raise ValueError(f"label_map gives class indices from 0 to {MAX_LABEL}, got {wrong}")
             self.label_map = {str(key): int(value) for key, value in label_map.items()}
         self.box_format = box_format
         self.one_based = one_based
         self.size_source = size_source
+        self._num_turned = 0
         super().__init__(data_root, ann_file, split, data_prefix, metainfo, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Read the list, then resolve labels, sizes and boxes."""
         kind = self.format if self.format != "auto" else self._guess_format()
-        box_format, names = "xyxy", None
+        box_format: str | None = "xyxy"
+        names = None
         if kind == "wsol":
             records = read_wsol(self._wsol_folder(), self.problems, need_gt=self.test_mode)
         elif kind == "csv":
-            records = read_csv(self.ann_file, self.problems)
+            records, box_format = read_csv(self.ann_file, self.problems)
+            box_format = self._table_format(box_format)
         elif kind == "coco":
             records, names = read_coco(self.ann_file, self.problems)
             box_format = "xywh"
         else:
             records, names, box_format = self._read_folder()
+        if self.split and kind in ("coco", "folder") and not self.knows_split:
+            raise ValueError(
+                f"split={self.split!r}: '{self.ann_file or self.data_prefix['img_path']}' has no splits, it would be "
+                "read whole. Leave split out, and give ann_file and data_prefix of the split"
+            )
         labels = self._labels(records, names)  # over all splits, so that they agree on the classes
         if kind == "csv":
             records = self._select_split(records)
         for record in records:
-            self._finish_boxes(record, self.box_format or box_format)
-        return [self.make_item(record, labels[str(record.label)]) for record in records]
+            self._finish_boxes(record, self.box_format or box_format or "xyxy")
+        if self._num_turned:
+            print_log(
+                f"{type(self).__name__}: {self._num_turned} photographs are turned by their EXIF tag and their boxes "
+                "are fractions, here of the stored picture. If they were drawn on the upright one, load it: "
+                "mmwsol.LoadImage(color_type='color')",
+                "current",
+                logging.WARNING,
+            )
+        return [self.make_item(record, None if record.label is None else labels[record.label]) for record in records]
 
     # ---- formats -------------------------------------------------------------------------------
 
     def _guess_format(self) -> str:
         path = self.ann_file
         if os.path.isfile(path):
-            kinds = {".csv": "csv", ".txt": "csv", ".json": "coco"}
+            kinds = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".json": "coco"}
             kind = kinds.get(os.path.splitext(path)[1].lower())
             if kind is None:
                 raise ValueError(f"cannot tell the format of '{path}': pass format, one of {_FORMATS}")
@@ -137,11 +170,28 @@ class LocListDataset(BaseLocDataset):
 
     def _wsol_folder(self) -> str:
         inner = os.path.join(self.ann_file, self.split)
-        return inner if self.split and os.path.isdir(inner) else self.ann_file
+        if self.split and os.path.isdir(inner):
+            return inner
+        if self.split and not self.knows_split and os.path.basename(os.path.normpath(self.ann_file)) != self.split:
+            raise ValueError(f"'{self.ann_file}' has no folder of split {self.split!r}: leave split out, or correct it")
+        return self.ann_file
+
+    def _table_format(self, named: str | None) -> str | None:
+        """Compare the format that a header names with ``box_format``."""
+        if named == "cxcywh" and self.box_format != "cxcywh_norm":
+            raise ValueError(
+                f"'{self.ann_file}' lists centers of boxes: pass box_format='cxcywh_norm' if they are fractions of the "
+                "image, or convert them to xmin,ymin,xmax,ymax"
+            )
+        if named in ("xyxy", "xywh") and self.box_format is not None and not self.box_format.startswith(named):
+            raise ValueError(f"the columns of '{self.ann_file}' are {named}, box_format={self.box_format!r} is not")
+        return named
 
     def _select_split(self, records: list[Record]) -> list[Record]:
         splits = sorted({record.split for record in records})
         if self.split and self.split not in splits:
+            if splits == [""]:
+                raise ValueError(f"'{self.ann_file}' lists no splits, so none is {self.split!r}: leave split out")
             raise ValueError(f"'{self.ann_file}' has no split {self.split!r}; it has {splits}")
         return [record for record in records if not self.split or record.split == self.split]
 
@@ -156,23 +206,24 @@ class LocListDataset(BaseLocDataset):
             )
         annotations = self._annotation_files()
         folders = {path.split("/")[0] for path in paths} if not flat else set()
-        records, kinds = [], set()
+        records: list[Record] = []
+        kinds: set[str] = set()
         for path in paths:
             record = Record(path, os.path.join(root, path))
             annotation = self._annotation_of(path, annotations, folders)
             names: list[str] = []
-            kinds.add(annotation[-4:])
-            if annotation.endswith(".xml"):
+            kinds.add(annotation[-4:].lower())
+            if annotation.lower().endswith(".xml"):
                 record, names = read_voc(annotation, path, self.problems)
             elif annotation:
                 record, names = read_yolo(annotation, path, self.problems)
             if not flat:
                 record.label = path.split("/")[0]
             elif len(set(names)) == 1:
-                record.label = parse_label(names[0])
+                record.label = names[0]
             elif names:
                 listed = ", ".join(sort_names(set(names)))
-                message = f"objects of several classes ({listed}): multi-label images are not supported"
+                message = f"objects of several classes ({listed}): {MULTI_LABEL}"
                 self.problems.add(record.source, message, path)
             records.append(record)
         if self.ann_file and paths and kinds == {""}:
@@ -189,14 +240,10 @@ class LocListDataset(BaseLocDataset):
         files: dict[str, list[str]] = {}
         if not self.ann_file:
             return files
-        require_dir(self.ann_file, "ann_file is the folder of VOC xml or YOLO txt files")
-        for parent, folders, names in os.walk(self.ann_file, followlinks=True):
-            folders.sort()
-            for name in sorted(names):
-                stem, extension = os.path.splitext(name)
-                if extension.lower() in _GT_EXTENSIONS and not name.startswith("."):
-                    path = os.path.relpath(os.path.join(parent, name), self.ann_file)
-                    files.setdefault(stem, []).append(path.replace(os.sep, "/"))
+        for path in walk(self.ann_file, "ann_file is the folder of VOC xml or YOLO txt files").files:
+            stem, extension = os.path.splitext(os.path.basename(path))
+            if extension.lower() in _GT_EXTENSIONS:
+                files.setdefault(stem, []).append(path)
         return files
 
     def _annotation_of(self, path: str, files: dict[str, list[str]], folders: set[str]) -> str:
@@ -215,58 +262,101 @@ class LocListDataset(BaseLocDataset):
 
     # ---- labels and boxes ----------------------------------------------------------------------
 
-    def _labels(self, records: list[Record], names: list[str] | None) -> dict[str, int | str | None]:
+    def _labels(self, records: list[Record], names: list[str] | None) -> dict[str | int, int | str]:
         """Return the class index of every listed label; set ``metainfo['classes']`` if it is unknown."""
-        listed = {str(r.label): r.label for r in records}
-        given = {key: label for key, label in listed.items() if label is not None}
+        given = {record.label: str(record.label) for record in records if record.label is not None}
         classes = self._metainfo.get("classes")
         if self.label_map is not None:
-            labels: dict[str, Any] = {key: self.label_map.get(key, key) for key in given}
+            labels: dict[str | int, int | str] = {label: self._mapped(text) for label, text in given.items()}
             if classes is None:
                 by_index = {index: key for key, index in self.label_map.items()}
                 count = max(by_index, default=-1) + 1
                 classes = tuple(by_index.get(index, str(index)) for index in range(count))
         else:
             if classes is None:
-                classes = self._infer_classes(given, names)
+                classes = self._infer_classes(set(given.values()), names)
             index = {name: number for number, name in enumerate(classes)}
-            # a number is the class index itself, unless it is the name of a class
-            labels = {key: index.get(key, label) for key, label in given.items()}
+            twice = {name for name in index if classes.count(name) > 1} if len(index) < len(classes) else set()
+            texts = {text: text if text in twice else index_of(text, index) for text in given.values()}
+            labels = {label: texts[text] for label, text in given.items()}
+            if twice.intersection(given.values()):
+                name = sort_names(twice.intersection(given.values()))[0]
+                self.problems.add("metainfo", f"'{name}' is the name of several classes: a label cannot say which")
         self._metainfo["classes"] = classes
-        return {"None": None, **labels}
+        return labels
 
-    def _infer_classes(self, given: dict[str, Any], names: list[str] | None) -> tuple[str, ...]:
-        numbers = [label for label in given.values() if isinstance(label, int)]
-        if names is None and numbers:  # a name among numbers is reported as an unknown class
-            return tuple(str(index) for index in range(max(numbers) + 1))
-        classes = tuple(names if names is not None else sort_names(set(given)))
+    def _mapped(self, text: str) -> int | str:
+        """Return the class index of a label in ``label_map``, where 1 is also '1.0' and '01'."""
+        assert self.label_map is not None
+        return self.label_map.get(text, self.label_map.get(str(number_of(text)), text))
+
+    def _infer_classes(self, given: set[str], names: list[str] | None) -> tuple[str, ...]:
+        if names is None:
+            given = {text for text in given if text not in NO_LABEL}
+            given = {text for text in given if given.isdisjoint(several(text))}  # 'cat|dog' where there is 'cat'
+            numbers = [number for number in map(number_of, given) if number is not None]
+            padded = len(numbers) == len(given) and any(map(is_padded, given))
+            if numbers and not padded:  # a name among numbers is reported as an unknown class
+                if min(numbers) > 0:
+                    message = f"{type(self).__name__}: labels are class indices from 0, and no image has label 0: "
+                    message += "if they count from 1, pass label_map or metainfo=dict(classes=[...])"
+                    print_log(message, "current", logging.WARNING)
+                return tuple(map(str, range(max((n for n in numbers if n <= MAX_LABEL), default=-1) + 1)))
+        classes = tuple(names if names is not None else sort_names(given))
         shown = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
         print_log(
-            f"{type(self).__name__}: {len(classes)} classes in the order {shown}; metainfo=dict(classes=[...]) fixes "
-            "the order",
+            plain(f"{type(self).__name__}: {len(classes)} classes in the order {shown}; ")
+            + "metainfo=dict(classes=[...]) fixes the order",
             "current",
         )
         return classes
 
     def _finish_boxes(self, record: Record, box_format: str) -> None:
         """Convert the boxes of a record to x0, y0, x1, y1 in pixels from 0."""
-        fractions = box_format == "cxcywh_norm" and bool(record.boxes)
+        fractions = box_format.endswith("_norm") and bool(record.boxes)
         if self.size_source == "file" or (fractions and record.size is None):
-            size = read_size(os.path.join(self.data_prefix["img_path"], record.img_id), False)
-            if isinstance(size, str):
-                self.problems.add(record.source, size, record.img_id)
+            header = read_header(os.path.join(self.data_prefix["img_path"], record.img_id))
+            if isinstance(header, str):
+                self.problems.add(record.source, header, record.img_id)
                 return
-            record.size = size
+            (width, height), turned = header
+            upright = turned and self.color_type == "color"
+            record.size = (height, width) if upright else (width, height)
+            self._num_turned += fractions and turned and not upright
         if fractions and record.size is not None:
-            record.boxes = [_from_fractions(box, record.size) for box in record.boxes]
+            for box, source in zip(record.boxes, record.box_sources, strict=True):
+                if not all(-_ROUNDING <= value <= 1 + _ROUNDING for value in box):
+                    message = f"box {box} is not in fractions of the image (0 to 1), as {box_format} is: "
+                    self.problems.add(
+                        source, message + "boxes in pixels are box_format='xyxy' or 'xywh'", record.img_id
+                    )
+            convert = _from_corners if box_format == "xyxy_norm" else _from_center
+            record.boxes = [convert(box, record.size) for box in record.boxes]
             return
+        for box, source in zip(record.boxes, record.box_sources, strict=True):
+            if max(box) <= 1 and any(value % 1 for value in box):
+                message = f"box {box} has fractions of the image: pass box_format='xyxy_norm' or 'cxcywh_norm' (center)"
+                self.problems.add(source, message, record.img_id)
+            elif box_format == "xywh" and not (box[2] > 0 and box[3] > 0):
+                message = (
+                    f"box {box} has no width or height (x, y, w, h): leave the cells of an image without object empty"
+                )
+                self.problems.add(source, message, record.img_id)
         if box_format == "xywh":
             record.boxes = [(x, y, x + w, y + h) for x, y, w, h in record.boxes]
         if self.one_based:
             record.boxes = [tuple(value - 1 for value in box) for box in record.boxes]
 
 
-def _from_fractions(box: tuple[float, ...], size: tuple[int, int]) -> tuple[float, ...]:
+def _is_index(value: Any) -> bool:
+    """Return whether a value of ``label_map`` can be a class index."""
+    try:
+        return 0 <= int(value) <= MAX_LABEL
+    except (ValueError, TypeError, OverflowError):
+        return False
+
+
+def _from_center(box: tuple[float, ...], size: tuple[int, int]) -> tuple[float, ...]:
     (cx, cy, w, h), (width, height) = box, size
     return (
         (cx - w / 2) * width,
@@ -274,3 +364,8 @@ def _from_fractions(box: tuple[float, ...], size: tuple[int, int]) -> tuple[floa
         (cx + w / 2) * width,
         (cy + h / 2) * height,
     )
+
+
+def _from_corners(box: tuple[float, ...], size: tuple[int, int]) -> tuple[float, ...]:
+    (x0, y0, x1, y1), (width, height) = box, size
+    return x0 * width, y0 * height, x1 * width, y1 * height

@@ -31,6 +31,7 @@ class NEUDET(LocListDataset):
         **kwargs: Arguments of :class:`LocListDataset`.
     """
 
+    knows_split = True
     METAINFO = dict(classes=("crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches"))
 
     def __init__(

@@ -54,8 +54,11 @@ def read_manifest(cache_dir: str | Path) -> dict[str, Any] | None:
     path = cache_dir / MANIFEST
     if not path.is_file():
         return None
-    manifest = json.loads(path.read_text())
-    if not manifest["complete"]:
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"'{path}' is damaged ({error}): delete it and run the stage again.") from error
+    if not isinstance(manifest, dict) or not manifest.get("complete"):
         raise ValueError(f"the cache '{cache_dir}' is not complete: run the stage that makes it again, it goes on.")
     return manifest
 

@@ -1,21 +1,35 @@
 """Readers of the list formats of localization data sets.
 
 Every reader takes a :class:`Problems` and reports bad lines there, with file and line, instead of stopping at the first
-one. All of them survive CRLF, a missing last newline, blank lines and a byte-order mark.
+one. All of them survive CRLF, a missing last newline, blank lines, a byte-order mark, and the backslashes of Windows in
+paths. CSV and COCO have modules of their own.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-import math
+import codecs
+import logging
 import os
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+from mmengine.logging import print_log
+
+from mmwsol.datasets.labels import parse_label
+from mmwsol.datasets.walk import IMG_EXTENSIONS, describe_left_out, walk
+
+#: Pixels; a number beyond is no coordinate, and a side beyond no size.
+MAX_SIDE = 1e7
+_BOMS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_XML_ENCODING = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([\w.-]+)["'][^>]*\?>""")
 
 
 @dataclass
@@ -25,7 +39,7 @@ class Record:
     Attributes:
         img_id (str): Unique name, normally the path relative to the image folder.
         source (str): ``file:line`` that error messages name.
-        label (int | str | None): Class index or class name as listed; None if the list has none.
+        label (int | str | None): Class index, or class name or number as listed; None if the list has none.
         boxes (list): Four numbers a box, as listed.
         box_sources (list[str]): ``file:line`` of each box.
         size (tuple[int, int] | None): (W, H) of the image, where the list has it.
@@ -45,17 +59,49 @@ class Record:
     split: str = ""
 
     def add_box(self, fields: Sequence[str], source: str, problems: Problems) -> None:
-        """Append the box of four listed numbers, or note that they are not four finite numbers."""
-        try:
-            box = tuple(float(text) for text in fields)
-        except ValueError:
-            box = ()
-        if len(box) == 4 and all(map(math.isfinite, box)):
+        """Append the box of four listed numbers, or note that they are not four numbers of pixels."""
+        box = parse_box(fields)
+        if box is not None:
             self.boxes.append(box)
             self.box_sources.append(source)
         else:
-            message = f"a box is four finite numbers, found {','.join(fields)!r}"
+            message = f"a box is four finite numbers of pixels, found {','.join(map(str, fields))!r}"
             problems.add(source, message, self.img_id)
+
+
+def parse_box(fields: Sequence[str]) -> tuple[float, ...] | None:
+    """Return four numbers, or None if the fields are not four numbers that can be coordinates."""
+    try:
+        x0, y0, x1, y1 = map(float, fields)
+    except (ValueError, TypeError):
+        return None
+    low, high = -MAX_SIDE, MAX_SIDE
+    plausible = low < x0 < high and low < y0 < high and low < x1 < high and low < y1 < high  # False for NaN
+    return (x0, y0, x1, y1) if plausible and "_" not in "".join(fields) else None
+
+
+def parse_size(fields: Sequence[Any]) -> tuple[int, int] | None:
+    """Return (W, H), or None if the fields are not two whole positive numbers of pixels."""
+    try:
+        width, height = map(float, fields)
+        plausible = 0 < width < MAX_SIDE and 0 < height < MAX_SIDE and width % 1 == 0 == height % 1
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return (int(width), int(height)) if plausible else None
+
+
+def clean_path(text: str) -> str:
+    """Return a listed path with forward slashes and without './' before it."""
+    return text.replace("\\", "/").removeprefix("./")
+
+
+def plain(text: str) -> str:
+    """Return a text that any UTF-8 file takes: bytes of file names that are no text are shown as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+#: What to do about images of several classes.
+MULTI_LABEL = "multi-label images are not supported: give every image one label, or leave them out by on_error='skip'"
 
 
 class Problems:
@@ -75,7 +121,7 @@ class Problems:
         """Note a problem; the image ``img_id`` is left out as a whole."""
         self.count += 1
         if len(self.first) < self.limit:
-            self.first.append(f"{source}: {message}")
+            self.first.append(plain(f"{source}: {message}"))
         if img_id is not None:
             self.bad_ids.add(img_id)
 
@@ -92,27 +138,59 @@ def require_file(path: str, fix: str) -> None:
         raise FileNotFoundError(f"list file '{path}' does not exist: {fix}")
 
 
-def require_dir(path: str, fix: str) -> None:
-    """Raise ``FileNotFoundError`` with the advice ``fix`` if ``path`` is not a folder."""
-    if not os.path.isdir(path):
-        raise FileNotFoundError(f"folder '{path}' does not exist: {fix}")
+def read_text(path: str, fix: str = "check data_root and ann_file", strict: bool = True) -> str:
+    """Return the content of a text file with one newline between lines: UTF-8, or UTF-16 with its byte-order mark.
+
+    Args:
+        path (str): File.
+        fix (str): What to do if it does not exist.
+        strict (bool): Whether bytes that are no text raise. Otherwise they become surrogates, which
+            :func:`is_text` finds. Defaults to True.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not text.
+    """
+    require_file(path, fix)
+    with open(path, "rb") as file:
+        content = file.read()
+    encoding = next((name for mark, name in _BOMS.items() if content.startswith(mark)), "utf-8-sig")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        if strict or encoding != "utf-8-sig":
+            line = content.count(b"\n", 0, error.start) + 1
+            raise ValueError(
+                f"list file '{path}' is not UTF-8 text (line {line}, {error.reason}): save it as UTF-8"
+            ) from error
+        text = content.decode(encoding, "surrogateescape")
+    if "\0" in text:
+        raise ValueError(f"list file '{path}' has zero bytes: it is no text, or UTF-16 without a byte-order mark")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
-def read_lines(path: str, fix: str = "check data_root and ann_file") -> Iterator[tuple[str, str]]:
+def is_text(line: str) -> bool:
+    """Return whether a line of :func:`read_text` was text in the file."""
+    return line.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in line)
+
+
+def read_lines(
+    path: str, fix: str = "check data_root and ann_file", problems: Problems | None = None
+) -> Iterator[tuple[str, str]]:
     """Yield ``(file:line, text)`` of every line that is not blank.
 
     Raises:
         FileNotFoundError: If the file does not exist; ``fix`` says what to do.
-        ValueError: If the file is not UTF-8 text.
+        ValueError: If the file is not UTF-8 text; with ``problems``, single lines that are not are noted there.
     """
-    require_file(path, fix)
-    with open(path, encoding="utf-8-sig") as file:
-        try:
-            for number, line in enumerate(file, 1):
-                if text := line.strip():
-                    yield f"{path}:{number}", text
-        except UnicodeDecodeError as error:
-            raise ValueError(f"list file '{path}' is not UTF-8 text: {error}") from error
+    text = read_text(path, fix, problems is None)
+    whole = is_text(text)
+    for number, line in enumerate(text.split("\n"), 1):
+        if line := line.strip():
+            if problems is not None and not whole and not is_text(line):
+                problems.add(f"{path}:{number}", f"the line is not UTF-8 text: {line!r}; save the file as UTF-8")
+            else:
+                yield f"{path}:{number}", line
 
 
 def read_table(
@@ -126,21 +204,13 @@ def read_table(
 
     ``sep=None`` splits at any white space.
     """
-    for source, text in read_lines(path, fix):
+    for source, text in read_lines(path, fix, problems):
         fields = [part.strip() for part in text.split(sep)]
         if len(fields) == len(columns):
             yield source, fields
         else:
             wanted = (sep or " ").join(columns)
             problems.add(source, f"expected {len(columns)} fields '{wanted}', found {len(fields)}: {text!r}")
-
-
-def parse_label(text: str) -> int | str:
-    """Return an integer where ``text`` is one, else the text (a class name)."""
-    try:
-        return int(text)
-    except ValueError:
-        return text
 
 
 def read_box_lines(path: str, problems: Problems, labels: bool) -> list[Record]:
@@ -155,14 +225,15 @@ def read_box_lines(path: str, problems: Problems, labels: bool) -> list[Record]:
     """
     records = []
     first = 2 if labels else 1
-    for source, text in read_lines(path):
+    for source, text in read_lines(path, problems=problems):
         fields = text.split()
         numbers = fields[first:]
+        img_id = clean_path(fields[0])
         if len(fields) < first or len(numbers) % 4:
             wanted = "path label x0 y0 x1 y1 ..." if labels else "path x0 y0 x1 y1 ..."
-            problems.add(source, f"expected '{wanted}': {text!r}", fields[0])
+            problems.add(source, f"expected '{wanted}': {text!r}", img_id)
             continue
-        record = Record(fields[0], source, parse_label(fields[1]) if labels else None)
+        record = Record(img_id, source, parse_label(fields[1]) if labels else None)
         for start in range(0, len(numbers), 4):
             record.add_box(numbers[start : start + 4], source, problems)
         records.append(record)
@@ -190,7 +261,8 @@ def read_wsol(folder: str, problems: Problems, need_gt: bool = False) -> list[Re
     ids, labels, sizes, boxes = (os.path.join(folder, name) for name in names)
     records: dict[str, Record] = {}
     repeated = []
-    for source, img_id in read_lines(ids, fix):
+    for source, text in read_lines(ids, fix, problems):
+        img_id = clean_path(text)
         record = Record(img_id, source)
         if img_id in records:
             repeated.append(record)  # reported with all other repeated ids
@@ -198,6 +270,7 @@ def read_wsol(folder: str, problems: Problems, need_gt: bool = False) -> list[Re
             records[img_id] = record
 
     def find(img_id: str, source: str) -> Record | None:
+        img_id = clean_path(img_id)
         if img_id not in records:
             problems.add(source, f"image '{img_id}' is not in {names[0]}")
         return records.get(img_id)
@@ -205,11 +278,10 @@ def read_wsol(folder: str, problems: Problems, need_gt: bool = False) -> list[Re
     for source, (img_id, text) in read_table(labels, ("path", "label"), problems, ",", fix):
         if (entry := find(img_id, source)) is None:
             continue
-        label = parse_label(text)
-        if entry.label not in (None, label):
-            message = f"a second label {label} for '{img_id}' (the first is {entry.label}): "
-            problems.add(source, message + "multi-label images are not supported", img_id)
-        entry.label = label
+        if entry.label not in (None, text):
+            message = f"a second label {text} for '{img_id}' (the first is {entry.label}): "
+            problems.add(source, message + MULTI_LABEL, entry.img_id)
+        entry.label = text
         entry.source = source
     for record in repeated:
         record.label = records[record.img_id].label
@@ -218,10 +290,14 @@ def read_wsol(folder: str, problems: Problems, need_gt: bool = False) -> list[Re
         for source, (img_id, *size) in read_table(sizes, ("path", "W", "H"), problems, ","):
             if (entry := find(img_id, source)) is None:
                 continue
-            try:
-                entry.size = (int(size[0]), int(size[1]))
-            except ValueError:
-                problems.add(source, f"W and H must be integers, found {','.join(size)!r}", img_id)
+            listed = parse_size(size)
+            if listed is None:
+                message = f"W and H must be whole numbers of pixels, found {','.join(size)!r}"
+                problems.add(source, message, entry.img_id)
+            elif entry.size not in (None, listed):
+                message = f"a second size {','.join(size)} of image '{img_id}': remove one line"
+                problems.add(source, message, entry.img_id)
+            entry.size = listed
 
     if need_gt or os.path.isfile(boxes):
         _read_wsol_localization(boxes, problems, find, fix)
@@ -229,8 +305,9 @@ def read_wsol(folder: str, problems: Problems, need_gt: bool = False) -> list[Re
 
 
 def _read_wsol_localization(path: str, problems: Problems, find: Any, fix: str) -> None:
-    for source, text in read_lines(path, fix):
+    for source, text in read_lines(path, fix, problems):
         img_id, *rest = (part.strip() for part in text.split(","))
+        img_id = clean_path(img_id)
         if len(rest) not in (2, 4):
             problems.add(source, f"expected 'path,x0,y0,x1,y1' or 'path,mask,ignore': {text!r}", img_id)
             continue
@@ -242,102 +319,8 @@ def _read_wsol_localization(path: str, problems: Problems, find: Any, fix: str) 
         elif not rest[0]:
             problems.add(source, f"no mask file for '{img_id}': {text!r}", img_id)
         else:
-            record.masks.append(rest[0])
-            record.ignore = rest[1] or record.ignore
-
-
-def read_csv(path: str, problems: Problems) -> list[Record]:
-    """Read one CSV ``path,split,label,x0,y0,x1,y1[,mask,ignore]``.
-
-    The header is optional, an image repeats its row for every further box or mask, the box columns may be empty.
-    """
-    require_file(path, "check data_root and ann_file")
-    records: dict[tuple[str, str], Record] = {}
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file)
-            lines = [(f"{path}:{rows.line_num}", [v.strip() for v in row]) for row in rows]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"list file '{path}' is not UTF-8 CSV text: {error}") from error
-    if lines and lines[0][1][:1] == ["path"]:
-        lines = lines[1:]
-    for source, row in lines:
-        if not any(row):
-            continue
-        if len(row) not in (3, 7, 8, 9):
-            wanted = "path,split,label,x0,y0,x1,y1[,mask,ignore]"
-            problems.add(source, f"expected '{wanted}': {','.join(row)!r}", row[0])
-            continue
-        row += [""] * (9 - len(row))
-        img_id, split, label = row[0], row[1], parse_label(row[2])
-        record = records.setdefault((img_id, split), Record(img_id, source, label, split=split))
-        if record.label != label:
-            message = f"a second label {label!r} for '{img_id}' (the first is {record.label!r}"
-            message += f" at {record.source}): multi-label images are not supported"
-            problems.add(source, message, img_id)
-        if any(row[3:7]):
-            record.add_box(row[3:7], source, problems)
-        if row[7]:
-            record.masks.append(row[7])
-        record.ignore = row[8] or record.ignore
-    return list(records.values())
-
-
-def read_coco(path: str, problems: Problems) -> tuple[list[Record], list[str]]:
-    """Read a COCO json; an image's label is ``image['label']`` or the one category of its annotations.
-
-    ``image['label']`` is the id or the name of a category; records hold names.
-
-    Returns:
-        tuple: the records, boxes as x, y, w, h; and the category names in the order of their ids.
-
-    Raises:
-        ValueError: If the file is not COCO json.
-    """
-    require_file(path, "check data_root and ann_file")
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            content = json.load(file)
-        categories = sorted(content["categories"], key=lambda category: category["id"])
-        names = {category["id"]: str(category["name"]) for category in categories}
-        records = {}
-        for image in content["images"]:
-            source = f"{path}: image id {image['id']}"
-            record = Record(image["file_name"], source, label=image.get("label"))
-            if record.label is not None:
-                record.label = names.get(record.label, record.label)
-                if record.label not in names.values():
-                    message = f"label {record.label!r} is neither id nor name of a category"
-                    problems.add(source, message, record.img_id)
-            if "width" in image and "height" in image:
-                record.size = (int(image["width"]), int(image["height"]))
-            records[image["id"]] = record
-        for number, annotation in enumerate(content.get("annotations", [])):
-            source = f"{path}: annotation id {annotation.get('id', number)}"
-            if annotation["image_id"] not in records:
-                problems.add(source, f"image id {annotation['image_id']} is not in 'images'")
-                continue
-            _add_coco_box(records[annotation["image_id"]], annotation, names, source, problems)
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        reason = f"no key {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"'{path}' is not COCO json (images, annotations, categories): {reason}") from error
-    return list(records.values()), list(names.values())
-
-
-def _add_coco_box(record: Record, annotation: dict, names: dict[Any, str], source: str, problems: Problems) -> None:
-    category = annotation["category_id"]
-    if category not in names:
-        problems.add(source, f"category {category} is not in 'categories'", record.img_id)
-        return
-    if record.label is None:
-        record.label = names[category]
-    elif record.label != names[category]:
-        message = f"category '{names[category]}' in image '{record.img_id}' of class "
-        message += f"'{record.label}': multi-label images are not supported"
-        problems.add(source, message, record.img_id)
-        return
-    if "bbox" in annotation:
-        record.add_box([str(v) for v in annotation["bbox"]], source, problems)
+            record.masks.append(clean_path(rest[0]))
+            record.ignore = clean_path(rest[1]) or record.ignore
 
 
 def read_voc(path: str, img_id: str, problems: Problems) -> tuple[Record, list[str]]:
@@ -345,26 +328,56 @@ def read_voc(path: str, img_id: str, problems: Problems) -> tuple[Record, list[s
     record = Record(img_id, path)
     names: list[str] = []
     try:
-        root = ElementTree.parse(path).getroot()
-        size = root.find("size")
-        if size is not None:
-            width, height = (int(float(size.findtext(key, "0"))) for key in ("width", "height"))
-            record.size = (width, height) if width > 0 and height > 0 else None
-    except (ElementTree.ParseError, ValueError, OSError) as error:
+        with open(path, "rb") as file:
+            root = parse_xml(file.read())
+    except (ValueError, OSError) as error:
         problems.add(path, f"not a PASCAL VOC xml: {error}", img_id)
         return record, names
+    if root.tag != "annotation":
+        problems.add(path, f"not a PASCAL VOC xml: the root is <{root.tag}>, not <annotation>", img_id)
+        return record, names
+    listed = [(root.findtext(f"size/{key}") or "").strip() for key in ("width", "height")]
+    record.size = parse_size(listed)
+    if record.size is None and any(text.rstrip("0.") for text in listed):  # zeros stand for an unknown size
+        problems.add(path, f"the size must be whole numbers of pixels, found {','.join(listed)!r}", img_id)
     for number, item in enumerate(root.iter("object"), 1):
-        names.append(item.findtext("name", "").strip())
-        fields = [item.findtext(f"bndbox/{key}", "") for key in ("xmin", "ymin", "xmax", "ymax")]
+        names.append((item.findtext("name") or "").strip())
+        fields = [(item.findtext(f"bndbox/{key}") or "").strip() for key in ("xmin", "ymin", "xmax", "ymax")]
         record.add_box(fields, f"{path}: object {number}", problems)
     return record, names
+
+
+def parse_xml(content: bytes) -> ElementTree.Element:
+    """Return the root of an xml, in whatever encoding it says, such as GBK.
+
+    Raises:
+        ValueError: If it is broken.
+    """
+    content = content.lstrip()
+    try:
+        return ElementTree.fromstring(content)
+    except ElementTree.ParseError as error:
+        raise ValueError(str(error)) from error
+    except (ValueError, LookupError) as error:  # an encoding that expat does not know
+        match = _XML_ENCODING.match(content)
+        if match is None:
+            raise ValueError(str(error)) from error
+        try:
+            return ElementTree.fromstring(content[match.end() :].decode(match[1].decode()))
+        except (LookupError, ValueError, ElementTree.ParseError) as second:
+            raise ValueError(f"encoding '{match[1].decode()}': {second}") from second
 
 
 def read_yolo(path: str, img_id: str, problems: Problems) -> tuple[Record, list[str]]:
     """Read a YOLO txt, ``class cx cy w h`` in fractions of the image; return the record and the class numbers."""
     record = Record(img_id, path)
-    names = []
-    for source, text in read_lines(path):
+    names: list[str] = []
+    try:
+        lines = list(read_lines(path))
+    except (ValueError, OSError) as error:
+        problems.add(path, str(error), img_id)
+        return record, names
+    for source, text in lines:
         fields = text.split()
         if len(fields) != 5:
             problems.add(source, f"expected 'class cx cy w h': {text!r}", img_id)
@@ -377,23 +390,15 @@ def read_yolo(path: str, img_id: str, problems: Problems) -> tuple[Record, list[
 def list_images(folder: str, fix: str = "check data_root and data_prefix") -> list[str]:
     """Return the images under ``folder``, as sorted relative paths with forward slashes.
 
+    Hidden and system files and folders ('.ipynb_checkpoints', '@eaDir', '__MACOSX') are left out, and every folder is
+    read once, whatever links lead to it; the log says what was left out.
+
     Raises:
         FileNotFoundError: If the folder does not exist.
     """
-    require_dir(folder, fix)
-    paths = []
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders.sort()
-        relative = os.path.relpath(parent, folder).replace(os.sep, "/")
-        start = "" if relative == "." else relative + "/"
-        paths += [
-            start + name for name in sorted(files) if name.lower().endswith(IMG_EXTENSIONS) and not name.startswith(".")
-        ]
-    return paths
-
-
-def sort_names(names: set[str]) -> list[str]:
-    """Sort class names; names that are all numbers are sorted as numbers (ImageNetV2's folders)."""
-    if all(name.isdecimal() for name in names):
-        return sorted(names, key=int)
-    return sorted(names)
+    found = walk(folder, fix)
+    images = [name for name in found.files if name.lower().endswith(IMG_EXTENSIONS)]
+    left_out = describe_left_out(found, images)
+    if left_out:
+        print_log(plain(f"'{folder}': {len(images)} images; left out: {left_out}"), "current", logging.INFO)
+    return images

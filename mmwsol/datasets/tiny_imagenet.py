@@ -71,8 +71,10 @@ class TinyImageNet(BaseLocDataset):
     def _read_folders(self) -> list[Record]:
         names = {}
         fix = "data_root holds classes.txt, or wnids.txt for the public Tiny-ImageNet-200"
-        for _, text in read_lines(os.path.join(self.data_root, "classes.txt"), fix):
+        for source, text in read_lines(os.path.join(self.data_root, "classes.txt"), fix):
             wnid, *rest = text.split(None, 1)
+            if wnid in names:
+                self.problems.add(source, f"class '{wnid}' is listed twice: remove one line")
             names[wnid] = rest[0] if rest else wnid
         labels = self._set_classes(names)
         folder = os.path.join(self.data_root, self.split)
@@ -83,7 +85,10 @@ class TinyImageNet(BaseLocDataset):
             records[img_id] = Record(img_id, os.path.join(folder, path), labels.get(wnid, wnid))
         list_file = os.path.join(self.data_root, f"{self.split}_boxes.txt")
         for boxes in read_box_lines(list_file, self.problems, labels=False):
-            if boxes.img_id in records:
+            if boxes.img_id in records and records[boxes.img_id].boxes:
+                message = f"image '{boxes.img_id}' is listed twice: remove one line"
+                self.problems.add(boxes.source, message, boxes.img_id)
+            elif boxes.img_id in records:
                 records[boxes.img_id].boxes += boxes.boxes
                 records[boxes.img_id].box_sources += boxes.box_sources
             else:
@@ -92,7 +97,11 @@ class TinyImageNet(BaseLocDataset):
         return list(records.values())
 
     def _read_public(self) -> list[Record]:
-        wnids = [text for _, text in read_lines(os.path.join(self.data_root, "wnids.txt"))]
+        wnids: list[str] = []
+        for source, text in read_lines(os.path.join(self.data_root, "wnids.txt")):
+            if text in wnids:
+                self.problems.add(source, f"class '{text}' is listed twice: remove one line")
+            wnids.append(text)
         names = {wnid: wnid for wnid in wnids}
         words_file = os.path.join(self.data_root, "words.txt")
         for _, text in read_lines(words_file) if os.path.isfile(words_file) else ():
@@ -123,7 +132,7 @@ class TinyImageNet(BaseLocDataset):
         list_file = os.path.join(self.data_root, "val", "val_annotations.txt")
         columns = ("name", "wnid", "x0", "y0", "x1", "y1")
         for source, (name, wnid, *fields) in read_table(list_file, columns, self.problems):
-            if name in by_name:
+            if name in by_name and by_name[name].label is None:
                 by_name[name].label = labels.get(wnid, wnid)
                 by_name[name].source = source
             self._add_box(by_name.get(name), name, fields, source)
@@ -132,5 +141,8 @@ class TinyImageNet(BaseLocDataset):
     def _add_box(self, record: Record | None, name: str, fields: list[str], source: str) -> None:
         if record is None:
             self.problems.add(source, f"image '{name}' is not in the image folder: restore it or remove the line")
+            return
+        if record.boxes:
+            self.problems.add(source, f"image '{name}' is listed twice: remove one line", record.img_id)
             return
         record.add_box(fields, source, self.problems)

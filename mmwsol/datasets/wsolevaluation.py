@@ -45,6 +45,7 @@ class WSOLDataset(LocListDataset):
     """
 
     ann_file: str
+    knows_split = True
     splits: tuple[str, ...] = ("",)
     #: Folders of the lists, ``{}`` is the split.
     lists: tuple[str, ...] = ()

@@ -89,7 +89,10 @@ def read_frame(meta: str | Path, given: tuple[int, int] | None = None) -> tuple[
     file = Path(meta) / FRAME
     if not file.is_file():
         return given or (224, 224)
-    frames = [(int(height), int(width)) for height, width in (line.split(",") for line in file.read_text().split())]
+    try:
+        frames = [(int(height), int(width)) for height, width in (line.split(",") for line in file.read_text().split())]
+    except ValueError as error:
+        raise ValueError(f"'{file}' has no line 'height,width': {error}") from error
     if len(frames) != 1:
         raise ValueError(
             f"the maps in '{Path(meta).parent}' have {len(frames)} frames, such as {frames[:3]}: one is needed"

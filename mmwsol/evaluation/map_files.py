@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,9 @@ import cv2
 import numpy as np
 
 from mmwsol.datasets import LocListDataset
-from mmwsol.datasets.readers import IMG_EXTENSIONS, parse_label
+from mmwsol.datasets.labels import MAX_LABEL, number_of
+from mmwsol.datasets.readers import MAX_SIDE, read_text
+from mmwsol.datasets.walk import IMG_EXTENSIONS, walk
 
 MAP_EXTENSIONS = (".npz", ".npy", ".png")
 BAD_MAPS = ("error", "zero")
@@ -57,7 +61,7 @@ class MapFiles:
         self._of: dict[str, str] = {}  # image id -> name
         if self.path.is_dir():
             self._index_folder()
-        elif self.path.is_file() and self.path.suffix == ".npz":
+        elif self.path.is_file() and self.path.suffix.lower() == ".npz":
             self._index_archive()
         else:
             raise FileNotFoundError(f"maps '{path}': neither a folder nor an npz file")
@@ -68,8 +72,9 @@ class MapFiles:
         return len(self._places)
 
     def _index_folder(self) -> None:
-        for file in sorted(self.path.rglob("*")):
-            if file.suffix.lower() not in MAP_EXTENSIONS or file.name.startswith("."):
+        for relative in walk(str(self.path), "give the folder of maps").files:
+            file = self.path / relative
+            if file.suffix.lower() not in MAP_EXTENSIONS:
                 continue
             name = file.relative_to(self.path).with_suffix("").as_posix()
             if name in self._places:
@@ -78,11 +83,13 @@ class MapFiles:
 
     def _index_archive(self) -> None:
         archive = _load(self.path)
+        if isinstance(archive, np.ndarray):
+            raise ValueError(f"maps '{self.path}': it is a bare array, not an npz of named ones")
         if set(archive.files) not in ({"ids", "maps"}, {"ids", "maps", "labels"}):
             self._archive = archive  # arrays are read when asked for
             self._places = {name: name for name in archive.files}
             return
-        self._stacked = stack = {name: archive[name] for name in archive.files}
+        self._stacked = stack = {name: _member(archive, name, self.path) for name in archive.files}
         lengths = {name: len(array) if array.ndim else 0 for name, array in stack.items()}
         if len(set(lengths.values())) > 1 or stack["maps"].ndim != 3:
             raise ValueError(
@@ -90,6 +97,9 @@ class MapFiles:
                 f"{ {name: array.shape for name, array in stack.items()} }"
             )
         stack.setdefault("labels", np.full(len(stack["ids"]), -1))
+        if stack["ids"].ndim != 1 or stack["labels"].ndim != 1 or stack["labels"].dtype.kind not in "iu":
+            raise ValueError(f"maps '{self.path}': ids are a list (N,) of names, labels (N,) whole numbers")
+        stack["ids"] = np.array(_as_names(stack["ids"]), dtype=object)
         seen = set()
         for row, (name, label) in enumerate(zip(stack["ids"].tolist(), stack["labels"].tolist(), strict=True)):
             if (name, label) in seen:
@@ -131,7 +141,7 @@ class MapFiles:
         elif isinstance(place, Path):
             maps_by_label = self._read(place, context)
         else:
-            maps_by_label = {-1: self._archive[place]}
+            maps_by_label = {-1: _member(self._archive, place, self.path)}
         agnostic = -1 in maps_by_label
         if agnostic and len(maps_by_label) > 1:
             raise ValueError(f"{context}: has both a class-agnostic map and maps of classes: keep one kind")
@@ -150,7 +160,10 @@ class MapFiles:
     def _read(self, file: Path, context: str) -> dict[int, np.ndarray]:
         """Return the map of every class in a file."""
         if file.suffix.lower() == ".png":
-            picture = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+            pixels = np.frombuffer(file.read_bytes(), np.uint8)
+            picture = None
+            with contextlib.suppress(cv2.error):  # OpenCV returns None for some broken files and raises for others
+                picture = cv2.imdecode(pixels, cv2.IMREAD_UNCHANGED)
             if picture is None:
                 raise ValueError(f"{context}: cannot be decoded")
             if picture.ndim != 2:
@@ -161,19 +174,37 @@ class MapFiles:
             return {-1: content}
         with content:
             if content.files == ["map"]:
-                return {-1: content["map"]}
-            maps_by_label = {}
+                return {-1: _member(content, "map", file)}
+            maps_by_label: dict[int, np.ndarray] = {}
             for key in content.files:
-                label = self._labels.get(key, parse_label(key))
-                if not isinstance(label, int) or label < 0:
+                label = self._label_of(key, context)
+                if label in maps_by_label:
+                    raise ValueError(f"{context}: has two maps of class {label}, the second under '{key}': remove one")
+                if not isinstance(label, int) or not 0 <= label <= MAX_LABEL:
                     raise ValueError(
                         f"{context}: key '{key}' is neither 'map' alone nor the index or name of a class; keys are "
                         f"{content.files[:5]}"
                     )
-                maps_by_label[label] = content[key]
+                maps_by_label[label] = _member(content, key, file)
         if not maps_by_label:
             raise ValueError(f"{context}: the npz is empty")
         return maps_by_label
+
+    def _label_of(self, key: str, context: str) -> int | str:
+        """Return the class of a key, an index or a name, or the key itself if it is neither.
+
+        Raises:
+            ValueError: If it is the index of one class and the name of another.
+        """
+        number, named = number_of(key), self._labels.get(key)
+        if number is not None and named not in (None, number) and 0 <= number < len(self._labels):
+            raise ValueError(
+                f"{context}: key '{key}' is the index of one class and the name of class {named}: leave out the names "
+                "of the classes (--classes) if keys are indices, or name the maps otherwise"
+            )
+        if named is not None:
+            return named
+        return key if number is None else number
 
     def _checked(self, scoremap: np.ndarray, context: str, frame: tuple[int, int] | None) -> np.ndarray:
         if scoremap.ndim != 2 or not scoremap.size or scoremap.dtype.kind not in "buif":
@@ -256,6 +287,19 @@ def _load(file: Path) -> Any:
         raise ValueError(f"'{file}' is no npy or npz file of numbers: {error}") from error
 
 
+def _member(archive: Any, name: str, file: Path) -> np.ndarray:
+    """Read an array of an npz."""
+    try:
+        return np.asarray(archive[name])
+    except Exception as error:  # zip, zlib and numpy raise anything on broken files
+        raise ValueError(f"'{file}': array '{name}' is damaged or no array of numbers ({error})") from error
+
+
+def _as_names(ids: np.ndarray) -> list[str]:
+    """Return ids as text, from numpy's bytes too."""
+    return [name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in ids.tolist()]
+
+
 def read_scores(path: str | Path, img_ids: Sequence[str]) -> dict[str, np.ndarray]:
     """Read class scores, for Top-k localization.
 
@@ -274,7 +318,7 @@ def read_scores(path: str | Path, img_ids: Sequence[str]) -> dict[str, np.ndarra
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"scores '{path}' do not exist")
-    rows = _scores_of_csv(path) if path.suffix == ".csv" else _scores_of_npz(path)
+    rows = _scores_of_csv(path) if path.suffix.lower() == ".csv" else _scores_of_npz(path)
     table: dict[str, np.ndarray] = {}
     for name, scores in rows:
         if name in table:
@@ -282,9 +326,10 @@ def read_scores(path: str | Path, img_ids: Sequence[str]) -> dict[str, np.ndarra
         table[name] = scores
     of = match_names(img_ids, table, f"scores '{path}'", "row of scores", allow_extra=True)
     selected = {img_id: table[name] for img_id, name in of.items()}
-    count = len(next(iter(selected.values()), ()))
+    count = next(iter(selected.values()), np.empty(0)).size
     for img_id, scores in selected.items():
-        if scores.shape != (count,) or not count or not np.isfinite(scores).all():
+        numbers = scores.dtype.kind in "buif"
+        if not numbers or scores.shape != (count,) or not count or not np.isfinite(scores).all():
             raise ValueError(f"scores '{path}': image '{img_id}' needs {count} finite numbers, got {scores}")
     return selected
 
@@ -295,24 +340,27 @@ def _scores_of_npz(path: Path) -> list[tuple[str, np.ndarray]]:
         raise ValueError(f"scores '{path}': an npz with ids (N,) and scores (N, C) is needed, not a bare array")
     with content:
         if set(content.files) != {"ids", "scores"}:
-            return [(name, content[name]) for name in content.files]
-        ids, scores = content["ids"], content["scores"]
+            return [(name, _member(content, name, path)) for name in content.files]
+        ids, scores = (_member(content, name, path) for name in ("ids", "scores"))
     if scores.ndim != 2 or ids.shape != scores.shape[:1]:
         raise ValueError(f"scores '{path}': needs ids (N,) and scores (N, C), got {ids.shape} and {scores.shape}")
-    return list(zip(map(str, ids.tolist()), scores, strict=True))
+    return list(zip(_as_names(ids), scores, strict=True))
 
 
 def _scores_of_csv(path: Path) -> list[tuple[str, np.ndarray]]:
     rows = []
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        for number, row in enumerate(csv.reader(file), 1):
-            if not row:
-                continue
-            try:
-                rows.append((row[0].strip(), np.array([float(text) for text in row[1:]])))
-            except ValueError as error:
-                if number > 1:  # the first line may be a header
-                    raise ValueError(f"scores '{path}:{number}': {error}") from error
+    try:
+        lines = list(csv.reader(io.StringIO(read_text(str(path)), newline="")))
+    except csv.Error as error:
+        raise ValueError(f"scores '{path}' are no CSV text: {error}") from error
+    for number, row in enumerate(lines, 1):
+        if not row:
+            continue
+        try:
+            rows.append((row[0].strip(), np.array([float(text) for text in row[1:]])))
+        except ValueError as error:
+            if number > 1:  # the first line may be a header
+                raise ValueError(f"scores '{path}:{number}': {error}") from error
     return rows
 
 
@@ -334,7 +382,7 @@ def read_ground_truth(
         image_size: (W, H) of every image, where neither list nor images tell.
         mask_root: Folder to which the mask files of the list are relative.
         classes: Class names in the order of the labels. Default: those of the list.
-        box_format: 'xyxy', 'xywh' or 'cxcywh_norm'. Default: that of the format.
+        box_format: 'xyxy', 'xywh', 'xyxy_norm' or 'cxcywh_norm'. Default: that of the format.
 
     Returns:
         One dict an image (``img_id``, ``img_path`` or None, ``ori_shape`` (H, W), ``gt_label``, ``gt_bboxes_ori``
@@ -352,6 +400,8 @@ def read_ground_truth(
         box_format=box_format,
         test_mode=True,
     )
+    if image_size is not None and not all(0 < side < MAX_SIDE for side in image_size):
+        raise ValueError(f"image_size (--image-size) is W and H in pixels, got {image_size}")
     dataset = LocListDataset(**options)
     unknown = [i for i in range(len(dataset)) if "ori_size" not in dataset.get_data_info(i)]
     if unknown and image_root:
@@ -367,5 +417,11 @@ def read_ground_truth(
         width, height = info.get("ori_size", image_size)
         item = {name: info[name] for name in ("img_id", "gt_label", "gt_bboxes_ori")}
         item |= {name: info[name] for name in ("mask_paths", "ignore_path") if name in info}
+        for x0, y0, x1, y1 in info["gt_bboxes_ori"]:
+            if max(x0, x1) > width + 0.5 or max(y0, y1) > height + 0.5:
+                raise ValueError(
+                    f"'{meta}': box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) of image '{info['img_id']}' is outside its size "
+                    f"{width}x{height} (W x H): correct the list or the size (--image-size W H)"
+                )
         items.append({**item, "img_path": info["img_path"] if image_root else None, "ori_shape": (height, width)})
     return items, tuple(dataset.metainfo.get("classes") or ())

@@ -176,7 +176,9 @@ def load_results(path: str | Path) -> dict[str, Any]:
             results = _PlainUnpickler(io.BytesIO(path.read_bytes())).load()
         else:
             results = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, pickle.UnpicklingError, EOFError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # a damaged pickle raises anything, json a RecursionError
         raise ValueError(f"'{path}' is no results file: {error}") from error
     missing = [key for key in KEYS if not isinstance(results, dict) or key not in results]
     if missing:
@@ -186,6 +188,12 @@ def load_results(path: str | Path) -> dict[str, Any]:
             f"'{path}' is a results file of version {results.get('version', 1)}, version {VERSION} is needed: run the "
             "test (tools/test.py --out) or eval_maps.py again"
         )
+    kinds = {"metrics": dict, "protocol": dict, "curves": dict, "predictions": list}
+    wrong = [key for key, kind in kinds.items() if not isinstance(results[key], kind)]
+    entries = results["predictions"] if not wrong else []
+    if wrong or not all(isinstance(e, dict) and isinstance(e.get("evaluated"), dict) for e in entries):
+        listed = ", ".join(wrong) or "predictions"
+        raise ValueError(f"'{path}' is a damaged results file, {listed} is not what it should be: run the test again")
     return results
 
 
@@ -201,7 +209,12 @@ def choose_protocol(results: Mapping[str, Any], name: str | None = None) -> str:
     """
     titles = list(results["predictions"][0]["evaluated"]) if results["predictions"] else []
     matches = [title for title in titles if name in (None, title)]
-    matches = matches or [title for title in titles if results["protocol"][title]["name"] == name]
+    try:
+        matches = matches or [title for title in titles if results["protocol"][title]["name"] == name]
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"the results do not say what the protocol of {titles} is ({error}): run the test again"
+        ) from error
     if not matches:
         raise ValueError(f"the results have no per-image boxes of protocol {name!r}; they have those of {titles}")
     return matches[0]
@@ -221,6 +234,8 @@ def outcomes(results: Mapping[str, Any], title: str) -> list[Outcome]:
     for entry in results["predictions"]:
         try:
             record = entry["evaluated"][title]
+            if not isinstance(entry["img_id"], str):
+                raise TypeError("img_id is no text")
             if record is None:
                 continue
             outcome = Outcome(
@@ -234,8 +249,9 @@ def outcomes(results: Mapping[str, Any], title: str) -> list[Outcome]:
                 record["error"],
                 tuple(entry["ori_shape"]),
             )
-        except KeyError as error:
-            raise ValueError(f"results of image {entry.get('img_id')!r}: no {error}") from error
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+            raise ValueError(f"results of image {entry.get('img_id')!r}: {reason}") from error
         listed.append(outcome)
     if not listed:
         raise ValueError("no image of the results has ground-truth boxes: there is no localization to analyze")

@@ -44,7 +44,9 @@ def parse_args() -> argparse.Namespace:
         "--image-size", nargs=2, type=int, metavar=("W", "H"), help="size of all images, where nothing else tells"
     )
     parser.add_argument("--classes", metavar="FILE", help="class names in the order of the labels, one a line")
-    parser.add_argument("--box-format", choices=["xyxy", "xywh", "cxcywh_norm"], help="default: that of the list")
+    parser.add_argument(
+        "--box-format", choices=["xyxy", "xywh", "xyxy_norm", "cxcywh_norm"], help="default: that of the list"
+    )
     parser.add_argument(
         "--bad-maps", choices=["error", "zero"], default="error", help="constant maps and NaN; default: error"
     )
@@ -71,8 +73,9 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
 
     classes = None
     if args.classes:
-        with open(args.classes, encoding="utf-8") as file:
-            classes = [line.strip() for line in file if line.strip()]
+        from mmwsol.datasets.readers import read_lines
+
+        classes = [text for _, text in read_lines(args.classes, "give the file of class names")]
     return evaluate_files(
         args.maps,
         args.meta,
@@ -98,7 +101,7 @@ def main() -> None:
     args = parse_args()
     try:
         results = evaluate(args)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     if results["num_zeroed_maps"]:
         print(f"\n{results['num_zeroed_maps']} constant or NaN maps were scored as empty.")

@@ -142,7 +142,7 @@ def main() -> None:
         unknown = [protocol for protocol in args.protocol or () if protocol not in available]
         if unknown:
             raise ValueError(f"no curves of protocol {unknown[0]!r}; there are those of {available}")
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     protocols = args.protocol or available
     out = Path(args.out)

@@ -11,6 +11,7 @@ import gzip
 import lzma
 import os
 import shutil
+import struct
 import sys
 import tarfile
 import zipfile
@@ -22,7 +23,10 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-BROKEN = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
+BROKEN = (
+    *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError),
+    *(RuntimeError, NotImplementedError, struct.error, UnicodeError),  # encrypted, of an unknown kind, junk
+)
 TAR = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 Target = Callable[[str], str | None]  # name in a source to path under the output folder, None: not wanted
 
@@ -59,12 +63,11 @@ def run(doc: str, out: str, convert: Callable[[Sequence[Path], Path], str]) -> N
 def entries(source: Path) -> Iterator[Entry]:
     """Yield the files of an archive, a folder (names start with its own name) or the one file that it is."""
     if source.is_dir():
-        for parent, folders, names in os.walk(source, followlinks=True):
-            folders.sort()
-            for name in sorted(names):
-                path = Path(parent, name)
-                shown = f"{source.resolve().name}/{path.relative_to(source).as_posix()}"
-                yield Entry(shown, path.stat().st_size, partial(open, path, "rb"))
+        from mmwsol.datasets.walk import walk
+
+        for name in walk(str(source), "give what was downloaded").files:
+            path = source / name
+            yield Entry(f"{source.resolve().name}/{name}", path.stat().st_size, partial(open, path, "rb"))
     elif not source.is_file():
         raise ConvertError(f"'{source}' does not exist")
     elif source.name.lower().endswith(".zip"):
@@ -192,7 +195,10 @@ def list_lines(path: Path) -> list[str]:
     """
     if not path.is_file():
         raise ConvertError(f"'{path}' is missing: give the folder 'metadata' of wsolevaluation as a further source")
-    return path.read_text(encoding="utf-8-sig").split("\n")
+    try:
+        return path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ConvertError(f"'{path}' is not UTF-8 text: copy it again") from error
 
 
 # ---- counts -----------------------------------------------------------------------------------------

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import threading
 from collections.abc import Sequence
+from typing import IO
 
 import cv2
 import mmcv
@@ -16,11 +20,47 @@ from mmwsol.datasets.transforms.carry import carry
 from mmwsol.registry import TRANSFORMS
 from mmwsol.structures import Frame
 
-_COLOR_TYPES = ("color", "color_ignore_orientation")
+COLOR_TYPES = ("color", "color_ignore_orientation")
+#: Pixels of the largest image that is decoded unless more are allowed: Pillow's limit against decompression bombs.
+MAX_PIXELS = 178_956_970
+EXIF_FIX = "mmwsol.LoadImage(color_type='color') loads it upright"
+_ORIENTATION = 0x0112  # EXIF tag
+_OPENING = threading.Lock()
+_SLACK = 0.5  # pixels that a listed box may reach over the border by rounding
 
 
 class UnreadableImageError(ValueError):
-    """An image or mask file that is empty, cannot be decoded, or does not contain its boxes."""
+    """An image or mask file that is empty, cannot be decoded, has another size, or does not contain its boxes."""
+
+
+def open_image(file: IO[bytes], path: str) -> Image.Image:
+    """Open an image of any size with Pillow; pixels are not decoded yet.
+
+    Raises:
+        UnreadableImageError: If it is no image.
+    """
+    with _OPENING:  # Pillow's own limit is one number for the process, and its message names no option
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            if not file.read(1):
+                raise UnreadableImageError(f"image '{path}' is empty (0 bytes): restore or remove it")
+            file.seek(0)
+            return Image.open(file)
+        except UnreadableImageError:
+            raise
+        except Exception as error:  # decoders raise anything on broken files
+            reason = str(error).split(" <_io")[0]
+            raise UnreadableImageError(f"image '{path}' cannot be decoded ({reason}): restore or remove it") from error
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def is_turned(image: Image.Image) -> bool:
+    """Return whether the EXIF tag of an image exchanges its width and height."""
+    try:
+        return image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
+    except Exception:  # a broken tag turns nothing
+        return False
 
 
 def to_rgb(image: Image.Image, path: str) -> Image.Image:
@@ -33,7 +73,13 @@ def to_rgb(image: Image.Image, path: str) -> Image.Image:
     return image.convert("RGB")
 
 
-def decode_image(content: bytes, path: str, backend: str = "pillow", color_type: str = _COLOR_TYPES[1]) -> np.ndarray:
+def decode_image(
+    content: bytes,
+    path: str,
+    backend: str = "pillow",
+    color_type: str = COLOR_TYPES[1],
+    max_pixels: int | None = MAX_PIXELS,
+) -> np.ndarray:
     """Decode an image file to three 8-bit channels, whatever it holds (gray, CMYK, palette, alpha, 16 bit).
 
     Args:
@@ -43,18 +89,25 @@ def decode_image(content: bytes, path: str, backend: str = "pillow", color_type:
             pixels of ``Image.open(path).convert('RGB')``.
         color_type (str): 'color_ignore_orientation' keeps the stored pixels, 'color' turns them by the EXIF tag.
             Defaults to the former.
+        max_pixels (int, optional): Pixels of the largest image; None for no limit. Defaults to 178,956,970.
 
     Returns:
         np.ndarray: (H, W, 3) uint8 BGR.
 
     Raises:
-        UnreadableImageError: If the file is empty or no image.
+        UnreadableImageError: If the file is empty, no image, or has more pixels.
     """
     if not content:
         raise UnreadableImageError(f"image '{path}' is empty (0 bytes): restore or remove it")
     try:
         if backend == "pillow":
-            image: Image.Image = Image.open(io.BytesIO(content))
+            image: Image.Image = open_image(io.BytesIO(content), path)
+            if max_pixels is not None and image.width * image.height > max_pixels:
+                raise UnreadableImageError(
+                    f"image '{path}' has {image.width}x{image.height} (W x H) = {image.width * image.height:,} pixels, "
+                    f"more than {max_pixels:,}: a small file can fill the memory so. mmwsol.LoadImage(max_pixels=N) "
+                    "in the pipeline allows more, None any number"
+                )
             if color_type == "color":
                 image = ImageOps.exif_transpose(image)
             rgb = np.asarray(to_rgb(image, path))
@@ -87,10 +140,10 @@ def read_original(path: str, ori_shape: Sequence[int]) -> np.ndarray:
     """
     with open(path, "rb") as file:
         content = file.read()
-    img = decode_image(content, path)
+    img = decode_image(content, path, max_pixels=None)  # it was loaded before
     height, width = ori_shape[:2]
     if height != width and img.shape[:2] == (width, height):
-        return decode_image(content, path, color_type="color")
+        return decode_image(content, path, color_type="color", max_pixels=None)
     return img
 
 
@@ -98,8 +151,9 @@ def read_original(path: str, ori_shape: Sequence[int]) -> np.ndarray:
 class LoadImage(LoadImageFromFile):
     """Load an image as three BGR channels and start its ground-truth geometry.
 
-    Required keys: ``img_path``; optional ``gt_bboxes_ori`` (M, 4), ``ori_size`` (W, H). Added keys: ``img`` (H, W, 3)
-    uint8, ``img_shape`` and ``ori_shape`` (H, W), ``frame`` (identity), ``gt_bboxes`` (M, 4) float32.
+    Required keys: ``img_path``; optional ``gt_bboxes_ori`` (M, 4), ``ori_size`` (W, H), ``strict_boxes`` (False: boxes
+    may reach over the border, as some of CUB do). Added keys: ``img`` (H, W, 3) uint8, ``img_shape`` and ``ori_shape``
+    (H, W), ``frame`` (identity), ``gt_bboxes`` (M, 4) float32.
 
     The stored pixels are used as they are: like the official code of the papers, and unlike mmcv's default, the EXIF
     orientation is ignored, since boxes are listed in stored pixels.
@@ -111,11 +165,13 @@ class LoadImage(LoadImageFromFile):
             wrong. Defaults to True.
         ignore_empty (bool): Whether to return None for files that do not exist or cannot be decoded. Defaults to
             False.
+        max_pixels (int, optional): Pixels of the largest image that is decoded, against decompression bombs; None for
+            no limit. Of the backend 'pillow'. Defaults to 178,956,970, Pillow's limit.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        UnreadableImageError: If it is empty, no image, or a box lies completely outside it.
-        ValueError: If its size is not the listed one.
+        UnreadableImageError: If it is empty, no image, too large, does not have the listed size, or a box does not lie
+            inside it.
     """
 
     def __init__(
@@ -124,18 +180,22 @@ class LoadImage(LoadImageFromFile):
         imdecode_backend: str = "pillow",
         check_size: bool = True,
         ignore_empty: bool = False,
+        max_pixels: int | None = MAX_PIXELS,
     ) -> None:
-        if color_type not in _COLOR_TYPES:
-            raise ValueError(f"color_type must be one of {_COLOR_TYPES}, got {color_type!r}")
+        if color_type not in COLOR_TYPES:
+            raise ValueError(f"color_type must be one of {COLOR_TYPES}, got {color_type!r}")
         super().__init__(color_type=color_type, imdecode_backend=imdecode_backend, ignore_empty=ignore_empty)
         self.check_size = check_size
+        self.max_pixels = max_pixels
 
     def transform(self, results: dict) -> dict | None:
         """Read ``results['img_path']``."""
         path = results["img_path"]
         try:
+            if "://" not in path and not os.path.isfile(path) and os.path.exists(path):
+                raise IsADirectoryError(f"'{path}' is a folder or a device")
             content = fileio.get(path)
-            img = decode_image(content, path, self.imdecode_backend, self.color_type)
+            img = decode_image(content, path, self.imdecode_backend, self.color_type, self.max_pixels)
         except (FileNotFoundError, IsADirectoryError) as error:
             if self.ignore_empty:
                 return None
@@ -144,22 +204,35 @@ class LoadImage(LoadImageFromFile):
             if self.ignore_empty:
                 return None
             raise
+        except (OSError, ValueError) as error:  # a name that is too long, a file that may not be read
+            raise UnreadableImageError(f"image '{path}' cannot be read ({error})") from error
         height, width = img.shape[:2]
-        listed = results.get("ori_size")
-        if self.check_size and listed is not None and tuple(listed) != (width, height):
-            raise ValueError(
-                f"image '{path}' is {width}x{height} but the list says {listed[0]}x{listed[1]} (W x H), so its "
-                "boxes do not fit: use the original image, or LoadImage(check_size=False)"
-            )
-        for x0, y0, x1, y1 in results.get("gt_bboxes_ori", ()):
-            if x0 >= width or y0 >= height or x1 < 0 or y1 < 0:
-                raise UnreadableImageError(
-                    f"image '{path}' is {width}x{height} (W x H) and box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) lies "
-                    "outside it: correct the list"
-                )
+        self._check(results, path, width, height)
         results["img"] = img
         results["ori_shape"] = (height, width)
         return carry(results, Frame.identity((height, width)))
+
+    def _check(self, results: dict, path: str, width: int, height: int) -> None:
+        """Compare the size with the listed one, and the boxes with the size."""
+        listed = results.get("ori_size")
+        if self.check_size and listed is not None and tuple(listed) != (width, height):
+            turned = tuple(listed) == (height, width) and self.color_type != "color"
+            raise UnreadableImageError(
+                f"image '{path}' is {width}x{height} but the list says {listed[0]}x{listed[1]} (W x H), so its "
+                "boxes do not fit: use the original image, or LoadImage(check_size=False)"
+                + (f"; if the photograph is turned by its EXIF tag: {EXIF_FIX}" if turned else "")
+            )
+        slack = _SLACK if results.get("strict_boxes", True) else max(width, height)
+        for x0, y0, x1, y1 in results.get("gt_bboxes_ori", ()):
+            beside = x0 >= width or y0 >= height or x1 < 0 or y1 < 0
+            if not beside and min(x0, y0) >= -slack and x1 <= width + slack and y1 <= height + slack:
+                continue
+            turned = self.color_type != "color" and x1 <= height + slack and y1 <= width + slack
+            raise UnreadableImageError(
+                f"image '{path}' is {width}x{height} (W x H) and box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) lies "
+                f"outside it{'' if beside else ' in part'}: correct the list"
+                + (f"; if the photograph is turned by its EXIF tag: {EXIF_FIX}" if turned else "")
+            )
 
 
 @TRANSFORMS.register_module()
@@ -211,9 +284,13 @@ def load_mask(path: str, frame: Frame) -> np.ndarray:
     """
     try:
         content = np.frombuffer(fileio.get(path), np.uint8)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise FileNotFoundError(f"mask '{path}' does not exist: check data_prefix['mask_path']") from error
-    mask = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None
+    except (OSError, ValueError) as error:
+        raise UnreadableImageError(f"mask '{path}' cannot be read ({error})") from error
+    mask = None
+    with contextlib.suppress(cv2.error):  # OpenCV returns None for some broken files and raises for others
+        mask = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None
     if mask is None:
         raise UnreadableImageError(f"mask '{path}' is empty or cannot be decoded")
     return frame.masks(mask) > 0.5
