@@ -59,7 +59,8 @@ class LocListDataset(BaseLocDataset):
     Args:
         data_root (str): Root of all relative paths.
         ann_file (str): See above. Defaults to ''.
-        split (str): Split to read from a CSV or a folder of split folders; an error for what has no splits. Defaults
+        split (str): Split to read from a CSV or a folder of split folders; an error for what has no splits, but a
+            folder of that name. Defaults
             to '': everything.
         format (str): One of the above, or 'auto': by what ``ann_file`` is. Defaults to 'auto'.
         data_prefix (str | dict, optional): Folders ``img_path`` and ``mask_path`` to which the listed paths are
@@ -131,7 +132,8 @@ class LocListDataset(BaseLocDataset):
             box_format = "xywh"
         else:
             records, names, box_format = self._read_folder()
-        if self.split and kind in ("coco", "folder") and not self.knows_split:
+        named_so = kind == "folder" and os.path.basename(self.data_prefix["img_path"]) == self.split
+        if self.split and kind in ("coco", "folder") and not self.knows_split and not named_so:
             raise ValueError(
                 f"split={self.split!r}: '{self.ann_file or self.data_prefix['img_path']}' has no splits, it would be "
                 "read whole. Leave split out, and give ann_file and data_prefix of the split"

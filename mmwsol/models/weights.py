@@ -17,7 +17,7 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from mmwsol.registry import MODELS
-from mmwsol.weight_files import find_weights
+from mmwsol.weight_files import CONTAINERS, find_weights
 
 if TYPE_CHECKING:
     from mmwsol.models.localizer import ImageLocalizer
@@ -123,9 +123,10 @@ def unwrap(checkpoint: Mapping, filename: str = "the checkpoint") -> dict[str, T
     """Take the weights out of a checkpoint's container and drop the prefix ``module.``.
 
     Raises:
-        ValueError: If it holds no weights; the message names ``filename``.
+        ValueError: If there is a container that holds no weights; the message names ``filename``.
     """
-    weights = find_weights(checkpoint, filename)
+    packed = any(isinstance(checkpoint.get(key), Mapping) for key in CONTAINERS)
+    weights = find_weights(checkpoint, filename) if packed else checkpoint
     return {name.removeprefix("module."): value for name, value in weights.items()}
 
 
