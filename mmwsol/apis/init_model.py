@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from mmwsol.apis.stored_config import inference_config
 from mmwsol.compat import registered_types_only
 from mmwsol.datasets.wrappers import inner_config
 from mmwsol.engine.stages import select_stage, stage_configs
@@ -92,7 +94,7 @@ def find_model_config(
     if config is None:
         if loaded is None:
             raise ValueError("give a config, the name of one, or a checkpoint that holds its config.")
-        whole = read_config_text(_stored_config(loaded, source), source)
+        whole = inference_config(read_config_text(_stored_config(loaded, source), source), source)
     elif isinstance(config, (str, Path)):
         whole = load_config(config, cfg_options)
     else:
@@ -126,13 +128,19 @@ def build_model(
 
 
 def _stored_config(loaded: dict[str, Any], source: str) -> str:
-    meta = loaded.get("meta") or {}
-    text = (loaded.get("message_hub") or {}).get("runtime_info", {}).get("cfg") or meta.get("cfg")
+    text = _part(loaded, "message_hub", "runtime_info").get("cfg") or _part(loaded, "meta").get("cfg")
     if not isinstance(text, str):
         raise ValueError(
             f"'{source}' holds no config: it was not written by a training run of mmengine. Pass the config too."
         )
     return text
+
+
+def _part(loaded: Any, *names: str) -> Mapping[str, Any]:
+    """Return a dict inside a checkpoint, {} where there is none: a stranger's file may hold anything."""
+    for name in names:
+        loaded = loaded.get(name) if isinstance(loaded, Mapping) else None
+    return loaded if isinstance(loaded, Mapping) else {}
 
 
 def load_weights(model: nn.Module, loaded: dict[str, Any], source: str) -> list[str]:
@@ -174,9 +182,9 @@ def load_weights(model: nn.Module, loaded: dict[str, Any], source: str) -> list[
 
 def _dataset_meta(cfg: Config, loaded: dict[str, Any] | None) -> dict[str, Any]:
     """Return the class names that the checkpoint, the config or the data set's class knows."""
-    stored = (loaded or {}).get("meta", {}).get("dataset_meta")
-    if stored and stored.get("classes"):
-        return dict(classes=tuple(stored["classes"]))
+    stored = _part(loaded, "meta", "dataset_meta").get("classes")
+    if isinstance(stored, (list, tuple)) and stored:
+        return dict(classes=tuple(stored))
     for loader in ("test_dataloader", "val_dataloader", "train_dataloader"):
         dataset = inner_config((cfg.get(loader) or {}).get("dataset") or {})
         classes = (dataset.get("metainfo") or {}).get("classes")
