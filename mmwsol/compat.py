@@ -46,6 +46,22 @@ def apply() -> None:
     _applied = True
     check_versions()
     register_checkpoint_loaders()
+    write_files_whole()
+
+
+def write_files_whole() -> None:
+    """Let mmengine write checkpoints beside their place and rename them.
+
+    mmengine <= 0.10.7 writes in place: a kill or a full disk leaves half a file, where a whole one was before.
+    """
+    from mmengine.fileio.backends import LocalBackend
+
+    def put(self: LocalBackend, obj: bytes, filepath: str | os.PathLike) -> None:
+        from mmwsol.files import write_bytes
+
+        write_bytes(os.fspath(filepath), obj)
+
+    LocalBackend.put = put
 
 
 def ignore_mmcv_lite_warning() -> None:

@@ -21,6 +21,7 @@ from mmengine.runner import Runner
 
 from mmwsol import compat
 from mmwsol.engine.batch_size import rank_config
+from mmwsol.engine.hooks.resume_hook import ResumeHook
 from mmwsol.engine.stage_markers import (
     RUNNER_SETTINGS,
     absolute_path,
@@ -262,9 +263,9 @@ def run_stages(
 def latest_checkpoint(folder: str | Path) -> str | None:
     """Return the newest whole checkpoint of a run, or None.
 
-    It is the one that ``last_checkpoint`` names. mmengine writes checkpoints in place and removes
-    old ones before it writes the new: after a kill at the wrong moment that file may be damaged or
-    gone, and the newest readable ``epoch_*.pth`` or ``iter_*.pth`` is taken with a warning.
+    It is the one that ``last_checkpoint`` names, in the folder itself if it is there: the file has an absolute path,
+    which in a copy is that of the original. After a kill at the wrong moment the file may be damaged or gone, and the
+    newest readable ``epoch_*.pth`` or ``iter_*.pth`` is taken with a warning.
 
     Args:
         folder (str | Path): Work directory.
@@ -273,16 +274,25 @@ def latest_checkpoint(folder: str | Path) -> str | None:
     pointer = folder / "last_checkpoint"
     named: list[Path] = []
     if pointer.is_file():
-        path = Path(pointer.read_text().strip())
-        named = [path if path.is_file() else folder / path.name]
+        path = Path(pointer.read_bytes()[:4096].decode(errors="replace").replace("\0", "").strip())
+        own = folder / (path.name[:255] or "nothing")
+        named = [path if path.name and not _is_file(own) and _is_file(path) else own]
     others = [p for pattern in ("epoch_*.pth", "iter_*.pth") for p in folder.glob(pattern)]
     others.sort(key=lambda p: p.stat().st_mtime, reverse=True)
     for path in named + others:
-        if path.is_file() and zipfile.is_zipfile(path):
+        if _is_file(path) and zipfile.is_zipfile(path):
             if named and path != named[0]:
                 print_log(f"{named[0]} is damaged or missing: using {path}.", "current", level=logging.WARNING)
             return str(path)
     return None
+
+
+def _is_file(path: Path) -> bool:
+    """Tell whether there is a file; junk that is no path names none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -321,6 +331,7 @@ def _train(cfg: Config, folder: Path, start: str | None, resume: str | None) -> 
     cfg.resume = checkpoint is not None
     cfg.load_from = checkpoint or start or cfg.get("load_from")
     runner = build_runner(cfg)
+    runner.register_hook(ResumeHook())
     runner.train()
     hook = next((h for h in runner.hooks if isinstance(h, CheckpointHook)), None)
     best = getattr(hook, "best_ckpt_path", None)

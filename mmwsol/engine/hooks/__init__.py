@@ -6,6 +6,7 @@ from .loc_visualization_hook import LocVisualizationHook
 from .map_dump_hook import MapDumpHook
 from .num_classes_hook import NumClassesHook
 from .prediction_dump_hook import PredictionDumpHook
+from .resume_hook import ResumeHook
 from .threshold_calibration_hook import ThresholdCalibrationHook
 from .unused_parameters_hook import UnusedParametersHook
 
@@ -16,6 +17,7 @@ __all__ = [
     "MapDumpHook",
     "NumClassesHook",
     "PredictionDumpHook",
+    "ResumeHook",
     "ThresholdCalibrationHook",
     "UnusedParametersHook",
 ]
