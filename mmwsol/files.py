@@ -66,9 +66,9 @@ def check_writable(path: str | Path) -> None:
         ValueError: If it cannot; the message names it.
     """
     path = Path(path)
-    if path.is_dir():
-        raise ValueError(f"'{path}' cannot be written: it is a folder.")
     try:
+        if path.is_dir():
+            raise OSError("it is a folder")
         path.parent.mkdir(parents=True, exist_ok=True)
         if len(os.fsencode(path.name)) > NAME_BYTES:
             raise OSError(f"its name is longer than {NAME_BYTES} bytes")

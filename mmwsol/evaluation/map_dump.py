@@ -55,7 +55,8 @@ def write_maps(folder: str | Path, img_id: str, maps: np.ndarray, labels: Sequen
     path = Path(folder) / "maps" / Path(img_id).with_suffix(".npz")
     path.parent.mkdir(parents=True, exist_ok=True)
     names = ["map" if label < 0 else str(label) for label in labels]
-    np.savez(path, **dict(zip(names, maps, strict=True)))
+    with writing(path) as part:
+        np.savez(part, **dict(zip(names, maps, strict=True)))
 
 
 def write_lists(folder: str | Path, images: Sequence[DumpedImage]) -> None:

@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmwsol.datasets.transforms.loading import read_original
+from mmwsol.files import write_bytes, write_json
 from mmwsol.plain_pickle import read_plain_pickle
 from mmwsol.structures import Frame
 
@@ -135,11 +136,10 @@ def assemble(
 def save_results(results: Mapping[str, Any], path: str | Path) -> None:
     """Write results as .json or .pkl, with plain values in place of numpy's."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".pkl":
-        path.write_bytes(pickle.dumps(dict(results)))
+        write_bytes(path, pickle.dumps(dict(results)))
     else:
-        path.write_text(json.dumps(results, indent=1, default=_plain))
+        write_json(path, results, default=_plain)
 
 
 def _plain(value: Any) -> Any:

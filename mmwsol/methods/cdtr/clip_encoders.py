@@ -412,8 +412,8 @@ def save_text_embeddings(path: str | Path, embeddings: Tensor, classes: Sequence
     """
     if len(embeddings) != len(classes):
         raise ValueError(f"{len(embeddings)} embeddings for {len(classes)} classes.")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    torch.save(dict(embeddings=F.normalize(embeddings.float(), dim=1), classes=list(classes), **meta), path)
+    with writing(path) as part:
+        torch.save(dict(embeddings=F.normalize(embeddings.float(), dim=1), classes=list(classes), **meta), part)
 
 
 def load_text_embeddings(path: str | Path) -> TextEmbeddings:
