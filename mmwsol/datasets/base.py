@@ -114,6 +114,16 @@ class BaseLocDataset(BaseDataset):
 
     # ---- reading -------------------------------------------------------------------------------
 
+    def load_data_list(self) -> list[dict]:
+        """Read a list of mmengine's own form, JSON; a data set extends this for its own.
+
+        Raises:
+            ValueError: If the list is another file: mmengine would run the code in a pickle.
+        """
+        if not str(self.ann_file).lower().endswith(".json"):
+            raise ValueError(f"{type(self).__name__}: ann_file '{self.ann_file}' is no .json file.")
+        return super().load_data_list()
+
     def full_init(self) -> None:
         """Read the lists, check them, and report bad records as ``on_error`` says."""
         if not self._fully_initialized:

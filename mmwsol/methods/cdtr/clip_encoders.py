@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmwsol.files import writing
 from mmwsol.models.weights import find_checkpoint
 from mmwsol.registry import MODELS
 
