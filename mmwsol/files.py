@@ -7,6 +7,7 @@ followed: what it points at belongs to somebody else.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -18,13 +19,14 @@ NAME_BYTES = 255  # longest name of a file on most file systems
 
 
 @contextlib.contextmanager
-def writing(path: str | Path) -> Iterator[Path]:
-    """Give a free name beside ``path`` to write to; the file gets its own name when the block ends without error.
+def writing(path: str | Path, ending: bool = True) -> Iterator[Path]:
+    """Give a name beside ``path`` to write to; the file gets its own name when the block ends without error.
 
-    Folders that are missing are made. The free name has the ending of ``path``, by which writers choose a format.
+    Folders that are missing are made. The name is always the same, so that the next run removes what a kill left.
 
     Args:
         path (str | Path): The file.
+        ending (bool): Whether the name has the ending of ``path``, by which writers choose a format. Defaults to True.
 
     Raises:
         OSError: If it cannot be written; the message names it.
@@ -33,7 +35,11 @@ def writing(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     if len(os.fsencode(path.name)) > NAME_BYTES:
         raise OSError(f"'{path}' cannot be written: its name is longer than {NAME_BYTES} bytes.")
-    part = path.with_name(f".{secrets.token_hex(4)}.part{path.suffix[:20]}")
+    name = path.name
+    if len(os.fsencode(name)) > NAME_BYTES - 30:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    part = path.with_name(f".{name}.part{path.suffix[:20]}" if ending else f"{name}.part")
+    part.unlink(missing_ok=True)  # what a killed run left; a link would be followed
     try:
         yield part
         os.replace(part, path)
@@ -45,7 +51,7 @@ def writing(path: str | Path) -> Iterator[Path]:
 
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a file; see :func:`writing`."""
-    with writing(path) as part:
+    with writing(path, ending=False) as part:
         part.write_bytes(content)
 
 
