@@ -48,6 +48,22 @@ def apply() -> None:
     _applied = True
     check_versions()
     register_checkpoint_loaders()
+    write_files_whole()
+
+
+def write_files_whole() -> None:
+    """Let mmengine write checkpoints beside their place and rename them.
+
+    mmengine <= 0.10.7 writes in place: a kill or a full disk leaves half a file, where a whole one was before.
+    """
+    from mmengine.fileio.backends import LocalBackend
+
+    def put(self: LocalBackend, obj: bytes, filepath: str | os.PathLike) -> None:
+        from mmwsol.files import write_bytes
+
+        write_bytes(os.fspath(filepath), obj)
+
+    LocalBackend.put = put
 
 
 def ignore_mmcv_lite_warning() -> None:
@@ -170,7 +186,7 @@ def _unpickle(filename: str, map_location: Any) -> Any:
     extra = [entry for entry in _checkpoint_globals() if entry not in already]
     with torch.serialization.safe_globals(extra):
         try:
-            return torch.load(filename, map_location=map_location, weights_only=True)
+            return _without_program(torch.load(filename, map_location=map_location, weights_only=True))
         except pickle.UnpicklingError as error:
             refused = _unsafe_globals(filename)
             if not refused:
@@ -187,6 +203,14 @@ def _unpickle(filename: str, map_location: Any) -> Any:
             ) from error
         except (EOFError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise incomplete(filename, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+
+
+def _without_program(loaded: Any) -> Any:
+    """Drop ``meta['config']``: mmengine's ``Runner.resume`` runs it as Python (0.10.7), and never writes it."""
+    meta = loaded.get("meta") if isinstance(loaded, dict) else None
+    if isinstance(meta, dict):
+        meta.pop("config", None)
+    return loaded
 
 
 def _unsafe_globals(filename: str) -> list[str]:
@@ -219,46 +243,46 @@ def _history_statistic(owner: type, name: str) -> Any:
 
 def _checkpoint_globals() -> list[Any]:
     """List what mmengine checkpoints hold besides tensors, as (object, name in the pickle)."""
-    import numpy as np
     from mmengine.config import ConfigDict
     from mmengine.logging import HistoryBuffer
 
-    core = np._core if hasattr(np, "_core") else np.core
-    entries: list[Any] = [
+    from mmwsol.plain_pickle import STAND_INS
+
+    return [
         (HistoryBuffer, "mmengine.logging.history_buffer.HistoryBuffer"),
         (_history_statistic, "builtins.getattr"),
         (ConfigDict, "mmengine.config.config.ConfigDict"),  # meta information given in a config
         (argparse.Namespace, "argparse.Namespace"),  # many official releases store their options
-        (np.ndarray, "numpy.ndarray"),
-        (bytes, "builtins.bytes"),  # content of an empty array
-        (np.dtype, "numpy.dtype"),
+        *((stand_in, name) for name, stand_in in STAND_INS.items()),
     ]
-    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):  # numpy < 2 and >= 2
-        entries.append((core.multiarray._reconstruct, f"{module}._reconstruct"))
-        entries.append((core.multiarray.scalar, f"{module}.scalar"))
-    for code in "?bhilqBHILQefdgFDSU":
-        kind = type(np.dtype(code))
-        entries.append((kind, f"{kind.__module__}.{kind.__qualname__}"))
-    return entries
 
 
 @contextlib.contextmanager
 def registered_types_only() -> Iterator[None]:
     """Let ``type=`` name registered classes only inside the block, for configs out of checkpoints.
 
-    mmengine's registries fall back to any importable Python object (``type='os.system'``, 0.8 to 0.10.7), so that
-    building a model from the config of a forged checkpoint could run anything. ``MMWSOL_TRUST_CHECKPOINTS=1`` turns
-    the restriction off.
+    mmengine's registries fall back to any importable Python object (``type='os.system'``, 0.8 to 0.10.7), and import
+    the package that a type or scope begins with (``type='pkg.X'``, from any folder on the path). Inside the block they
+    do neither: only the packages that mmwsol is built on are imported. ``MMWSOL_TRUST_CHECKPOINTS=1`` turns the
+    restriction off.
     """
     from mmengine.registry import registry
 
-    original = registry.get_object_from_string
+    original, import_module = registry.get_object_from_string, registry.import_module
+
+    def import_known(name: str) -> Any:
+        if name.split(".")[0] not in ("mmengine", "mmcv", "mmpretrain", "mmwsol"):
+            raise ImportError(f"the package of '{name}' is not imported for a config out of a checkpoint.")
+        return import_module(name)
+
     if os.environ.get(TRUST_VARIABLE) != "1":
         registry.get_object_from_string = lambda name: None
+        registry.import_module = import_known
     try:
         yield
     finally:
         registry.get_object_from_string = original
+        registry.import_module = import_module
 
 
 # --- distributed runs without a GPU ----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # From bottom to top: a package imports from itself and from the rows before its own, not from others of its row.
 # Imports that only type checkers see (``if TYPE_CHECKING:``) do not count.
 LAYERS = (
-    ("weight_files",),
+    ("files", "plain_pickle", "weight_files"),
     ("compat",),
     ("registry", "utils"),
     ("structures",),

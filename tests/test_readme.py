@@ -167,3 +167,11 @@ def test_links(path):
     for anchor in re.findall(r"\]\(#([^)]+)\)", text):
         assert anchor in anchors, anchor
     assert "openmmlab.com" not in text  # a host that is gone
+
+
+def test_every_row_about_strangers_has_tests():
+    rows = [line for line in section(README, "Files from strangers").splitlines() if line.startswith("| ")][1:]
+    assert len(rows) == 7
+    for row in rows:
+        named = re.findall(r"`((?:\w+/)?test_\w+\.py)`", row)
+        assert named and all((ROOT / "tests" / name).is_file() for name in named), row

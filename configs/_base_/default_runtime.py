@@ -8,6 +8,7 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     resume=dict(type='mmwsol.ResumeHook'),
+    safe_checkpoint=dict(type='mmwsol.SafeCheckpointHook'),
     num_classes=dict(type='mmwsol.NumClassesHook'),
     data_check=dict(type='mmwsol.DataCheckHook'),
     batch_norm=dict(type='mmwsol.BatchNormHook'),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmwsol.files import write_json
 from mmwsol.models.features import as_features
 
 FORMATS = ("torch", "onnx")
@@ -103,7 +103,7 @@ def export_model(
         classes=model.dataset_meta.get("classes"),
         map_to_box=dict(type=f"mmwsol.{type(rule).__name__}", threshold=rule.get_threshold(), **rule.rule),
     )
-    out.with_suffix(".json").write_text(json.dumps(notes, indent=1))
+    write_json(out.with_suffix(".json"), notes)
     return dict(file=str(out), size=size, difference=difference)
 
 

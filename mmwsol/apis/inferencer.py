@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import json
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -24,6 +25,7 @@ from torch import nn
 
 from mmwsol.apis.init_model import build_model, find_model_config, load_weights_file
 from mmwsol.apis.model_index import find_weights
+from mmwsol.apis.output_folder import OutputFolder
 from mmwsol.compat import registered_types_only
 from mmwsol.datasets.readers import list_images, plain
 from mmwsol.datasets.transforms.carry import carry
@@ -35,6 +37,7 @@ from mmwsol.structures import Frame, LocDataSample
 from mmwsol.utils.config import list_configs
 from mmwsol.visualization import LocVisualizer, class_name, score_map, shown_map, write_picture
 
+PROGRESS_SECONDS = 10.0
 CHECKPOINT_ENDINGS = (".pth", ".pt", ".ckpt")
 
 
@@ -92,6 +95,9 @@ class WSOLInferencer(BaseInferencer):
                 self._loaded = load_weights_file(weights)
             super().__init__(cfg, str(weights), device, cfg.get("default_scope", "mmpretrain"), show_progress)
         del self._loaded
+        found = os.path.abspath(str(weights))
+        stamp = os.stat(found).st_mtime_ns if os.path.isfile(found) else None
+        self._key = dict(weights=found, stamp=stamp, model=str(model), stage=stage)
         #: Images of the last call that could not be read: ``dict(input=..., error=...)``.
         self.failed: list[dict[str, str]] = []
         self._images: dict[int, np.ndarray] = {}
@@ -146,36 +152,53 @@ class WSOLInferencer(BaseInferencer):
         names = None
         if out_dir is not None:
             names = _PictureNames(items, out_dir)
-            os.makedirs(out_dir, exist_ok=True)
         self.failed, predictions, pictures, records = [], [], [], []
-        batches: Any = self.preprocess(items, batch_size, keep_images=keep)
-        if self.show_progress and len(items) > batch_size:
-            batches = track(batches, description="Inference", total=-(-len(items) // batch_size))
+        output = None
+        if names is not None and out_dir is not None:
+            output = OutputFolder(out_dir, [names.of(index) for index in range(len(items))], self._key)
+            if not (return_datasamples or return_vis or show or return_maps):
+                records = [output.done[str(item)] for item in items if str(item) in output.done]
+                predictions = list(records)
+                if records:
+                    print(f"{len(records)} images are done already, by a run that was broken off.", flush=True)
+        skipped = {record["img_path"] for record in records}
+        total = len(items)
+        pairs = [(index, item) for index, item in enumerate(items) if str(item) not in skipped]
+        batches: Any = self.preprocess(pairs, batch_size, keep_images=keep)
+        if self.show_progress and len(pairs) > batch_size:
+            batches = progress(batches, -(-len(pairs) // batch_size))
         for batch in batches:
-            if not batch:
-                continue
-            samples = self.forward(batch)
-            drawn = self.visualize(items, samples, return_vis or out_dir is not None, show, wait_time)
-            for number, sample in enumerate(samples):
-                record = self.as_record(sample, return_maps and not return_datasamples)
-                if names is not None:
-                    record["picture"] = names.of(sample.input_index)
-                    write_picture(Path(out_dir, record["picture"]), drawn[number])  # type: ignore[arg-type]
+            for sample in self._forward(batch, items):
+                index = sample.input_index
+                try:
+                    drawn = self.visualize(items, [sample], return_vis or out_dir is not None, show, wait_time)
+                    record = self.as_record(sample, return_maps and not return_datasamples)
+                    if names is not None:
+                        record["picture"] = names.of(index)
+                        write_picture(Path(out_dir, record["picture"]), drawn[0])  # type: ignore[arg-type]
+                except (OSError, ValueError, cv2.error) as error:
+                    if show:
+                        raise
+                    self.failed.append(
+                        dict(input=_name(items[index], index), error=_reason(items[index], index, error))
+                    )
+                    continue
                 predictions.append(sample if return_datasamples else record)
                 records.append({key: value for key, value in record.items() if key != "map"})
-            pictures += drawn if return_vis else []
-        self._report(len(items))
-        if out_dir is not None:
-            text = json.dumps(dict(predictions=records, failed=self.failed), indent=1)
-            Path(out_dir, "predictions.json").write_text(text)
+                if output is not None:
+                    output.add(records[-1])
+                pictures += drawn if return_vis else []
+        self._report(total)
+        if output is not None:
+            output.finish(records, self.failed)
         return dict(predictions=predictions, visualization=pictures if return_vis else None, failed=self.failed)
 
     def preprocess(self, inputs: list, batch_size: int = 1, keep_images: bool = False, **_: Any) -> Iterator[dict]:
-        """Read images and yield batches; those that cannot be read go to :attr:`failed`."""
+        """Read images, pairs of an index and an input, and yield batches; those that fail go to :attr:`failed`."""
         for start in range(0, len(inputs), batch_size):
             chunk: list[dict] = []
             self._images = {}
-            for index, item in enumerate(inputs[start : start + batch_size], start):
+            for index, item in inputs[start : start + batch_size]:
                 try:
                     results = self._read(item, index)
                 except (UnreadableImageError, OSError) as error:
@@ -183,12 +206,30 @@ class WSOLInferencer(BaseInferencer):
                     continue
                 if keep_images:
                     self._images[index] = results["img"][:, :, ::-1].copy()
-                data = self.pipeline(results)
+                try:
+                    data = self.pipeline(results)
+                except Exception as error:  # an image that does not fit: transforms raise anything
+                    self.failed.append(dict(input=_name(item, index), error=_reason(item, index, error)))
+                    continue
                 data["data_samples"].set_metainfo(dict(input_index=index))
                 chunk.append(data)
             alike = len({data["inputs"].shape for data in chunk}) <= 1
             for part in [chunk] if alike else [[data] for data in chunk]:  # images of different sizes: one by one
                 yield self.collate_fn(part) if part else {}
+
+    def _forward(self, batch: dict, items: list) -> list[LocDataSample]:
+        """Predict a batch; if that fails, its images one by one, and those that fail go to :attr:`failed`."""
+        if not batch:
+            return []
+        try:
+            return self.forward(batch)
+        except Exception as error:  # an image that the network does not take, or a full memory
+            parts = [{key: [value[i]] for key, value in batch.items()} for i in range(len(batch["inputs"]))]
+            if len(parts) > 1:
+                return [sample for part in parts for sample in self._forward(part, items)]
+            index = batch["data_samples"][0].input_index
+            self.failed.append(dict(input=_name(items[index], index), error=_reason(items[index], index, error)))
+            return []
 
     def visualize(  # type: ignore[override]
         self,
@@ -298,10 +339,10 @@ class WSOLInferencer(BaseInferencer):
         if not self.failed:
             return
         if len(self.failed) == total:
-            raise ValueError(f"none of {total} image(s) could be read. The first: {self.failed[0]['error']}")
+            raise ValueError(f"none of {total} image(s) gave a prediction. The first: {self.failed[0]['error']}")
         for entry in self.failed[:10]:
             print(_printable(f"skipped: {entry['error']}"), flush=True)
-        print(f"{len(self.failed)} of {total} images could not be read and were skipped.", flush=True)
+        print(f"{len(self.failed)} of {total} images failed and were skipped.", flush=True)
 
 
 def list_inputs(inputs: Any, out_dir: str | Path | None = None) -> list:
@@ -388,6 +429,24 @@ def _printable(text: str) -> str:
     """Return a text that the console can show, with escapes for letters that its code page lacks."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return plain(text).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def progress(batches: Iterator[dict], total: int) -> Iterator[dict]:
+    """Show a bar in a terminal; elsewhere, as in a log file, print a line every ten seconds."""
+    if sys.stdout.isatty():
+        yield from track(batches, description="Inference", total=total)
+        return
+    start = logged = time.monotonic()
+    for number, batch in enumerate(batches):
+        yield batch
+        if time.monotonic() - logged > PROGRESS_SECONDS:
+            logged = time.monotonic()
+            print(f"Inference: {number + 1} of {total} batches, {logged - start:.0f} s", flush=True)
+
+
+def _reason(item: Any, index: int, error: Exception) -> str:
+    """Say in one line which image failed, and why."""
+    return f"image '{_name(item, index)}' failed: {' '.join(str(error).split())[:300] or type(error).__name__}"
 
 
 def _name(item: Any, index: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from mmwsol.apis.stored_config import inference_config
 from mmwsol.compat import registered_types_only
 from mmwsol.datasets.class_names import LOADERS, check_same_names, checkpoint_names, config_names, is_permutation
 from mmwsol.engine.stages import select_stage, stage_configs
@@ -93,7 +95,7 @@ def find_model_config(
     if config is None:
         if loaded is None:
             raise ValueError("give a config, the name of one, or a checkpoint that holds its config.")
-        whole = read_config_text(_stored_config(loaded, source), source)
+        whole = inference_config(read_config_text(_stored_config(loaded, source), source), source)
     elif isinstance(config, (str, Path)):
         whole = load_config(config, cfg_options)
     else:
@@ -127,13 +129,19 @@ def build_model(
 
 
 def _stored_config(loaded: dict[str, Any], source: str) -> str:
-    meta = loaded.get("meta") or {}
-    text = (loaded.get("message_hub") or {}).get("runtime_info", {}).get("cfg") or meta.get("cfg")
+    text = _part(loaded, "message_hub", "runtime_info").get("cfg") or _part(loaded, "meta").get("cfg")
     if not isinstance(text, str):
         raise ValueError(
             f"'{source}' holds no config: it was not written by a training run of mmengine. Pass the config too."
         )
     return text
+
+
+def _part(loaded: Any, *names: str) -> Mapping[str, Any]:
+    """Return a dict inside a checkpoint, {} where there is none: a stranger's file may hold anything."""
+    for name in names:
+        loaded = loaded.get(name) if isinstance(loaded, Mapping) else None
+    return loaded if isinstance(loaded, Mapping) else {}
 
 
 def load_weights(model: nn.Module, loaded: dict[str, Any], source: str) -> list[str]:

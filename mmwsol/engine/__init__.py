@@ -9,6 +9,7 @@ from .hooks import (
     NumClassesHook,
     PredictionDumpHook,
     ResumeHook,
+    SafeCheckpointHook,
     ThresholdCalibrationHook,
     UnusedParametersHook,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "OfflineLoop",
     "PredictionDumpHook",
     "ResumeHook",
+    "SafeCheckpointHook",
     "Stage",
     "ThresholdCalibrationHook",
     "TimmCosineLR",

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from mmwsol.datasets.offline_cache import MANIFEST, CacheWriter, OfflineCache
 from mmwsol.datasets.wrappers import inner_config, inner_dataset
 from mmwsol.engine.hooks.num_classes_hook import NumClassesHook
+from mmwsol.files import write_bytes
 from mmwsol.registry import DATASETS, LOOPS, TASK_UTILS
 
 VERSION = 1
@@ -150,7 +151,7 @@ class OfflineLoop(BaseLoop):
             return runner.model
         if is_main_process():
             cache.root.mkdir(parents=True, exist_ok=True)
-            write_atomically(cache.root / MANIFEST, _json(manifest))
+            write_bytes(cache.root / MANIFEST, _json(manifest))
         barrier()
         runner.logger.info(f"Cache {cache.root}: {len(names) - len(missing)} of {len(names)} images are there.")
         failed: dict[str, str] = {}
@@ -253,7 +254,7 @@ class OfflineLoop(BaseLoop):
         path = self.cache.path(i)
         content = self.writer.finish(job)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
+        write_bytes(path, content)
 
     def _close(self, manifest: dict[str, Any], failed: dict[str, str]) -> None:
         """Summarize and write the final manifest."""
@@ -265,7 +266,7 @@ class OfflineLoop(BaseLoop):
         for key, value in summary.items():
             self.runner.logger.info(f"{key}: {value:.4g}" if isinstance(value, float) else f"{key}: {value}")
         final = dict(manifest, complete=True, failed=dict(sorted(failed.items())), summary=summary)
-        write_atomically(self.cache.root / MANIFEST, _json(final))
+        write_bytes(self.cache.root / MANIFEST, _json(final))
 
 
 def _by_size(items: list[tuple[int, dict]]) -> list[list[tuple[int, dict]]]:
@@ -274,13 +275,6 @@ def _by_size(items: list[tuple[int, dict]]) -> list[list[tuple[int, dict]]]:
     for i, data in items:
         groups.setdefault(data["inputs"].shape, []).append((i, data))
     return list(groups.values())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under another name and rename it, so that it is whole whenever it exists."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
 
 
 def weights_hash(weights: Mapping[str, Tensor]) -> str:

@@ -6,7 +6,6 @@ import copy
 import gc
 import logging
 import uuid
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from mmengine.runner import Runner
 
 from mmwsol import compat
 from mmwsol.engine.batch_size import rank_config
+from mmwsol.engine.last_checkpoint import checkpoint_to_resume, latest_checkpoint
 from mmwsol.engine.stage_markers import (
     RUNNER_SETTINGS,
     absolute_path,
@@ -277,55 +277,6 @@ def run_stages(
     return checkpoints
 
 
-def latest_checkpoint(folder: str | Path, outside: bool = False) -> str | None:
-    """Return the newest whole checkpoint of a run, or None.
-
-    It is the one that ``last_checkpoint`` names, in this folder, whatever folder it names: that of a copied run names
-    the original's. mmengine writes checkpoints in place and removes
-    old ones before it writes the new: after a kill at the wrong moment that file may be damaged or
-    gone, and the newest readable ``epoch_*.pth`` or ``iter_*.pth`` is taken with a warning.
-
-    Args:
-        folder (str | Path): Work directory.
-        outside (bool): Whether the run saves its checkpoints in another folder (``out_dir`` of the CheckpointHook), so
-            that the file which ``last_checkpoint`` names counts, too. Defaults to False.
-    """
-    folder = Path(folder)
-    pointer = folder / "last_checkpoint"
-    named: list[Path] = []
-    if pointer.is_file():
-        path = Path(pointer.read_text(errors="replace").strip())
-        named = [path if outside and path.is_file() else folder / path.name]
-    others = [p for pattern in ("epoch_*.pth", "iter_*.pth") for p in folder.glob(pattern)]
-    others.sort(key=lambda p: p.stat().st_mtime, reverse=True)
-    for path in named + others:
-        if path.is_file() and zipfile.is_zipfile(path):
-            if named and path != named[0]:
-                print_log(f"{named[0]} is damaged or missing: using {path}.", "current", level=logging.WARNING)
-            return str(path)
-    return None
-
-
-def _newest(folder: Path, outside: bool) -> str | None:
-    """Return the checkpoint to go on from; None, with a word in the log, if nothing was saved yet.
-
-    Raises:
-        ValueError: If checkpoints were saved and none is left that can be read.
-    """
-    checkpoint = latest_checkpoint(folder, outside)
-    if checkpoint is not None:
-        return checkpoint
-    patterns = ("last_checkpoint", "epoch_*.pth", "iter_*.pth", "best_*.pth")
-    traces = sorted(path.name for pattern in patterns for path in folder.glob(pattern))
-    if traces:
-        raise ValueError(
-            f"--resume: {folder} has {', '.join(traces[:4])}, but no epoch_*.pth or iter_*.pth that can be read: they "
-            "are damaged or gone. Give a checkpoint, --resume PATH; or leave --resume out to train from the start."
-        )
-    print_log(f"{folder} has no checkpoint to resume from: training starts from the beginning.", "current")
-    return None
-
-
 def build_runner(cfg: Config) -> Runner:
     """Build the Runner of a config, of ``cfg.runner_type`` if that is set."""
     return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
@@ -359,7 +310,7 @@ def _train(cfg: Config, folder: Path, start: str | None, resume: str | None) -> 
     cfg = copy.deepcopy(rank_config(cfg, get_world_size()))
     cfg.work_dir = str(folder)
     outside = bool(((cfg.get("default_hooks") or {}).get("checkpoint") or {}).get("out_dir"))
-    checkpoint = _newest(folder, outside) if resume == "auto" else resume
+    checkpoint = checkpoint_to_resume(folder, outside) if resume == "auto" else resume
     cfg.resume = checkpoint is not None
     cfg.load_from = checkpoint or start or cfg.get("load_from")
     runner = build_runner(cfg)

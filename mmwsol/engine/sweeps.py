@@ -20,7 +20,8 @@ from typing import Any
 
 from mmengine.config import Config, DictAction
 
-from mmwsol.engine.stages import latest_checkpoint, select_stage, stage_configs
+from mmwsol.engine.last_checkpoint import latest_checkpoint
+from mmwsol.engine.stages import select_stage, stage_configs
 from mmwsol.utils.config import config_root, load_cell, merge_options, merge_settings
 from mmwsol.utils.sweep_files import Cell, Sweep
 

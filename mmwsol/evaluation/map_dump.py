@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmwsol.datasets.offline_cache import cache_file
+from mmwsol.files import write_text, writing
+
 FRAME = "frame.txt"
 
 
@@ -52,10 +55,10 @@ def write_maps(folder: str | Path, img_id: str, maps: np.ndarray, labels: Sequen
         maps: (K, h, w), as the network gave them.
         labels: (K,) class of every map, -1 for a class-agnostic one, which then stands alone.
     """
-    path = Path(folder) / "maps" / Path(img_id).with_suffix(".npz")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = cache_file(Path(folder) / "maps", img_id, ".npz")  # refuses names that lead out of the folder
     names = ["map" if label < 0 else str(label) for label in labels]
-    np.savez(path, **dict(zip(names, maps, strict=True)))
+    with writing(path) as part:
+        np.savez(part, **dict(zip(names, maps, strict=True)))
 
 
 def write_lists(folder: str | Path, images: Sequence[DumpedImage]) -> None:
@@ -69,11 +72,12 @@ def write_lists(folder: str | Path, images: Sequence[DumpedImage]) -> None:
         "localization": [_row(image.img_id, box) for image in images for box in image.gt_bboxes.tolist()],
     }
     for name, rows in lists.items():
-        (meta / f"{name}.txt").write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+        write_text(meta / f"{name}.txt", "".join(f"{row}\n" for row in rows))
     frames = sorted({image.frame_shape for image in images})
-    (meta / FRAME).write_text("".join(f"{height},{width}\n" for height, width in frames))
+    write_text(meta / FRAME, "".join(f"{height},{width}\n" for height, width in frames))
     ids, scores = np.array([image.img_id for image in images]), np.stack([image.scores for image in images])
-    np.savez(Path(folder) / "scores.npz", ids=ids, scores=scores)
+    with writing(Path(folder) / "scores.npz") as part:
+        np.savez(part, ids=ids, scores=scores)
 
 
 def read_frame(meta: str | Path, given: tuple[int, int] | None = None) -> tuple[int, int]:

@@ -23,7 +23,6 @@ takes the names of the protocols.
 
 from __future__ import annotations
 
-import io
 import json
 import pickle
 from collections.abc import Mapping, Sequence
@@ -33,6 +32,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmwsol.datasets.transforms.loading import read_original
+from mmwsol.files import write_bytes, write_json
+from mmwsol.plain_pickle import read_plain_pickle
 from mmwsol.structures import Frame
 
 from .metrics import BaseLocMetric
@@ -55,17 +56,6 @@ class Outcome(NamedTuple):
     iou: float
     error: str | None  # one of ERROR_TYPES; None where there is no single box
     ori_shape: tuple[int, ...]  # (H, W)
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Reads plain values and numpy arrays; whatever could run code is refused."""
-
-    _NUMPY = ("_reconstruct", "scalar", "ndarray", "dtype", "_frombuffer")
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module.split(".")[0] == "numpy" and name in self._NUMPY:
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"it holds {module}.{name}")
 
 
 # ---- writing --------------------------------------------------------------------------------------
@@ -146,11 +136,10 @@ def assemble(
 def save_results(results: Mapping[str, Any], path: str | Path) -> None:
     """Write results as .json or .pkl, with plain values in place of numpy's."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".pkl":
-        path.write_bytes(pickle.dumps(dict(results)))
+        write_bytes(path, pickle.dumps(dict(results)))
     else:
-        path.write_text(json.dumps(results, indent=1, default=_plain))
+        write_json(path, results, default=_plain)
 
 
 def _plain(value: Any) -> Any:
@@ -173,7 +162,7 @@ def load_results(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"results file '{path}' does not exist")
     try:
         if path.suffix == ".pkl":
-            results = _PlainUnpickler(io.BytesIO(path.read_bytes())).load()
+            results = read_plain_pickle(path.read_bytes())
         else:
             results = json.loads(path.read_text(encoding="utf-8"))
     except OSError:

@@ -23,7 +23,7 @@ def read_config_text(text: str, source: str) -> Config:
         source (str): Where it comes from, for the error message.
 
     Returns:
-        Config: The config, its ``custom_imports`` imported.
+        Config: The config. Its ``custom_imports`` are imported only where ``MMWSOL_TRUST_CHECKPOINTS=1``.
 
     Raises:
         ValueError: If the text is no such config. The message names the line.
@@ -37,12 +37,7 @@ def read_config_text(text: str, source: str) -> Config:
             f"the config in '{source}' was not read: {error}, and could run code of whoever made the file. Pass the "
             f"config file or, if you trust its author, set {TRUST_VARIABLE}=1 and try again."
         ) from error
-    config = Config(values)
-    if values.get("custom_imports"):
-        from mmengine.utils import import_modules_from_strings
-
-        import_modules_from_strings(**values["custom_imports"])
-    return config
+    return Config(values)
 
 
 def read_plain_values(text: str) -> dict[str, Any]:
@@ -61,8 +56,18 @@ def read_plain_values(text: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     try:
         statements = ast.parse(text).body
-    except SyntaxError as error:
-        raise ValueError(f"it is no Python text: {error}") from error
+    except (
+        SyntaxError,
+        ValueError,
+        RecursionError,
+        MemoryError,
+    ) as error:  # zero bytes, 1000 brackets
+        raise ValueError(f"it is no Python text: {error or type(error).__name__}") from error
+    if len(statements) == 1 and isinstance(statements[0], ast.Expr) and isinstance(statements[0].value, ast.Dict):
+        names = _value(statements[0].value)  # how mmengine writes a config with a key that is no name
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError("its keys are no names")
+        return names
     for statement in statements:
         try:
             if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
@@ -70,7 +75,7 @@ def read_plain_values(text: str) -> dict[str, Any]:
             if len(statement.targets) > 1 or statement.targets[0].id in values:
                 raise ValueError("two names for a value, or a name twice")
             values[statement.targets[0].id] = _value(statement.value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             line = text.splitlines()[statement.lineno - 1].strip()
             raise ValueError(f"line {statement.lineno} ({line[:60]}) is more than plain values ({error})") from error
     return values
@@ -84,20 +89,24 @@ def _value(node: ast.expr) -> Any:
         return [_value(item) for item in node.elts]
     if isinstance(node, ast.Tuple):
         return tuple(_value(item) for item in node.elts)
+    if isinstance(node, ast.Set):
+        return {_constant(item) for item in node.elts}
     if isinstance(node, ast.Dict) and None not in node.keys:
-        keys = [_value(key) for key in node.keys if key]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise ValueError(f"the key {key!r} twice")
-        return dict(zip(keys, map(_value, node.values), strict=True))
-    if isinstance(node, ast.Call) and ast.unparse(node.func) == "dict":
-        if len(node.args) == 1 and isinstance(node.args[0], ast.Dict) and not node.keywords:
-            return _value(node.args[0])  # mmengine's text of keys that are no names: 'backbone.layer4.'
-        if node.args:
-            raise ValueError("dict(...) of something else")
-        if any(word.arg is None for word in node.keywords):
-            raise ValueError("dict(**...)")
-        return {word.arg: _value(word.value) for word in node.keywords}
+        read: dict[Any, Any] = {}
+        for key, item in zip(node.keys, node.values, strict=True):
+            name = _constant(key)
+            if name in read:
+                raise ValueError(f"the key {name!r} twice")
+            read[name] = _value(item)
+        return read
+    if isinstance(node, ast.Call) and not any(word.arg is None for word in node.keywords):
+        name, plain = ast.unparse(node.func), not node.args and not node.keywords
+        if name == "set" and plain:
+            return set()
+        if name == "dict" and not node.args:
+            return {word.arg: _value(word.value) for word in node.keywords}
+        if name == "dict" and len(node.args) == 1 and isinstance(node.args[0], ast.Dict) and not node.keywords:
+            return _value(node.args[0])  # dict({'head.fc.': ...}): keys that are no names
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         number = _value(node.operand)
         if isinstance(number, (int, float)):
@@ -105,3 +114,13 @@ def _value(node: ast.expr) -> Any:
     if isinstance(node, ast.Name) and node.id in ("inf", "nan"):
         return float(node.id)
     raise ValueError(f"'{ast.unparse(node)[:60]}'")
+
+
+def _constant(node: ast.expr | None) -> Any:
+    """Evaluate a key, or an item of a set: what has a hash."""
+    value = None if node is None else _value(node)
+    try:
+        hash(value)
+    except TypeError as error:
+        raise ValueError(f"{value!r:.60} as a key") from error
+    return value

@@ -13,6 +13,7 @@ from mmengine.dist import master_only
 from mmengine.visualization import Visualizer
 
 from mmwsol.evaluation.functional import evaluation_map, normalize_map, resize_map
+from mmwsol.files import write_bytes
 from mmwsol.registry import VISUALIZERS
 from mmwsol.structures import LocDataSample
 from mmwsol.visualization.draw import draw_prediction
@@ -210,8 +211,7 @@ def write_picture(path: str | os.PathLike, picture: np.ndarray) -> None:
         raise OSError(f"cannot write '{path}': {error}") from error
     if not done:
         raise OSError(f"cannot write '{path}'.")
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    Path(path).write_bytes(content.tobytes())
+    write_bytes(Path(path), content.tobytes())
 
 
 def picture_name(img_id: str) -> str:

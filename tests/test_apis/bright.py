@@ -5,17 +5,18 @@ from __future__ import annotations
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmwsol.models.heads.base import LocHead
+from mmwsol.registry import MODELS
 
 CONFIG = """
 default_scope = 'mmpretrain'
 model = dict(
     type='mmwsol.ImageLocalizer',
-    backbone=dict(type='BrightBackbone'),
-    head=dict(type='BrightHead', num_classes=3),
+    backbone=dict(type='mmwsol.BrightBackbone'),
+    head=dict(type='mmwsol.BrightHead', num_classes=3),
     map_to_box=dict(type='mmwsol.ContourBox', preset='tscam', threshold=0.5))
 test_dataloader = dict(dataset=dict(type='mmwsol.LocListDataset', metainfo=dict(classes=['dark', 'bright', 'odd']),
     pipeline=[

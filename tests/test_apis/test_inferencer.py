@@ -124,10 +124,10 @@ def test_unreadable_files_are_reported_and_skipped(inferencer, folder, capsys):
     assert [entry["input"].rsplit("/", 1)[1] for entry in result["failed"]] == ["broken.jpg", "empty.png", "gone.png"]
     text = capsys.readouterr().out
     assert "cannot be decoded" in text and "is empty (0 bytes)" in text and "gone.png' does not exist" in text
-    assert "3 of 6 images could not be read and were skipped." in text
+    assert "3 of 6 images failed and were skipped." in text
     written = json.loads((folder / "out/predictions.json").read_text())
     assert len(written["predictions"]) == 3 and written["failed"] == result["failed"]
-    with pytest.raises(ValueError, match="none of 1 image.* could be read. The first: .*empty.png"):
+    with pytest.raises(ValueError, match="none of 1 image.* gave a prediction. The first: .*empty.png"):
         inferencer(folder / "empty.png")
 
 
@@ -237,7 +237,86 @@ def test_where_the_model_comes_from(tmp_path):
         WSOLInferencer(weights=path, device="xpu:9")
 
 
-def test_progress_bar(inferencer, capsys):
+def test_progress_bar(inferencer, capsys, monkeypatch):
+    """A bar in a terminal; in a log file lines, and none for a short run."""
     inferencer.show_progress = True
     inferencer([bright.picture()] * 3)
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr("mmwsol.apis.inferencer.PROGRESS_SECONDS", -1.0)
+    inferencer([bright.picture()] * 3)
+    text = capsys.readouterr().out
+    assert "Inference: 2 of 3 batches" in text and "\r" not in text and len(text) < 200
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    inferencer([bright.picture()] * 3)
     assert "Inference" in capsys.readouterr().out
+
+
+def refuse_dark(inferencer, monkeypatch):
+    """Let the network refuse batches with a black image."""
+    forward = inferencer.forward
+
+    def picky(batch):
+        if any(not image.any() for image in batch["inputs"]):
+            raise RuntimeError("no map of nothing")
+        return forward(batch)
+
+    monkeypatch.setattr(inferencer, "forward", picky)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_an_image_that_fails_is_named_and_the_others_are_written(inferencer, folder, tmp_path, monkeypatch, batch_size):
+    cv2.imwrite(str(folder / "aa.png"), np.zeros((50, 80, 3), np.uint8))
+    refuse_dark(inferencer, monkeypatch)
+    result = inferencer(str(folder), out_dir=tmp_path / "out", batch_size=batch_size, return_vis=True)
+    assert len(result["predictions"]) == len(result["visualization"]) == 3
+    [failed] = result["failed"]
+    assert failed["input"].endswith("aa.png") and "aa.png' failed: no map of nothing" in failed["error"]
+    content = json.loads((tmp_path / "out/predictions.json").read_text())
+    assert content["failed"] == [failed] and all(
+        (tmp_path / "out" / p["picture"]).is_file() for p in content["predictions"]
+    )
+    with pytest.raises(ValueError, match="none of 1 image.*aa.png.*no map of nothing"):
+        inferencer(str(folder / "aa.png"))
+
+
+def test_a_killed_run_goes_on(inferencer, folder, tmp_path, monkeypatch):
+    out, forward, seen = tmp_path / "out", inferencer.forward, []
+
+    def killed(batch):
+        seen.append(batch["data_samples"][0].img_path)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return forward(batch)
+
+    monkeypatch.setattr(inferencer, "forward", killed)
+    with pytest.raises(KeyboardInterrupt):
+        inferencer(str(folder), out_dir=out, return_maps=False)
+    assert not (out / "predictions.json").exists() and len(list(out.glob("*.jpg"))) == 1
+    with open(out / "predictions.partial.jsonl", "a") as file:
+        file.write('{"img_path": "cut')
+    result = inferencer(str(folder), out_dir=out, return_maps=False)
+    assert len(result["predictions"]) == 3 and len(seen) == 4  # two more, the first is there
+    assert sorted(path.name for path in out.iterdir()) == ["a.jpg", "b.jpg", "predictions.json", "sub_a.jpg"]
+    seen.clear()
+    inferencer(str(folder), out_dir=out, return_maps=False)
+    assert len(seen) == 3
+
+
+def test_files_of_others_are_not_overwritten(inferencer, folder, tmp_path):
+    out = tmp_path / "holiday"
+    out.mkdir()
+    (out / "a.jpg").write_bytes(b"mine")
+    with pytest.raises(ValueError, match="'a.jpg' in .* is there already"):
+        inferencer(str(folder / "a.png"), out_dir=out)
+    (out / "b.jpg").symlink_to(tmp_path / "elsewhere.jpg")
+    with pytest.raises(ValueError, match="'b.jpg' in .* is there already"):
+        inferencer(str(folder / "b.jpg"), out_dir=out)
+    for content in ('{"mine": 1}', "[]", "no json", '{"predictions": [1]}'):
+        (out / "predictions.json").write_text(content)
+        with pytest.raises(ValueError, match="predictions.json' is there and not of an earlier inference"):
+            inferencer(str(folder / "sub"), out_dir=out)
+        assert (out / "predictions.json").read_text() == content
+    assert (out / "a.jpg").read_bytes() == b"mine" and not (tmp_path / "elsewhere.jpg").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="cannot be written"):
+        inferencer(str(folder), out_dir=tmp_path / "file/out")

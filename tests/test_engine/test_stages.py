@@ -13,8 +13,9 @@ from mmengine.config import Config
 from toy import toy_config
 
 from mmwsol.compat import load_checkpoint_file
+from mmwsol.engine.last_checkpoint import latest_checkpoint
 from mmwsol.engine.stage_markers import MARKER
-from mmwsol.engine.stages import latest_checkpoint, run_stages, select_stage, stage_configs
+from mmwsol.engine.stages import run_stages, select_stage, stage_configs
 from mmwsol.utils.config import merge_options
 
 TWO = [

@@ -373,6 +373,19 @@ def test_archive_with_paths_that_lead_out(converter, tmp_path):
     assert not list(tmp_path.rglob("escaped.jpg"))
 
 
+def test_lists_with_paths_that_lead_out(converter, tmp_path):
+    """ImageNetV2's lists name the files that an archive is unpacked to."""
+    root = layouts.imagenetv2(tmp_path / "src")
+    lists = root / "metadata/ILSVRC/val"
+    with open(lists / "image_ids.txt", "a") as file:
+        file.write("val2/../../escaped.jpeg\n")
+    layouts.write_lines(lists / "mapping.txt", ["../../escaped.jpeg, 0/evil.jpeg"])
+    layouts.write_image(root / "val2/0/evil.jpeg", size=(41, 30))
+    text = converter("imagenetv2", root / "val2", root / "metadata", out=tmp_path / "out/data")
+    assert one_line(text.splitlines()[-1]) and "a list names 'val2/../../escaped.jpeg', which is outside" in text
+    assert not list(tmp_path.rglob("escaped.jpeg"))
+
+
 def test_rubbish_of_other_systems_is_left_out(converter, tmp_path):
     root = layouts.cub(tmp_path / "src")
     for name in ("__MACOSX/images/001.Bird_1/._Bird_1_1.jpg", "images/001.Bird_1/.DS_Store"):

@@ -53,7 +53,7 @@ def test_infer(trained, tmp_path, capsys):
     assert main(["infer", paths[0]]) == 1
     assert "ValueError: give --weights FILE" in capsys.readouterr().err
     assert main(["infer", "gone.jpg", "--weights", checkpoint]) == 1
-    assert "none of 1 image(s) could be read" in capsys.readouterr().err
+    assert "none of 1 image(s) gave a prediction" in capsys.readouterr().err
 
 
 def test_list(capsys):

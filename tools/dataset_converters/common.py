@@ -122,6 +122,8 @@ def unpack(sources: Sequence[Path], out: Path, target: Target) -> None:
                 if entry.name.startswith("/") or ".." in parts:
                     raise ConvertError(f"'{source}' has a file outside its own folder, '{entry.name}': not unpacked")
                 path = target(entry.name.removeprefix("./"))
+                if path is not None and (path.startswith("/") or ".." in path.replace("\\", "/").split("/")):
+                    raise ConvertError(f"a list names '{path}', which is outside '{out}': nothing is put there")
                 if path is not None:
                     count["placed" if place(entry, out / path, source) else "there"] += 1
         if sum(count.values()):

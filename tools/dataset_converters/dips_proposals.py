@@ -9,28 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-# What a pickled array or numpy number refers to, in numpy 1 and 2.
-_ALLOWED = {
-    ("_codecs", "encode"),
-    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
-    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
-    ("numpy", "dtype"),
-    ("numpy", "ndarray"),
-}
 _COUNTS = ("area_sucedded_for_n_imgs", "area_sucedded_for_n_imgs_percentage")
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise ValueError(f"the pickle refers to {module}.{name}: only plain data and numpy arrays are read")
-        return super().find_class(module, name)
 
 
 def read_official(path: str | Path) -> dict[str, dict]:
@@ -39,11 +22,12 @@ def read_official(path: str | Path) -> dict[str, dict]:
     Raises:
         ValueError: If the file is no such pickle.
     """
-    with open(path, "rb") as file:
-        try:
-            content = _Unpickler(file).load()
-        except (pickle.UnpicklingError, EOFError, AttributeError, IndexError) as error:
-            raise ValueError(f"'{path}' is no pickle: {error}") from error
+    from mmwsol.plain_pickle import read_plain_pickle
+
+    try:
+        content = read_plain_pickle(Path(path).read_bytes())
+    except ValueError as error:
+        raise ValueError(f"'{path}' is no pickle of plain values and arrays: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"'{path}' holds a {type(content).__name__}, not a dict by image")
     return {name: entry for name, entry in content.items() if name not in _COUNTS}

@@ -8,6 +8,7 @@ from .map_dump_hook import MapDumpHook
 from .num_classes_hook import NumClassesHook
 from .prediction_dump_hook import PredictionDumpHook
 from .resume_hook import ResumeHook
+from .safe_checkpoint_hook import SafeCheckpointHook
 from .threshold_calibration_hook import ThresholdCalibrationHook
 from .unused_parameters_hook import UnusedParametersHook
 
@@ -20,6 +21,7 @@ __all__ = [
     "NumClassesHook",
     "PredictionDumpHook",
     "ResumeHook",
+    "SafeCheckpointHook",
     "ThresholdCalibrationHook",
     "UnusedParametersHook",
 ]

@@ -19,6 +19,7 @@ from mmwsol.evaluation.results_file import (
     records_of,
     save_results,
 )
+from mmwsol.files import check_writable, writing
 from mmwsol.registry import HOOKS
 from mmwsol.structures import LocDataSample
 
@@ -49,8 +50,9 @@ class PredictionDumpHook(Hook):
         self._entries: dict[int, dict[str, Any]] = {}
 
     def before_test(self, runner: Runner) -> None:
-        """Forget earlier tests, and have the metrics keep their records."""
+        """Forget earlier tests, see whether the file can be written, and have the metrics keep their records."""
         self._entries = {}
+        check_writable(self.out_file)
         for metric in metric_titles(runner.test_evaluator.metrics).values():
             metric.keep_records = True
 
@@ -82,7 +84,8 @@ class PredictionDumpHook(Hook):
             f"{title}/{name}": array for title, curve in results["curves"].items() for name, array in curve.items()
         }
         if curves:
-            np.savez_compressed(self.out_file.with_name(f"{self.out_file.stem}_curves.npz"), **curves)
+            with writing(self.out_file.with_name(f"{self.out_file.stem}_curves.npz")) as part:
+                np.savez_compressed(part, **curves)
         runner.logger.info(f"Results of {len(predictions)} images are written to {self.out_file}.")
 
 

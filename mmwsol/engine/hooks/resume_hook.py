@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 
 from mmwsol.engine.hooks.model_parts import unwrapped
+from mmwsol.files import writing
 from mmwsol.models import ImageLocalizer
 from mmwsol.registry import HOOKS
 
@@ -205,10 +205,8 @@ def _keep_own_files(runner: Runner, checkpoint: Mapping[str, Any]) -> None:
         if path.resolve().parent == folder.resolve():
             continue
         if is_main_process() and not own.is_file() and path.is_file():
-            folder.mkdir(parents=True, exist_ok=True)
-            draft = own.with_name(f"{own.name}.copying")
-            shutil.copyfile(path, draft)
-            os.replace(draft, own)
+            with writing(own) as part:
+                shutil.copyfile(path, part)
             runner.logger.info(f"The best checkpoint so far, {path}, is copied to {own}; the original stays.")
         barrier()
         if own.is_file():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from mmengine.runner import Runner
 
 from mmwsol.compat import load_checkpoint_file
 from mmwsol.evaluation.metrics import LocAccuracy
+from mmwsol.files import writing
 from mmwsol.models import ImageLocalizer
 from mmwsol.registry import HOOKS
 
@@ -129,9 +129,8 @@ class ThresholdCalibrationHook(Hook):
             for key, value in checkpoint.get(state, {}).items():
                 if key in (KEY, f"module.{KEY}"):
                     value.fill_(threshold)
-        draft = f"{name}.amending"
-        torch.save(checkpoint, draft)
-        os.replace(draft, name)  # a killed run leaves the old file or the new one
+        with writing(name) as part:  # a killed run leaves the old file or the new one
+            torch.save(checkpoint, part)
 
 
 def _box_rule(runner: Runner) -> Any:

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmwsol.compat import load_checkpoint_file
+from mmwsol.files import writing
 from mmwsol.models.weights import find_checkpoint
 from mmwsol.registry import MODELS
 
@@ -396,8 +397,8 @@ def save_text_embeddings(path: str | Path, embeddings: Tensor, classes: Sequence
     """
     if len(embeddings) != len(classes):
         raise ValueError(f"{len(embeddings)} embeddings for {len(classes)} classes.")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    torch.save(dict(embeddings=F.normalize(embeddings.float(), dim=1), classes=list(classes), **meta), path)
+    with writing(path) as part:
+        torch.save(dict(embeddings=F.normalize(embeddings.float(), dim=1), classes=list(classes), **meta), part)
 
 
 def load_text_embeddings(path: str | Path) -> TextEmbeddings:
