@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
-import sys
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,24 +16,21 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.infer import BaseInferencer
 from mmengine.registry import TRANSFORMS
 from PIL import Image
-from rich.progress import track
 from torch import nn
 
 from mmwsol.apis.init_model import build_model, find_model_config, load_weights_file
+from mmwsol.apis.inputs import input_name, list_inputs, printable, progress
 from mmwsol.apis.model_index import find_weights
 from mmwsol.apis.output_folder import OutputFolder
 from mmwsol.compat import registered_types_only
-from mmwsol.datasets.readers import list_images, plain
 from mmwsol.datasets.transforms.carry import carry
 from mmwsol.datasets.transforms.loading import UnreadableImageError, to_rgb
-from mmwsol.datasets.walk import is_system
 from mmwsol.datasets.wrappers import inner_config
 from mmwsol.registry import INFERENCERS
 from mmwsol.structures import Frame, LocDataSample
 from mmwsol.utils.config import list_configs
-from mmwsol.visualization import LocVisualizer, class_name, score_map, shown_map, write_picture
+from mmwsol.visualization import LocVisualizer, class_name, score_map, shown_map
 
-PROGRESS_SECONDS = 10.0
 CHECKPOINT_ENDINGS = (".pth", ".pt", ".ckpt")
 
 
@@ -95,9 +88,9 @@ class WSOLInferencer(BaseInferencer):
                 self._loaded = load_weights_file(weights)
             super().__init__(cfg, str(weights), device, cfg.get("default_scope", "mmpretrain"), show_progress)
         del self._loaded
-        found = os.path.abspath(str(weights))
-        stamp = os.stat(found).st_mtime_ns if os.path.isfile(found) else None
-        self._key = dict(weights=found, stamp=stamp, model=str(model), stage=stage)
+        path = os.path.abspath(str(weights))
+        stamp = os.stat(path).st_mtime_ns if os.path.isfile(path) else None
+        self._key = dict(weights=path, stamp=stamp, model=str(model), stage=stage)
         #: Images of the last call that could not be read: ``dict(input=..., error=...)``.
         self.failed: list[dict[str, str]] = []
         self._images: dict[int, np.ndarray] = {}
@@ -148,49 +141,39 @@ class WSOLInferencer(BaseInferencer):
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {batch_size}.")
         items = list_inputs(inputs, out_dir)
-        keep = return_vis or show or out_dir is not None
-        names = None
-        if out_dir is not None:
-            names = _PictureNames(items, out_dir)
-        self.failed, predictions, pictures, records = [], [], [], []
-        output = None
-        if names is not None and out_dir is not None:
-            output = OutputFolder(out_dir, [names.of(index) for index in range(len(items))], self._key)
-            if not (return_datasamples or return_vis or show or return_maps):
-                records = [output.done[str(item)] for item in items if str(item) in output.done]
-                predictions = list(records)
-                if records:
-                    print(f"{len(records)} images are done already, by a run that was broken off.", flush=True)
-        skipped = {record["img_path"] for record in records}
-        total = len(items)
-        pairs = [(index, item) for index, item in enumerate(items) if str(item) not in skipped]
-        batches: Any = self.preprocess(pairs, batch_size, keep_images=keep)
+        names = [input_name(item, index) for index, item in enumerate(items)]
+        output = None if out_dir is None else OutputFolder(out_dir, names, self._key)
+        draw = return_vis or output is not None
+        self.failed = []
+        predictions: list[Any] = []
+        pictures: list[np.ndarray] = []
+        done: dict[str, dict[str, Any]] = {}
+        if output is not None and not (return_datasamples or return_vis or show or return_maps):
+            done = output.done
+            predictions += done.values()
+            if done:
+                print(f"{len(done)} images are done already, by a run that was broken off.", flush=True)
+        pairs = [(index, item) for index, item in enumerate(items) if names[index] not in done]
+        batches: Any = self.preprocess(pairs, batch_size, keep_images=draw or show)
         if self.show_progress and len(pairs) > batch_size:
             batches = progress(batches, -(-len(pairs) // batch_size))
-        for batch in batches:
-            for sample in self._forward(batch, items):
-                index = sample.input_index
-                try:
-                    drawn = self.visualize(items, [sample], return_vis or out_dir is not None, show, wait_time)
-                    record = self.as_record(sample, return_maps and not return_datasamples)
-                    if names is not None:
-                        record["picture"] = names.of(index)
-                        write_picture(Path(out_dir, record["picture"]), drawn[0])  # type: ignore[arg-type]
-                except (OSError, ValueError, cv2.error) as error:
-                    if show:
-                        raise
-                    self.failed.append(
-                        dict(input=_name(items[index], index), error=_reason(items[index], index, error))
-                    )
-                    continue
-                predictions.append(sample if return_datasamples else record)
-                records.append({key: value for key, value in record.items() if key != "map"})
+        for sample in (sample for batch in batches for sample in self._forward(batch, items)):
+            index = sample.input_index
+            try:
+                drawn = self.visualize(items, [sample], draw, show, wait_time)
+                record = self.as_record(sample, return_maps and not return_datasamples)
                 if output is not None:
-                    output.add(records[-1])
-                pictures += drawn if return_vis else []
-        self._report(total)
+                    output.add(index, record, drawn[0])
+            except (OSError, ValueError, cv2.error) as error:
+                if show:
+                    raise
+                self.failed.append(dict(input=names[index], error=_reason(items[index], index, error)))
+                continue
+            predictions.append(sample if return_datasamples else record)
+            pictures += drawn if return_vis else []
+        self._report(len(items))
         if output is not None:
-            output.finish(records, self.failed)
+            output.finish(self.failed)
         return dict(predictions=predictions, visualization=pictures if return_vis else None, failed=self.failed)
 
     def preprocess(self, inputs: list, batch_size: int = 1, keep_images: bool = False, **_: Any) -> Iterator[dict]:
@@ -202,14 +185,14 @@ class WSOLInferencer(BaseInferencer):
                 try:
                     results = self._read(item, index)
                 except (UnreadableImageError, OSError) as error:
-                    self.failed.append(dict(input=_name(item, index), error=str(error)))
+                    self.failed.append(dict(input=input_name(item, index), error=str(error)))
                     continue
                 if keep_images:
                     self._images[index] = results["img"][:, :, ::-1].copy()
                 try:
                     data = self.pipeline(results)
                 except Exception as error:  # an image that does not fit: transforms raise anything
-                    self.failed.append(dict(input=_name(item, index), error=_reason(item, index, error)))
+                    self.failed.append(dict(input=input_name(item, index), error=_reason(item, index, error)))
                     continue
                 data["data_samples"].set_metainfo(dict(input_index=index))
                 chunk.append(data)
@@ -228,7 +211,7 @@ class WSOLInferencer(BaseInferencer):
             if len(parts) > 1:
                 return [sample for part in parts for sample in self._forward(part, items)]
             index = batch["data_samples"][0].input_index
-            self.failed.append(dict(input=_name(items[index], index), error=_reason(items[index], index, error)))
+            self.failed.append(dict(input=input_name(items[index], index), error=_reason(items[index], index, error)))
             return []
 
     def visualize(  # type: ignore[override]
@@ -246,7 +229,7 @@ class WSOLInferencer(BaseInferencer):
         for sample in preds:
             picture = self.visualizer.draw(self._images[sample.input_index], sample, self.classes)
             if show:
-                self.visualizer.show(picture, _name(inputs[sample.input_index], sample.input_index), wait_time)
+                self.visualizer.show(picture, input_name(inputs[sample.input_index], sample.input_index), wait_time)
             pictures.append(picture)
         return pictures
 
@@ -325,7 +308,7 @@ class WSOLInferencer(BaseInferencer):
                 raise UnreadableImageError(f"image '{path}' cannot be decoded")
             return results
         if isinstance(item, Image.Image):
-            item = np.asarray(to_rgb(item, _name(item, index)))[:, :, ::-1]
+            item = np.asarray(to_rgb(item, input_name(item, index)))[:, :, ::-1]
         if not isinstance(item, np.ndarray):
             raise TypeError(f"input {index} must be a path, an array or a PIL image, got {type(item).__name__}.")
         fits = item.ndim == 2 or (item.ndim == 3 and item.shape[2] == 3)
@@ -341,115 +324,10 @@ class WSOLInferencer(BaseInferencer):
         if len(self.failed) == total:
             raise ValueError(f"none of {total} image(s) gave a prediction. The first: {self.failed[0]['error']}")
         for entry in self.failed[:10]:
-            print(_printable(f"skipped: {entry['error']}"), flush=True)
+            print(printable(f"skipped: {entry['error']}"), flush=True)
         print(f"{len(self.failed)} of {total} images failed and were skipped.", flush=True)
-
-
-def list_inputs(inputs: Any, out_dir: str | Path | None = None) -> list:
-    """List the inputs of :class:`WSOLInferencer` one by one: the images of folders and globs, all else as it is.
-
-    Args:
-        inputs: See its call.
-        out_dir (str | Path, optional): Folder that is not searched for images, unless it was asked for. Defaults to
-            None.
-
-    Raises:
-        ValueError: If there is no image.
-    """
-    written = None if out_dir is None else Path(out_dir).resolve()
-    if not isinstance(inputs, (list, tuple)):
-        inputs = [inputs]
-    items: list = []
-    for entry in inputs:
-        if not isinstance(entry, (str, Path)):
-            items.append(entry)
-            continue
-        text = str(entry)
-        if os.path.isdir(text):
-            paths = [os.path.join(text, name) for name in list_images(text)]
-            if written is not None and not Path(text).resolve().is_relative_to(written):
-                paths = [path for path in paths if not Path(path).resolve().is_relative_to(written)]
-        elif glob.has_magic(text) and not os.path.exists(text):
-            paths = sorted(path for path in glob.glob(text, recursive=True) if os.path.isfile(path))
-            paths = _without_copies(paths, text)
-            if not paths and "*" not in text and "?" not in text:  # brackets in a name
-                paths = [text]
-        else:
-            paths = [text]
-        if not paths:
-            raise ValueError(f"no image in '{text}'.")
-        items += paths
-    if not items:
-        raise ValueError("there are no images: the list is empty.")
-    return items
-
-
-def _without_copies(paths: list[str], pattern: str) -> list[str]:
-    """Leave out what a glob finds in system folders, and one file under several paths, as loops of links make them."""
-    asked = set(pattern.split("/"))
-    kept: dict[str, str] = {}
-    for path in sorted(paths, key=lambda path: (path.count("/"), path)):
-        if not any(is_system(part) for part in path.split("/") if part not in asked and part not in (".", "..")):
-            folder, name = os.path.split(path)
-            kept.setdefault(os.path.join(os.path.realpath(folder), name), path)
-    return sorted(kept.values())
-
-
-class _PictureNames:
-    """File names of pictures: those of the images, below the folder that all of them share.
-
-    Raises:
-        ValueError: If a picture would be written over an image.
-    """
-
-    def __init__(self, items: list, out_dir: str | Path) -> None:
-        names = [os.path.abspath(_name(item, index)) for index, item in enumerate(items)]
-        common = os.path.commonpath([os.path.dirname(name) for name in names])
-        stems = [os.path.splitext(os.path.relpath(name, common))[0].replace(os.sep, "_") for name in names]
-        stems = [os.fsencode(stem)[:200].decode(errors="ignore") for stem in stems]  # a file name has 255 bytes
-        count = Counter(stems)
-        taken: set[str] = set()
-        self._names = []
-        for index, stem in enumerate(stems):
-            stem = f"{stem}_{index}" if count[stem] > 1 else stem
-            while stem in taken:
-                stem += "_"
-            taken.add(stem)
-            self._names.append(f"{stem}.jpg")
-        images = {os.path.realpath(name) for name in names}
-        for name in self._names:
-            if os.path.realpath(os.path.join(out_dir, name)) in images:
-                raise ValueError(f"'{name}' in '{out_dir}' is one of the images: choose another out_dir.")
-
-    def of(self, index: int) -> str:
-        return self._names[index]
-
-
-def _printable(text: str) -> str:
-    """Return a text that the console can show, with escapes for letters that its code page lacks."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    return plain(text).encode(encoding, "backslashreplace").decode(encoding)
-
-
-def progress(batches: Iterator[dict], total: int) -> Iterator[dict]:
-    """Show a bar in a terminal; elsewhere, as in a log file, print a line every ten seconds."""
-    if sys.stdout.isatty():
-        yield from track(batches, description="Inference", total=total)
-        return
-    start = logged = time.monotonic()
-    for number, batch in enumerate(batches):
-        yield batch
-        if time.monotonic() - logged > PROGRESS_SECONDS:
-            logged = time.monotonic()
-            print(f"Inference: {number + 1} of {total} batches, {logged - start:.0f} s", flush=True)
 
 
 def _reason(item: Any, index: int, error: Exception) -> str:
     """Say in one line which image failed, and why."""
-    return f"image '{_name(item, index)}' failed: {' '.join(str(error).split())[:300] or type(error).__name__}"
-
-
-def _name(item: Any, index: int) -> str:
-    """Name an input in messages and files."""
-    path = item.get("img_path") if isinstance(item, dict) else item
-    return str(path) if isinstance(path, (str, Path)) else f"array_{index:04d}"
+    return f"image '{input_name(item, index)}' failed: {' '.join(str(error).split())[:300] or type(error).__name__}"

@@ -123,7 +123,7 @@ def draw_comparison(args: argparse.Namespace, pairs: list[tuple[str, str]], imag
     import numpy as np
 
     from mmwsol.apis import WSOLInferencer
-    from mmwsol.apis.inferencer import list_inputs
+    from mmwsol.apis.inputs import list_inputs
     from mmwsol.visualization import draw_boxes, draw_sheet
     from mmwsol.visualization.draw import GT_COLOR
 

@@ -1,0 +1,93 @@
+"""What inference is asked to look at: folders, globs, paths and arrays, one by one."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.progress import track
+
+from mmwsol.datasets.readers import list_images, plain
+from mmwsol.datasets.walk import is_system
+
+PROGRESS_SECONDS = 10
+
+
+def list_inputs(inputs: Any, out_dir: str | Path | None = None) -> list:
+    """List the inputs of :class:`WSOLInferencer` one by one: the images of folders and globs, all else as it is.
+
+    Args:
+        inputs: See its call.
+        out_dir (str | Path, optional): Folder that is not searched for images, unless it was asked for. Defaults to
+            None.
+
+    Raises:
+        ValueError: If there is no image.
+    """
+    written = None if out_dir is None else Path(out_dir).resolve()
+    if not isinstance(inputs, (list, tuple)):
+        inputs = [inputs]
+    items: list = []
+    for entry in inputs:
+        if not isinstance(entry, (str, Path)):
+            items.append(entry)
+            continue
+        text = str(entry)
+        if os.path.isdir(text):
+            paths = [os.path.join(text, name) for name in list_images(text)]
+            if written is not None and not Path(text).resolve().is_relative_to(written):
+                paths = [path for path in paths if not Path(path).resolve().is_relative_to(written)]
+        elif glob.has_magic(text) and not os.path.exists(text):
+            paths = sorted(path for path in glob.glob(text, recursive=True) if os.path.isfile(path))
+            paths = _without_copies(paths, text)
+            if not paths and "*" not in text and "?" not in text:  # brackets in a name
+                paths = [text]
+        else:
+            paths = [text]
+        if not paths:
+            raise ValueError(f"no image in '{text}'.")
+        items += paths
+    if not items:
+        raise ValueError("there are no images: the list is empty.")
+    return items
+
+
+def _without_copies(paths: list[str], pattern: str) -> list[str]:
+    """Leave out what a glob finds in system folders, and one file under several paths, as loops of links make them."""
+    asked = set(pattern.split("/"))
+    kept: dict[str, str] = {}
+    for path in sorted(paths, key=lambda path: (path.count("/"), path)):
+        if not any(is_system(part) for part in path.split("/") if part not in asked and part not in (".", "..")):
+            folder, name = os.path.split(path)
+            kept.setdefault(os.path.join(os.path.realpath(folder), name), path)
+    return sorted(kept.values())
+
+
+def input_name(item: Any, index: int) -> str:
+    """Name an input in messages and files."""
+    path = item.get("img_path") if isinstance(item, dict) else item
+    return str(path) if isinstance(path, (str, Path)) else f"array_{index:04d}"
+
+
+def printable(text: str) -> str:
+    """Return a text that the console can show, with escapes for letters that its code page lacks."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return plain(text).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def progress(batches: Iterator[dict], total: int) -> Iterator[dict]:
+    """Show a bar in a terminal; elsewhere, as in a log file, print a line every ten seconds."""
+    if sys.stdout.isatty():
+        yield from track(batches, description="Inference", total=total)
+        return
+    start = logged = time.monotonic()
+    for number, batch in enumerate(batches):
+        yield batch
+        if time.monotonic() - logged > PROGRESS_SECONDS:
+            logged = time.monotonic()
+            print(f"Inference: {number + 1} of {total} batches, {logged - start:.0f} s", flush=True)
