@@ -50,7 +50,7 @@ def checkpoint_to_resume(folder: str | Path, outside: bool = False) -> str | Non
     checkpoint = latest_checkpoint(folder, outside)
     if checkpoint is not None:
         return checkpoint
-    patterns = ("last_checkpoint", "epoch_*.pth", "iter_*.pth", "best_*.pth")
+    patterns = ("last_checkpoint", "epoch_*.pth", "iter_*.pth")  # a best_*.pth may come before the first of them
     traces = sorted(path.name for pattern in patterns for path in Path(folder).glob(pattern))
     if traces:
         raise ValueError(

@@ -38,7 +38,7 @@ class KillToyMetric(StageToyMetric):
 
 
 def stages():
-    hook = dict(type="CheckpointHook", save_best="toy/acc", rule="greater", max_keep_ckpts=2)
+    hook = dict(type="CheckpointHook", interval=1, save_best="toy/acc", rule="greater", max_keep_ckpts=2)
     safety = dict(resume=dict(type="mmwsol.ResumeHook"), safe_checkpoint=dict(type="mmwsol.SafeCheckpointHook"))
     cfg = toy_config(
         stages=[
