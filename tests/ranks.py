@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import warnings
@@ -31,6 +32,7 @@ def _work(function: Callable, rank: int, ranks: int, folder: Path, *args) -> Non
 
     from mmwsol import compat
 
+    gc.freeze()  # the function's imports: every data set that is built collects garbage, and would search them
     os.environ["LOCAL_RANK"] = str(rank)
     os.chdir(folder)  # mmengine's ranks exchange results in a folder below
     warnings.simplefilter("ignore")

@@ -13,7 +13,9 @@ stages = [
                 num_classes=6,
                 in_channels=128,
                 attn_shape=(3, 4),
-                ocm_blocks=2),  # of 3; the paper's best on CUB is 9 of 12
+                ocm_blocks=2,  # of 3; the paper's best on CUB is 9 of 12
+                # The official code adds the images of a GPU's batch: their sum here, on any number of GPUs.
+                loss_ocm_s=dict(type='mmwsol.NoiseSuppressionLoss', reduce='mean', loss_weight=64)),
             map_to_box=dict(preset='catr')),  # the threshold of TS-CAM's run, 0.1
         optim_wrapper=dict(optimizer=dict(lr=5e-4)),
         train_cfg=dict(max_epochs=15, val_interval=5)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -9,6 +11,7 @@ from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from ranks import run_ranks
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmwsol.compat import load_checkpoint_file
 from mmwsol.datasets import Shapes
@@ -18,11 +21,14 @@ from mmwsol.utils.config import load_config
 IMAGES, BATCH, SIZE = 8, 4, 64
 ARCH = dict(embed_dims=24, num_layers=3, num_heads=4, feedforward_channels=48)
 RANDOM = ("RandomFlip", "RevealRandomBox", "RandomCrop", "RandomResizedCrop", "ColorJitter")
-# A config of every family, and whether a batch on two ranks is that on one: batch norm and drawn pixels differ.
+# A config of every family, and whether it is trained as one batch on two ranks: not where it draws pixels.
 SAME = {
+    "cam_vgg16_cub": True,
     "ts-cam_small-vit_shapes": True,
+    "lctr_deit-s_cub": True,
     "sat_small-vit_shapes": True,
     "trt_small-vit_shapes": True,
+    "catr_small-vit_shapes": True,
     "cdtr_small-vit_shapes_noclip": False,
     "locloc_small-vit_shapes": False,
     "dips_small-vit_shapes": False,
@@ -31,38 +37,51 @@ SAME = {
 
 @HOOKS.register_module(force=True)
 class Witness(Hook):
-    """Keep what a validation saw on this rank: statistics, and the map of a fixed picture."""
+    """Keep what a validation saw on this rank: statistics, the map of a fixed picture, and metrics."""
 
     def __init__(self, folder):
         self.folder = folder
 
-    def before_val_epoch(self, runner):
+    def after_val_epoch(self, runner, metrics):
         model = runner.model.module if hasattr(runner.model, "module") else runner.model
-        training = model.training
-        torch.manual_seed(5)
         with torch.no_grad():
-            model.eval()
-            image = torch.randn(1, 3, SIZE, SIZE)
+            image = torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(5))
             prediction = model.head.predict(model.extract_feat(image), torch.tensor([0]))
-            model.train(training)
         buffers = {name: value.clone() for name, value in model.named_buffers()}
-        torch.save((buffers, prediction.maps), f"{self.folder}/{runner.rank}_{runner.epoch}.pt")
+        file = f"{runner.rank}_{Path(runner.work_dir).name}.pt"
+        torch.save((buffers, prediction.maps, metrics), f"{self.folder}/{file}")
+
+
+@HOOKS.register_module(force=True)
+class FixedNorm(Hook):
+    """Train batch norm, but by fixed statistics: those of a batch are not those of a rank's share of it."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        for module in runner.model.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
 
 
 def config(name: str, folder) -> Config:
     """Shrink a config to a few images and one epoch a stage, without random transforms."""
-    cfg = load_config(name)
+    cfg, shapes = load_config(name), load_config("ts-cam_small-vit_shapes")
+    cfg = Config(cfg.to_dict(), format_python_code=False)  # the formatter takes most of a second, four times a stage
+    cfg.val_evaluator = cfg.test_evaluator = shapes.val_evaluator
     for key in ("train", "val", "test"):
         loader = cfg[f"{key}_dataloader"]
+        loader.dataset = shapes[f"{key}_dataloader"].dataset
         loader.dataset.update(data_root=str(folder.parents[1] / "data"), num_images=IMAGES)
-        loader.update(num_workers=0, persistent_workers=False)
+        loader.update(batch_size=2, num_workers=0, persistent_workers=False)
     cfg.total_batch_size = cfg.train_dataloader.batch_size = BATCH
-    cfg.val_dataloader.batch_size = 2
     cfg.custom_hooks = [dict(type="mmwsol.EpochSeedHook"), dict(type="Witness", folder=str(folder))]
+    if SAME[name]:
+        cfg.custom_hooks.append(dict(type="FixedNorm"))
+    cfg.model.init_cfg = None
+    cfg.model.head.num_classes = 10
     cfg.visualizer.vis_backends = []
     cfg.log_level = "ERROR"
     cfg.launcher = "pytorch" if get_world_size() > 1 else "none"
-    for part in [cfg, *cfg.stages]:
+    for part in [cfg, *cfg.get("stages", [])]:
         if part is not cfg:
             part.pop("total_batch_size", None)
         if part is cfg or "param_scheduler" in part:
@@ -71,9 +90,7 @@ def config(name: str, folder) -> Config:
             part.optim_wrapper = dict(optimizer=dict(type="SGD", lr=0.05))
         model = part.get("model") or {}
         if "backbone" in model or part is cfg:
-            model.backbone.update(arch=ARCH, drop_path_rate=0.0)
-            if SAME[name]:
-                model.backbone.stem_channels = None  # has batch norm
+            model.backbone.update(shrunk_backbone(cfg.model.backbone))
         if "head" in model or part is cfg:
             model.head.update(shrunk_head(model.head))
         if "train_cfg" in part and part.train_cfg.get("type") != "mmwsol.OfflineLoop":
@@ -84,8 +101,16 @@ def config(name: str, folder) -> Config:
     return cfg
 
 
+def shrunk_backbone(backbone: dict) -> dict:
+    if backbone["type"] == "mmwsol.VGG16CAM":
+        return dict(base_channels=2)
+    return dict(arch=ARCH, drop_path_rate=0.0, img_size=SIZE, patch_size=8)
+
+
 def shrunk_head(head: dict) -> dict:
     changes = dict(in_channels=ARCH["embed_dims"])
+    if head.get("type") == "mmwsol.LinearCAMHead":
+        changes.update(in_channels=32)
     if head.get("type") in ("mmwsol.CATRHead", "mmwsol.CDTRHead"):
         changes.update(attn_shape=(3, 4), c_base=8, ocm_blocks=2)
     if head.get("type") == "mmwsol.LocLocHead":
@@ -123,18 +148,24 @@ def test_ranks_validate_one_model(runs, name):
     files = sorted((runs / "two" / name).glob("0_*.pt"))
     assert files
     for file in files:
-        buffers, maps = torch.load(file)
-        others, other_maps = torch.load(file.with_name(f"1{file.name[1:]}"))
+        buffers, maps, metrics = torch.load(file)
+        others, other_maps, other_metrics = torch.load(file.with_name(f"1{file.name[1:]}"))
         for key, value in buffers.items():
             assert torch.equal(value, others[key]) or value.isnan().all(), key
         assert torch.equal(maps, other_maps)
+        assert metrics == other_metrics
 
 
 @pytest.mark.parametrize("name", [name for name, same in SAME.items() if same])
 def test_one_batch_on_two_ranks_trains_the_same_model(runs, name):
-    last = sorted((runs / "two" / name / "stages").glob("*/epoch_1.pth"), key=lambda path: path.stat().st_mtime)[-1]
+    last = max((runs / "two" / name / "stages").rglob("epoch_1.pth"), key=lambda path: path.stat().st_mtime)
     two = load_checkpoint_file(str(last))["state_dict"]
     one = train(runs, name, "one")
     assert one.keys() == two.keys()
     for key, value in one.items():
         torch.testing.assert_close(value, two[key], rtol=1e-4, atol=2e-6, msg=key, equal_nan=True)
+    files = sorted((runs / "one" / name).glob("0_*.pt"))
+    assert files
+    for file in files:
+        metrics = torch.load(file)[2]
+        assert metrics == pytest.approx(torch.load(runs / "two" / name / file.name)[2], nan_ok=True)
