@@ -21,7 +21,7 @@ from mmwsol.utils.config import load_config
 IMAGES, BATCH, SIZE = 8, 4, 64
 ARCH = dict(embed_dims=24, num_layers=3, num_heads=4, feedforward_channels=48)
 RANDOM = ("RandomFlip", "RevealRandomBox", "RandomCrop", "RandomResizedCrop", "ColorJitter")
-# A config of every family, and whether it is trained as one batch on two ranks: not where it draws pixels.
+# A config of every family, and whether it is trained as one batch: DiPS draws pixels, LocLoc keeps its batch norm free.
 SAME = {
     "cam_vgg16_cub": True,
     "ts-cam_small-vit_shapes": True,
@@ -29,7 +29,7 @@ SAME = {
     "sat_small-vit_shapes": True,
     "trt_small-vit_shapes": True,
     "catr_small-vit_shapes": True,
-    "cdtr_small-vit_shapes_noclip": False,
+    "cdtr_small-vit_shapes_noclip": True,
     "locloc_small-vit_shapes": False,
     "dips_small-vit_shapes": False,
 }
