@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import importlib.util
 import os
 import sys
@@ -11,9 +13,46 @@ from pathlib import Path
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+ROOT = Path(__file__).resolve().parents[1]
+
+# Many tests start a process, most of whose time is the import of torch and OpenMMLab: 6 seconds, and 14 more to compile
+# their sources, where Python may not keep the bytecode beside them (PYTHONDONTWRITEBYTECODE). Then it is kept here.
+_torch = importlib.util.find_spec("torch")
+if sys.dont_write_bytecode and _torch and not os.path.exists(_torch.cached):
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = sys.pycache_prefix or str(ROOT / ".pytest_cache" / "bytecode")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+
 import pytest  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[1]
+
+def pytest_collection_finish():
+    """Take three costs out of the tests that are none of a user's, who starts one run and not hundreds."""
+    # Every data set of mmengine and every stage collects garbage, among a million objects of modules: half a second.
+    gc.collect()
+    gc.freeze()
+    if "mmengine.runner.runner" in sys.modules:
+        from mmengine.config import config
+        from mmengine.runner import runner
+
+        runner.collect_env = functools.cache(runner.collect_env)  # asks compilers for their versions
+        config.FormatCode = _remember(config.FormatCode)  # a second for a config, which a Runner prints three times
+
+
+def _remember(function):
+    """Keep the last results of a function of a text and options."""
+    found = {}
+
+    def call(text, **options):
+        key = (text, repr(options))
+        if key not in found:
+            if len(found) > 8:
+                found.clear()
+            found[key] = function(text, **options)
+        return found[key]
+
+    return call
 
 
 @pytest.fixture(autouse=True)
