@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import gc
 import importlib.util
@@ -25,6 +26,25 @@ if sys.dont_write_bytecode and _torch and not os.path.exists(_torch.cached):
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
 import pytest  # noqa: E402
+from mmengine.config import Config  # noqa: E402
+
+
+def _read_once(fromfile):
+    """Read every config of this package once and copy it then: a tenth of a second, a thousand times in the tests."""
+    folder, found = str(ROOT / "configs") + os.sep, {}
+
+    def read(filename, *args, **kwargs):
+        key = str(filename)
+        if args or kwargs or not key.startswith(folder):
+            return fromfile(filename, *args, **kwargs)
+        if key not in found:
+            found[key] = fromfile(filename)
+        return copy.deepcopy(found[key])
+
+    return staticmethod(read)
+
+
+Config.fromfile = _read_once(Config.fromfile)
 
 
 def pytest_collection_finish():
