@@ -23,7 +23,6 @@ from rich.progress import track
 from torch import nn
 
 from mmwsol.apis.init_model import build_model, find_model_config, load_weights_file
-from mmwsol.apis.model_index import find_weights
 from mmwsol.compat import registered_types_only
 from mmwsol.datasets.readers import list_images, plain
 from mmwsol.datasets.transforms.carry import carry
@@ -33,6 +32,7 @@ from mmwsol.datasets.wrappers import inner_config
 from mmwsol.registry import INFERENCERS
 from mmwsol.structures import Frame, LocDataSample
 from mmwsol.utils.config import list_configs
+from mmwsol.utils.model_index import find_weights
 from mmwsol.visualization import LocVisualizer, class_name, score_map, shown_map, write_picture
 
 CHECKPOINT_ENDINGS = (".pth", ".pt", ".ckpt")
