@@ -64,7 +64,7 @@ def _add_list(commands: argparse._SubParsersAction) -> None:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from mmwsol.apis.model_index import list_models, read_model_index
+    from mmwsol.utils.model_index import list_models, read_model_index
 
     index = read_model_index()
     names = list_models(args.pattern)

@@ -30,7 +30,8 @@ def test_there_are_four_recipes():
 def test_recipes(tmp_path):
     """All four in one copy of the package, so that none is in the way of another."""
     for folder in ("mmwsol", "configs"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        # numba's compiled kernels, a quarter of a minute, are copied with their sources
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("*.pyc", "*.tmp*"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)  # its presence makes this folder a checkout
     tests = []
     for path, add, code in (file for recipe in RECIPES for file in files(recipe)):

@@ -20,7 +20,6 @@ from torch import nn
 
 from mmwsol.apis.init_model import build_model, find_model_config, load_weights_file
 from mmwsol.apis.inputs import input_name, list_inputs, printable, progress
-from mmwsol.apis.model_index import find_weights
 from mmwsol.apis.output_folder import OutputFolder
 from mmwsol.compat import registered_types_only
 from mmwsol.datasets.transforms.carry import carry
@@ -29,6 +28,7 @@ from mmwsol.datasets.wrappers import inner_config
 from mmwsol.registry import INFERENCERS
 from mmwsol.structures import Frame, LocDataSample
 from mmwsol.utils.config import list_configs
+from mmwsol.utils.model_index import find_weights
 from mmwsol.visualization import LocVisualizer, class_name, score_map, shown_map
 
 CHECKPOINT_ENDINGS = (".pth", ".pt", ".ckpt")

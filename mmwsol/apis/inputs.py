@@ -12,7 +12,8 @@ from typing import Any
 
 from rich.progress import track
 
-from mmwsol.datasets.readers import list_images, plain
+from mmwsol.datasets.readers import list_images
+from mmwsol.datasets.records import plain
 from mmwsol.datasets.walk import is_system
 
 PROGRESS_SECONDS = 10

@@ -15,23 +15,14 @@ from mmengine.dataset import BaseDataset
 from mmengine.fileio import join_path
 from mmengine.logging import print_log
 
+from mmwsol.datasets.box_checks import as_boxes, box_problem
 from mmwsol.datasets.coco_reader import read_json
+from mmwsol.datasets.image_sizes import read_size
 from mmwsol.datasets.labels import MAX_LABEL, number_of, several, sort_names
-from mmwsol.datasets.readers import MAX_SIDE, MULTI_LABEL, Problems, Record, plain
-from mmwsol.datasets.transforms.loading import (
-    COLOR_TYPES,
-    EXIF_FIX,
-    MAX_PIXELS,
-    LoadImage,
-    UnreadableImageError,
-    decode_image,
-    is_turned,
-    open_image,
-)
+from mmwsol.datasets.records import MULTI_LABEL, Problems, Record, plain
+from mmwsol.datasets.transforms.loading import COLOR_TYPES, EXIF_FIX, MAX_PIXELS, LoadImage, UnreadableImageError
 from mmwsol.datasets.walk import require_dir
 from mmwsol.registry import DATASETS
-
-_SLACK = 0.5  # pixels that a listed box may reach over the border by rounding
 
 
 @DATASETS.register_module()
@@ -126,21 +117,22 @@ class BaseLocDataset(BaseDataset):
     # ---- reading -------------------------------------------------------------------------------
 
     def load_data_list(self) -> list[dict]:
-        """Read an OpenMMLab 2.0 annotation file.
+        """Read an annotation file of OpenMMLab 2.0, JSON.
 
         Raises:
             FileNotFoundError: If it does not exist.
-            ValueError: If it is no such file.
+            ValueError: If it is no such file. mmengine would read a pickle, too, and run the code in it.
         """
-        if str(self.ann_file).lower().endswith(".json"):
-            content = read_json(self.ann_file)
-            items = content.get("data_list") if isinstance(content, dict) else None
-            fits = isinstance(items, list) and all(isinstance(item, dict) for item in items)
-            if not fits or not isinstance(content.get("metainfo"), dict):
-                raise ValueError(
-                    f"'{self.ann_file}' is no annotation file of OpenMMLab 2.0, a dict of 'metainfo' (dict) and "
-                    "'data_list' (list of dicts); COCO json is read by mmwsol.LocListDataset"
-                )
+        if not str(self.ann_file).lower().endswith(".json"):
+            raise ValueError(f"{type(self).__name__}: ann_file '{self.ann_file}' is no .json file.")
+        content = read_json(self.ann_file)
+        items = content.get("data_list") if isinstance(content, dict) else None
+        fits = isinstance(items, list) and all(isinstance(item, dict) for item in items)
+        if not fits or not isinstance(content.get("metainfo"), dict):
+            raise ValueError(
+                f"'{self.ann_file}' is no annotation file of OpenMMLab 2.0, a dict of 'metainfo' (dict) and "
+                "'data_list' (list of dicts); COCO json is read by mmwsol.LocListDataset"
+            )
         return super().load_data_list()
 
     def full_init(self) -> None:
@@ -167,7 +159,7 @@ class BaseLocDataset(BaseDataset):
                 self.problems.add(source, message + "remove one line")
                 continue
             first_seen[img_id] = source
-            boxes = _as_boxes(item.get("gt_bboxes_ori"))
+            boxes = as_boxes(item.get("gt_bboxes_ori"))
             if boxes is None:
                 message = f"gt_bboxes_ori of image '{img_id}' must be numbers (M, 4), x0, y0, x1, y1"
                 self.problems.add(source, message, img_id)
@@ -284,30 +276,10 @@ class BaseLocDataset(BaseDataset):
         box_sources: Sequence[str],
         source: str,
     ) -> None:
-        width = height = MAX_SIDE
-        if size is not None and self.strict_boxes:
-            width, height = size[0] + _SLACK, size[1] + _SLACK
-        for number, (x0, y0, x1, y1) in enumerate(boxes):
-            inside = -_SLACK <= x0 <= x1 <= width and -_SLACK <= y0 <= y1 <= height
-            if inside and (x1 > 1 or y1 > 1) and (x0 < x1 or y0 < y1):
-                continue
-            box = f"box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) of image '{img_id}'"
-            if not all(abs(value) < MAX_SIDE for value in (x0, y0, x1, y1)):
-                message = f"{box} has no numbers of pixels: correct the list"
-            elif x1 < x0 or y1 < y0:
-                message = f"{box} has x1 < x0 or y1 < y0: correct the list or its box format"
-            elif x0 == x1 and y0 == y1:
-                message = f"{box} is empty: an image without object has no box, leave its cells empty"
-            elif not inside:
-                image = f"image of {size[0]}x{size[1]} (W x H)" if size else "image"
-                message = f"{box} is outside its {image}: correct the list or its box format"
-                if size and x1 <= size[1] + _SLACK and y1 <= size[0] + _SLACK:
-                    message += f", or it is of the picture turned to {size[1]}x{size[0]} by its EXIF tag: {EXIF_FIX}"
-            else:
-                message = f"{box} lies in one corner pixel: are these fractions of the image? Then "
-                message += "mmwsol.LocListDataset reads them by box_format='xyxy_norm' or 'cxcywh_norm'"
-            place = box_sources[number] if number < len(box_sources) else source
-            self.problems.add(place, message, img_id)
+        for number, box in enumerate(boxes):
+            message = box_problem(box, img_id, size, self.strict_boxes)
+            if message is not None:
+                self.problems.add(box_sources[number] if number < len(box_sources) else source, message, img_id)
 
     def _check_images(self, items: list[dict]) -> list[dict]:
         require_dir(self.data_prefix.get("img_path", "") or ".", "check data_root and data_prefix")
@@ -391,57 +363,3 @@ def fill_prefix(data_prefix: str | Mapping[str, str] | None, **defaults: str) ->
     """Return the folders of ``data_prefix``, a string being ``img_path``, with ``defaults`` for those that it lacks."""
     given = {"img_path": data_prefix} if isinstance(data_prefix, str) else (data_prefix or {})
     return {**defaults, **given}
-
-
-def _as_boxes(value: Any) -> np.ndarray | None:
-    """Return boxes as float32 (M, 4), None if they are no such numbers."""
-    try:
-        boxes = np.asarray(() if value is None else value, np.float32)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    if not boxes.size:
-        return boxes.reshape(0, 4)
-    return boxes.reshape(-1, 4) if boxes.shape[-1] == 4 and boxes.ndim <= 2 else None
-
-
-def read_header(path: str) -> tuple[tuple[int, int], bool] | str:
-    """Return the (W, H) of the stored picture and whether its EXIF tag exchanges them, or why it cannot be read."""
-    if os.path.exists(path) and not os.path.isfile(path):
-        return f"image '{path}' is no file: correct the list"
-    try:
-        with open(path, "rb") as file:
-            image = open_image(file, path)
-            return image.size, is_turned(image)
-    except FileNotFoundError:
-        return f"image '{path}' does not exist: check data_root and data_prefix"
-    except UnreadableImageError as error:
-        return str(error)
-    except (OSError, ValueError) as error:
-        return f"image '{path}' cannot be read ({error}): restore or remove it"
-
-
-def read_size(
-    path: str, decode: bool = True, color_type: str = COLOR_TYPES[1], max_pixels: int | None = MAX_PIXELS
-) -> tuple[int, int] | str:
-    """Return the (W, H) of an image file, or the message that says why it cannot be read.
-
-    Args:
-        path (str): Image file.
-        decode (bool): Whether to read all of it, not only its header. Defaults to True.
-        color_type (str): Whether the EXIF tag turns it, see :class:`LoadImage`. Defaults to 'color_ignore_orientation'.
-        max_pixels (int, optional): See :class:`LoadImage`.
-    """
-    header = read_header(path)
-    if isinstance(header, str):
-        return header
-    if decode:
-        try:
-            with open(path, "rb") as file:
-                img = decode_image(file.read(), path, color_type=color_type, max_pixels=max_pixels)
-        except UnreadableImageError as error:
-            return str(error)
-        except OSError as error:
-            return f"image '{path}' cannot be read ({error}): restore or remove it"
-        return img.shape[1], img.shape[0]
-    (width, height), turned = header
-    return (height, width) if turned and color_type == "color" else (width, height)

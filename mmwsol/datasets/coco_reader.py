@@ -9,7 +9,8 @@ from typing import Any
 from mmengine.logging import print_log
 
 from mmwsol.datasets.labels import number_of
-from mmwsol.datasets.readers import MULTI_LABEL, Problems, Record, clean_path, parse_size, plain, read_text
+from mmwsol.datasets.readers import read_text
+from mmwsol.datasets.records import MULTI_LABEL, Problems, Record, clean_path, parse_size, plain
 
 
 def read_json(path: str) -> Any:

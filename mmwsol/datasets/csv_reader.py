@@ -12,7 +12,8 @@ from typing import NamedTuple
 from mmengine.logging import print_log
 
 from mmwsol.datasets.labels import number_of
-from mmwsol.datasets.readers import MULTI_LABEL, Problems, Record, clean_path, is_text, parse_size, plain, read_text
+from mmwsol.datasets.readers import is_text, read_text
+from mmwsol.datasets.records import MULTI_LABEL, Problems, Record, clean_path, parse_size, plain
 from mmwsol.datasets.walk import IMG_EXTENSIONS
 
 _CANONICAL = ("path", "split", "label", "x0", "y0", "x1", "y1", "mask", "ignore")

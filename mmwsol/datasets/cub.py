@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from mmpretrain.datasets.categories import CUB_CATEGORIES
 
 from mmwsol.datasets.base import BaseLocDataset, fill_prefix
-from mmwsol.datasets.readers import Record, clean_path, read_lines, read_table
+from mmwsol.datasets.readers import read_lines, read_table
+from mmwsol.datasets.records import Record, clean_path
 from mmwsol.registry import DATASETS
 
 _LISTS = ("image_class_labels.txt", "train_test_split.txt", "bounding_boxes.txt")

@@ -15,15 +15,8 @@ from mmpretrain.datasets.categories import FGVCAIRCRAFT_CATEGORIES, STANFORDCARS
 
 from mmwsol.datasets.base import BaseLocDataset
 from mmwsol.datasets.labels import parse_label
-from mmwsol.datasets.readers import (
-    Record,
-    parse_size,
-    read_box_lines,
-    read_lines,
-    read_table,
-    read_voc,
-    require_file,
-)
+from mmwsol.datasets.readers import read_box_lines, read_lines, read_table, read_voc, require_file
+from mmwsol.datasets.records import Record, parse_size
 from mmwsol.datasets.walk import require_dir
 from mmwsol.registry import DATASETS
 

@@ -10,7 +10,8 @@ from mmpretrain.datasets.categories import IMAGENET_CATEGORIES
 
 from mmwsol.datasets.base import BaseLocDataset, fill_prefix
 from mmwsol.datasets.labels import parse_label
-from mmwsol.datasets.readers import Record, list_images, read_box_lines, read_wsol
+from mmwsol.datasets.readers import list_images, read_box_lines, read_wsol
+from mmwsol.datasets.records import Record
 from mmwsol.registry import DATASETS
 
 _VAL_LISTS = (

@@ -9,19 +9,13 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from mmwsol.datasets.base import BaseLocDataset, read_header
+from mmwsol.datasets.base import BaseLocDataset
 from mmwsol.datasets.coco_reader import read_coco
 from mmwsol.datasets.csv_reader import read_csv
+from mmwsol.datasets.image_sizes import read_header
 from mmwsol.datasets.labels import MAX_LABEL, NO_LABEL, index_of, is_padded, number_of, several, sort_names
-from mmwsol.datasets.readers import (
-    MULTI_LABEL,
-    Record,
-    list_images,
-    plain,
-    read_voc,
-    read_wsol,
-    read_yolo,
-)
+from mmwsol.datasets.readers import list_images, read_voc, read_wsol, read_yolo
+from mmwsol.datasets.records import MULTI_LABEL, Record, plain
 from mmwsol.datasets.walk import walk
 from mmwsol.registry import DATASETS
 

@@ -13,16 +13,14 @@ import os
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from mmengine.logging import print_log
 
 from mmwsol.datasets.labels import parse_label
+from mmwsol.datasets.records import MULTI_LABEL, Problems, Record, clean_path, parse_size, plain
 from mmwsol.datasets.walk import IMG_EXTENSIONS, describe_left_out, walk
 
-#: Pixels; a number beyond is no coordinate, and a side beyond no size.
-MAX_SIDE = 1e7
 _BOMS = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -30,106 +28,6 @@ _BOMS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _XML_ENCODING = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([\w.-]+)["'][^>]*\?>""")
-
-
-@dataclass
-class Record:
-    """What a list says about one image.
-
-    Attributes:
-        img_id (str): Unique name, normally the path relative to the image folder.
-        source (str): ``file:line`` that error messages name.
-        label (int | str | None): Class index, or class name or number as listed; None if the list has none.
-        boxes (list): Four numbers a box, as listed.
-        box_sources (list[str]): ``file:line`` of each box.
-        size (tuple[int, int] | None): (W, H) of the image, where the list has it.
-        masks (list[str]): Mask files, relative to the mask folder.
-        ignore (str): File of the pixels to ignore, or ''.
-        split (str): Split as listed, or ''.
-    """
-
-    img_id: str
-    source: str
-    label: int | str | None = None
-    boxes: list[tuple[float, ...]] = field(default_factory=list)
-    box_sources: list[str] = field(default_factory=list)
-    size: tuple[int, int] | None = None
-    masks: list[str] = field(default_factory=list)
-    ignore: str = ""
-    split: str = ""
-
-    def add_box(self, fields: Sequence[str], source: str, problems: Problems) -> None:
-        """Append the box of four listed numbers, or note that they are not four numbers of pixels."""
-        box = parse_box(fields)
-        if box is not None:
-            self.boxes.append(box)
-            self.box_sources.append(source)
-        else:
-            message = f"a box is four finite numbers of pixels, found {','.join(map(str, fields))!r}"
-            problems.add(source, message, self.img_id)
-
-
-def parse_box(fields: Sequence[str]) -> tuple[float, ...] | None:
-    """Return four numbers, or None if the fields are not four numbers that can be coordinates."""
-    try:
-        x0, y0, x1, y1 = map(float, fields)
-    except (ValueError, TypeError):
-        return None
-    low, high = -MAX_SIDE, MAX_SIDE
-    plausible = low < x0 < high and low < y0 < high and low < x1 < high and low < y1 < high  # False for NaN
-    return (x0, y0, x1, y1) if plausible and "_" not in "".join(fields) else None
-
-
-def parse_size(fields: Sequence[Any]) -> tuple[int, int] | None:
-    """Return (W, H), or None if the fields are not two whole positive numbers of pixels."""
-    try:
-        width, height = map(float, fields)
-        plausible = 0 < width < MAX_SIDE and 0 < height < MAX_SIDE and width % 1 == 0 == height % 1
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return (int(width), int(height)) if plausible else None
-
-
-def clean_path(text: str) -> str:
-    """Return a listed path with forward slashes and without './' before it."""
-    return text.replace("\\", "/").removeprefix("./")
-
-
-def plain(text: str) -> str:
-    """Return a text that any UTF-8 file takes: bytes of file names that are no text are shown as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-#: What to do about images of several classes.
-MULTI_LABEL = "multi-label images are not supported: give every image one label, or leave them out by on_error='skip'"
-
-
-class Problems:
-    """Bad records of one data set: how many, the first few, and the images they belong to.
-
-    Args:
-        limit (int): Number of messages kept. Defaults to 5.
-    """
-
-    def __init__(self, limit: int = 5) -> None:
-        self.limit = limit
-        self.count = 0
-        self.first: list[str] = []
-        self.bad_ids: set[str] = set()
-
-    def add(self, source: str, message: str, img_id: str | None = None) -> None:
-        """Note a problem; the image ``img_id`` is left out as a whole."""
-        self.count += 1
-        if len(self.first) < self.limit:
-            self.first.append(plain(f"{source}: {message}"))
-        if img_id is not None:
-            self.bad_ids.add(img_id)
-
-    def summary(self, separator: str = "\n  ") -> str:
-        """Return the count and the first few messages."""
-        rest = self.count - len(self.first)
-        more = [f"... and {rest} more"] if rest else []
-        return f"{self.count} bad record(s):{separator}" + separator.join([*self.first, *more])
 
 
 def require_file(path: str, fix: str) -> None:

@@ -6,13 +6,8 @@ import os
 from collections.abc import Mapping
 
 from mmwsol.datasets.base import BaseLocDataset
-from mmwsol.datasets.readers import (
-    Record,
-    list_images,
-    read_box_lines,
-    read_lines,
-    read_table,
-)
+from mmwsol.datasets.readers import list_images, read_box_lines, read_lines, read_table
+from mmwsol.datasets.records import Record
 from mmwsol.registry import DATASETS
 
 

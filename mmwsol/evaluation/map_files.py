@@ -14,7 +14,8 @@ import numpy as np
 
 from mmwsol.datasets import LocListDataset
 from mmwsol.datasets.labels import MAX_LABEL, number_of
-from mmwsol.datasets.readers import MAX_SIDE, read_text
+from mmwsol.datasets.readers import read_text
+from mmwsol.datasets.records import MAX_SIDE
 from mmwsol.datasets.walk import IMG_EXTENSIONS, walk
 
 MAP_EXTENSIONS = (".npz", ".npy", ".png")

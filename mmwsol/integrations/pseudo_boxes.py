@@ -23,8 +23,8 @@ from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader, Dataset
 
 from mmwsol.apis.init_model import load_weights, load_weights_file
-from mmwsol.datasets.base import read_size
 from mmwsol.datasets.class_names import check_same_names, checkpoint_names, dataset_names
+from mmwsol.datasets.image_sizes import read_size
 from mmwsol.datasets.transforms.loading import UnreadableImageError
 from mmwsol.datasets.wrappers import inner_config, inner_dataset
 from mmwsol.integrations.masks import instance_masks

@@ -73,6 +73,12 @@ def find_config(name_or_path: str | Path) -> Path:
     Raises:
         FileNotFoundError: If there is none. The message lists the nearest names.
     """
+    found = _find(name_or_path)
+    return found.file if isinstance(found, Cell) else found
+
+
+def _find(name_or_path: str | Path) -> Path | Cell:
+    """Return the file of a config, or a cell; :func:`find_config` says which."""
     path = Path(name_or_path).expanduser()
     if path.is_file():
         return path
@@ -83,7 +89,7 @@ def find_config(name_or_path: str | Path) -> Path:
         return known[name]
     cells = list_cells()
     if plain and name in cells:
-        return cells[name].file
+        return cells[name]
     names = [*known, *cells]
     near = difflib.get_close_matches(name, names, n=5, cutoff=0.4)
     hint = f"the nearest are: {', '.join(near)}" if near else f"there are: {', '.join(names)}"
@@ -163,16 +169,14 @@ def load_config(name_or_path: str | Path, options: dict[str, Any] | None = None)
     """
     from mmengine.config import Config
 
-    file = find_config(name_or_path)
-    if file.parent.name == FOLDER:
-        name = str(name_or_path).removesuffix(".py")
-        cells = list_cells()
-        if Path(name_or_path).expanduser().is_file() or name not in cells:
-            names = ", ".join(cell.name for cell in read_sweep(file).cells)
-            raise ValueError(f"'{file}' is a sweep: run it with tools/sweep.py, or name one of its cells: {names}.")
-        cfg = load_cell(cells[name])
+    found = _find(name_or_path)
+    if isinstance(found, Cell):
+        cfg = load_cell(found)
+    elif found.parent.name == FOLDER:
+        names = ", ".join(cell.name for cell in read_sweep(found).cells)
+        raise ValueError(f"'{found}' is a sweep: run it with tools/sweep.py, or name one of its cells: {names}.")
     else:
-        cfg = Config.fromfile(file)
+        cfg = Config.fromfile(found)
     if options:
         merge_options(cfg, options)
     return cfg

@@ -6,7 +6,6 @@ config, and of the cells of sweeps that differ in numbers only, one.
 
 from __future__ import annotations
 
-import gc
 import json
 import math
 from collections.abc import Iterator
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import mmengine.config.config
-import mmengine.runner.runner
 import pytest
 import torch
 from mmengine.config import Config, ConfigDict
@@ -158,9 +156,7 @@ def tiny_config(name: str, folder: Path) -> tuple[Path, list[Stage]]:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
-    gc.freeze()  # data sets and stages collect garbage: a quarter of the time, all on modules
-    yield write_data(tmp_path_factory.mktemp("life"))
-    gc.unfreeze()
+    return write_data(tmp_path_factory.mktemp("life"))
 
 
 @pytest.fixture
@@ -168,8 +164,7 @@ def home(data, tool, tmp_path, monkeypatch):
     """Live in the folder with ``data``, with released weights in ``tmp_path``."""
     monkeypatch.chdir(data)
     monkeypatch.setenv("MMWSOL_CHECKPOINT_ROOT", str(tmp_path))
-    # Three quarters of the time of a tiny run: asking compilers for their versions, and the layout of config files.
-    monkeypatch.setattr(mmengine.runner.runner, "collect_env", dict)
+    # Half of the time of a tiny run: the layout of config files.
     monkeypatch.setattr(mmengine.config.config, "FormatCode", lambda text, **_: (text, True))
     return tmp_path
 

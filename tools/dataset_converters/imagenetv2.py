@@ -18,7 +18,7 @@ COUNTS = {"val": {"images": 10000, "boxes": 18532, "classes": 1000, "in smallest
 
 def convert(sources, out):
     from mmwsol.datasets import ImageNetV2
-    from mmwsol.datasets.base import read_size
+    from mmwsol.datasets.image_sizes import read_size
 
     unpack(sources, out, wsol_lists("ILSVRC/val"))
     ids = set(list_lines(out / LISTS / "image_ids.txt"))

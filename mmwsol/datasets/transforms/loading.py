@@ -23,10 +23,10 @@ from mmwsol.structures import Frame
 COLOR_TYPES = ("color", "color_ignore_orientation")
 #: Pixels of the largest image that is decoded unless more are allowed: Pillow's limit against decompression bombs.
 MAX_PIXELS = 178_956_970
+BOX_SLACK = 0.5  #: Pixels that a listed box may reach over the border by rounding.
 EXIF_FIX = "mmwsol.LoadImage(color_type='color') loads it upright"
 _ORIENTATION = 0x0112  # EXIF tag
 _OPENING = threading.Lock()
-_SLACK = 0.5  # pixels that a listed box may reach over the border by rounding
 
 
 class UnreadableImageError(ValueError):
@@ -222,7 +222,7 @@ class LoadImage(LoadImageFromFile):
                 "boxes do not fit: use the original image, or LoadImage(check_size=False)"
                 + (f"; if the photograph is turned by its EXIF tag: {EXIF_FIX}" if turned else "")
             )
-        slack = _SLACK if results.get("strict_boxes", True) else max(width, height)
+        slack = BOX_SLACK if results.get("strict_boxes", True) else max(width, height)
         for x0, y0, x1, y1 in results.get("gt_bboxes_ori", ()):
             beside = x0 >= width or y0 >= height or x1 < 0 or y1 < 0
             if not beside and min(x0, y0) >= -slack and x1 <= width + slack and y1 <= height + slack:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 from loc_samples import random_samples
 from mmengine.dataset import DefaultSampler
 from ranks import run_ranks
@@ -41,22 +40,22 @@ def evaluate_cases(rank: int, folder: Path, cases: list) -> None:
     (folder / f"{rank}.json").write_text(json.dumps(records))
 
 
-@pytest.mark.parametrize(
-    "cases",
-    [
-        [(5, True, [3, 3]), (5, False, [3, 2])],  # 6 = 5 and the first again
-        [(7, True, [3, 3, 3]), (2, True, [1, 1, 1]), (2, False, [1, 1, 0])],
-    ],
-    ids=["two ranks", "three ranks"],
-)
-def test_ranks_equal_one_process(tmp_path, cases):
+CASES = [
+    (7, True, [3, 3, 3]),  # 9 = 7 and the first two again
+    (5, True, [2, 2, 2]),
+    (5, False, [2, 2, 1]),
+    (2, True, [1, 1, 1]),
+    (2, False, [1, 1, 0]),
+]
+
+
+def test_ranks_equal_one_process(tmp_path):
     rng = np.random.RandomState(0)
     for i in range(7):
         cv2.imwrite(str(tmp_path / f"{i}.jpg.png"), (rng.rand(30, 40) < 0.3).astype(np.uint8))
-    ranks = len(cases[0][2])
-    run_ranks(evaluate_cases, ranks, tmp_path, cases)
-    records = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(ranks)]
-    for i, (number, round_up, shares) in enumerate(cases):
+    run_ranks(evaluate_cases, 3, tmp_path, CASES)
+    records = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(3)]
+    for i, (number, round_up, shares) in enumerate(CASES):
         one = evaluate(tmp_path, number, round_up)
         assert one.pop("share") == number
         assert [record[i].pop("share") for record in records] == shares

@@ -36,7 +36,7 @@ class ModelInfo:
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """List the names that :func:`init_model` and :class:`WSOLInferencer` take.
+    """List the names that :func:`mmwsol.apis.init_model` and :class:`mmwsol.apis.WSOLInferencer` take.
 
     Args:
         pattern (str): Shell pattern, such as 'trt*' or '*_cub'. Defaults to '*'.

@@ -1,0 +1,57 @@
+"""Sizes of image files."""
+
+from __future__ import annotations
+
+import os
+
+from mmwsol.datasets.transforms.loading import (
+    COLOR_TYPES,
+    MAX_PIXELS,
+    UnreadableImageError,
+    decode_image,
+    is_turned,
+    open_image,
+)
+
+
+def read_header(path: str) -> tuple[tuple[int, int], bool] | str:
+    """Return the (W, H) of the stored picture and whether its EXIF tag exchanges them, or why it cannot be read."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        return f"image '{path}' is no file: correct the list"
+    try:
+        with open(path, "rb") as file:
+            image = open_image(file, path)
+            return image.size, is_turned(image)
+    except FileNotFoundError:
+        return f"image '{path}' does not exist: check data_root and data_prefix"
+    except UnreadableImageError as error:
+        return str(error)
+    except (OSError, ValueError) as error:
+        return f"image '{path}' cannot be read ({error}): restore or remove it"
+
+
+def read_size(
+    path: str, decode: bool = True, color_type: str = COLOR_TYPES[1], max_pixels: int | None = MAX_PIXELS
+) -> tuple[int, int] | str:
+    """Return the (W, H) of an image file, or the message that says why it cannot be read.
+
+    Args:
+        path (str): Image file.
+        decode (bool): Whether to read all of it, not only its header. Defaults to True.
+        color_type (str): Whether the EXIF tag turns it, see :class:`LoadImage`. Defaults to 'color_ignore_orientation'.
+        max_pixels (int, optional): See :class:`LoadImage`.
+    """
+    header = read_header(path)
+    if isinstance(header, str):
+        return header
+    if decode:
+        try:
+            with open(path, "rb") as file:
+                img = decode_image(file.read(), path, color_type=color_type, max_pixels=max_pixels)
+        except UnreadableImageError as error:
+            return str(error)
+        except OSError as error:
+            return f"image '{path}' cannot be read ({error}): restore or remove it"
+        return img.shape[1], img.shape[0]
+    (width, height), turned = header
+    return (height, width) if turned and color_type == "color" else (width, height)
