@@ -27,6 +27,7 @@ def parse_args() -> argparse.Namespace:
         help="go on from the newest checkpoint in the work dir, or from PATH",
     )
     parser.add_argument("--stage", metavar="NAME", help="run one stage of the config alone")
+    parser.add_argument("--force", action="store_true", help="train although another run is at work in the work dir")
     parser.add_argument("--amp", action="store_true", help="automatic mixed precision (GPU only)")
     parser.add_argument(
         "--auto-scale-lr",
@@ -139,7 +140,7 @@ def main() -> None:
     else:
         work_dir = args.work_dir or stages[0].cfg.get("work_dir")
         work_dir = work_dir or Path("work_dirs", Path(cfg.filename).stem)
-        run_stages(stages, work_dir, args.resume, args.stage)
+        run_stages(stages, work_dir, args.resume, args.stage, args.force)
     compat.finish_distributed()
 
 

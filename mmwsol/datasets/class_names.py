@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmwsol.datasets.wrappers import inner_config
+from mmengine.dataset import BaseDataset, ConcatDataset
+
+from mmwsol.datasets.wrappers import concatenated, inner_config, inner_dataset
 from mmwsol.registry import DATASETS
 
 LOADERS = ("test_dataloader", "val_dataloader", "train_dataloader")
@@ -23,10 +25,9 @@ def dataset_names(dataset: Any) -> tuple[str, ...] | None:
     Raises:
         ValueError: If the parts of a ``ConcatDataset`` have different ones.
     """
-    while not getattr(dataset, "metainfo", None) and hasattr(dataset, "dataset"):
-        dataset = dataset.dataset
-    names = as_names((getattr(dataset, "metainfo", None) or {}).get("classes"))
-    for number, part in enumerate(getattr(dataset, "datasets", ())):
+    inner = inner_dataset(dataset)
+    names = as_names(inner.metainfo.get("classes")) if isinstance(inner, (BaseDataset, ConcatDataset)) else None
+    for number, part in enumerate(concatenated(dataset)):
         check_same_names(dataset_names(part), names, f"part {number} of the ConcatDataset", "part 0")
     return names
 
@@ -54,7 +55,7 @@ def checkpoint_names(checkpoint: Mapping[str, Any] | None) -> tuple[str, ...] | 
     return as_names(stored.get("classes", stored.get("CLASSES")))
 
 
-def check_same_names(first: Sequence[str] | None, second: Sequence[str] | None, where: str, other: str) -> None:
+def check_same_names(first: Sequence[str] | None, second: Sequence[str] | None, place: str, other: str) -> None:
     """Check that a label means the same class in two places. Unknown names are not compared.
 
     Names count as equal if they differ only in case, or in blanks, underscores and other signs. Names that are the
@@ -63,7 +64,7 @@ def check_same_names(first: Sequence[str] | None, second: Sequence[str] | None, 
     Args:
         first (Sequence[str], optional): Class names in the order of the labels.
         second (Sequence[str], optional): Those of the other place.
-        where (str): What has the first, for the message.
+        place (str): What has the first, for the message.
         other (str): What has the second.
 
     Raises:
@@ -72,7 +73,7 @@ def check_same_names(first: Sequence[str] | None, second: Sequence[str] | None, 
     if first is None or second is None:
         return
     if len(first) != len(second):
-        raise ValueError(f"{where} has {len(first)} classes, {other} {len(second)}: the labels mean different classes.")
+        raise ValueError(f"{place} has {len(first)} classes, {other} {len(second)}: the labels mean different classes.")
     ours, theirs = [_key(name) for name in first], [_key(name) for name in second]
     numbers = [_key(str(label)) for label in range(len(ours))]
     if ours == theirs or numbers in (ours, theirs):
@@ -83,7 +84,7 @@ def check_same_names(first: Sequence[str] | None, second: Sequence[str] | None, 
     else:
         what = "These are other classes."
     raise ValueError(
-        f"class {label} is '{first[label]}' in {where}, but '{second[label]}' in {other}. {what} State one order for "
+        f"class {label} is '{first[label]}' in {place}, but '{second[label]}' in {other}. {what} State one order for "
         "all: dataset=dict(metainfo=dict(classes=[...])), with the names that the model was trained with."
     )
 
@@ -95,5 +96,5 @@ def is_permutation(first: Sequence[str], second: Sequence[str]) -> bool:
 
 
 def _key(name: str) -> str:
-    """Return what counts of a name."""
+    """Return the part of a name that is compared."""
     return re.sub(r"[\W_]+", " ", str(name).casefold()).strip() or str(name)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from torch.utils.data import ConcatDataset
 
 
 def inner_dataset(dataset: Any) -> Any:
@@ -15,6 +17,12 @@ def inner_dataset(dataset: Any) -> Any:
     while not hasattr(dataset, "pipeline") and hasattr(dataset, "dataset"):
         dataset = dataset.dataset
     return dataset
+
+
+def concatenated(dataset: Any) -> Sequence[Any]:
+    """Return the parts of a ``ConcatDataset``, possibly inside wrappers; () for other data sets."""
+    dataset = inner_dataset(dataset)
+    return dataset.datasets if isinstance(dataset, ConcatDataset) else ()
 
 
 def inner_config(config: Mapping[str, Any]) -> Any:

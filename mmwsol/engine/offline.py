@@ -26,6 +26,7 @@ from mmwsol.datasets.wrappers import inner_config, inner_dataset
 from mmwsol.engine.hooks.num_classes_hook import NumClassesHook
 from mmwsol.files import write_bytes
 from mmwsol.registry import DATASETS, LOOPS, TASK_UTILS
+from mmwsol.utils.config import differences
 
 VERSION = 1
 _FEW = 10  # fewer failed images never stop a stage
@@ -205,12 +206,11 @@ class OfflineLoop(BaseLoop):
             return {}
         before = json.loads(path.read_text())
         keys = ("version", "writer", "suffix", "params", "pipeline", "weights")
-        now, then = (_flat({key: m.get(key) for key in keys}) for m in (manifest, before))
-        changed = sorted(key for key in now.keys() | then.keys() if now.get(key) != then.get(key))
-        if changed:
-            shown = [f"{key} ({then.get(key, 'unset')} -> {now.get(key, 'unset')})" for key in changed]
+        then, now = ({key: m.get(key) for key in keys} for m in (before, manifest))
+        changes = differences(then, now)
+        if changes:
             raise ValueError(
-                f"the cache '{root}' was made with other settings; changed since: {', '.join(shown)}. Delete it, or "
+                f"the cache '{root}' was made with other settings; changed since: {', '.join(changes)}. Delete it, or "
                 "choose another cache_dir."
             )
         return before
@@ -303,13 +303,6 @@ def _check_places(cache: OfflineCache) -> None:
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, indent=1, sort_keys=True, default=str).encode()
-
-
-def _flat(value: Any, key: str = "") -> dict[str, str]:
-    if isinstance(value, dict) and value:
-        parts = (_flat(item, f"{key}.{name}" if key else name) for name, item in value.items())
-        return {name: item for part in parts for name, item in part.items()}
-    return {key: json.dumps(value)}
 
 
 def _log_progress(logger: Any, done: int, total: int, seconds: float, world_size: int) -> None:

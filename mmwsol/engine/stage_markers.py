@@ -12,6 +12,9 @@ from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 from mmengine.runner import Runner
 
+from mmwsol.files import write_json
+from mmwsol.utils.config import differences
+
 MARKER = "stage_complete.json"
 
 # What a Runner reads; other names at the top of a config only helped to write it (train_pipeline, data_root).
@@ -53,9 +56,7 @@ def read_marker(folder: Path) -> dict[str, Any] | None:
 def write_marker(folder: Path, marker: dict[str, Any]) -> dict[str, Any]:
     """Write the marker of the main process, and return it on every rank."""
     if is_main_process():
-        part = folder / f"{MARKER}.part"
-        part.write_text(json.dumps(marker, indent=1))
-        os.replace(part, folder / MARKER)
+        write_json(folder / MARKER, marker)
     barrier()
     return json.loads((folder / MARKER).read_text())
 
@@ -123,8 +124,9 @@ def marked_settings(cfg: Config) -> dict[str, str]:
 
 def changed_settings(cfg: Config, marker: dict[str, Any]) -> list[str]:
     """Name at most eight settings that differ from those in the marker."""
-    now, then = marked_settings(cfg), marker["config"]
-    differing = (key for key in now.keys() | then.keys() if now.get(key) != then.get(key))
-    keys = sorted(key for key in differing if key.split(".")[0] in RUNNER_SETTINGS)
-    listed = [f"{key} ({then.get(key, 'unset')} -> {now.get(key, 'unset')})" for key in keys[:8]]
-    return listed + ([f"{len(keys) - 8} more"] if len(keys) > 8 else [])
+    then, now = (
+        {key: value for key, value in settings.items() if key.split(".")[0] in RUNNER_SETTINGS}
+        for settings in (marker["config"], marked_settings(cfg))
+    )
+    changes = differences(then, now)
+    return changes[:8] + ([f"{len(changes) - 8} more"] if len(changes) > 8 else [])

@@ -32,6 +32,7 @@ from mmwsol.engine.stage_markers import (
     write_marker,
 )
 from mmwsol.engine.stage_paths import STAGE_PATH, resolve_stage_paths, stage_paths
+from mmwsol.engine.work_dir_lock import work_dir_lock
 from mmwsol.utils.config import has_key, read_key, set_options
 
 INIT_FROM = ("last", "best", "none")
@@ -212,6 +213,7 @@ def run_stages(
     work_dir: str | Path,
     resume: str | None = None,
     only: str | None = None,
+    force: bool = False,
 ) -> dict[str, str | None]:
     """Run the stages in order, each in ``work_dir/<name>`` (``work_dir`` itself without stages).
 
@@ -228,13 +230,15 @@ def run_stages(
             stage; a path is a checkpoint of that stage. Defaults to None: unfinished stages start
             anew.
         only (str, optional): Run this stage alone. Defaults to None.
+        force (bool): Whether to run although another run holds ``work_dir``. Defaults to False.
 
     Returns:
         dict: Final checkpoint (or None) of every stage looked at, by name.
 
     Raises:
         ValueError: If a finished stage does not fit the config any more, the stage that ``only``
-            starts from is not finished, or the ranks cannot share ``total_batch_size`` evenly.
+            starts from is not finished, the ranks cannot share ``total_batch_size`` evenly, or another
+            run is at work in ``work_dir``.
         FileNotFoundError: If ``resume`` is a path that does not exist.
     """
     if only is not None:
@@ -244,7 +248,11 @@ def run_stages(
         rank_config(stage.cfg, get_world_size())
     if resume is not None and resume != "auto" and not Path(resume).is_file():
         raise FileNotFoundError(f"--resume {resume}: there is no such checkpoint.")
-    work_dir = Path(work_dir)
+    with work_dir_lock(work_dir, force):
+        return _run_in_order(stages, Path(work_dir), resume, only)
+
+
+def _run_in_order(stages: list[Stage], work_dir: Path, resume: str | None, only: str | None) -> dict[str, str | None]:
     first = stages[0].cfg
     if resume is None and first.get("resume"):  # mmengine's way to ask for it, in the config
         resume = first.get("load_from") or "auto"

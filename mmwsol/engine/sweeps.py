@@ -22,7 +22,7 @@ from mmengine.config import Config, DictAction
 
 from mmwsol.engine.last_checkpoint import latest_checkpoint
 from mmwsol.engine.stages import select_stage, stage_configs
-from mmwsol.utils.config import config_root, load_cell, merge_options, merge_settings
+from mmwsol.utils.config import config_root, differences, load_cell, merge_options, merge_settings
 from mmwsol.utils.sweep_files import Cell, Sweep
 
 RECORD = "run.json"
@@ -197,25 +197,13 @@ def _is_finished(run: Run) -> bool:
     record = run.folder / RECORD
     if not record.is_file():
         return False
-    changes = _changes(json.loads(record.read_text()), run.record)
+    changes = differences(json.loads(record.read_text()), run.record)
     if changes:
         raise ValueError(
             f"{run.folder} was run with other settings: {', '.join(changes[:8])}. "
             "Delete it, or choose another --work-dir."
         )
     return (run.folder / RESULTS).is_file()
-
-
-def _changes(then: Any, now: Any, key: str = "") -> list[str]:
-    """Name what differs between two records, by dotted keys."""
-    if isinstance(then, dict) and isinstance(now, dict):
-        keys = [*then, *(name for name in now if name not in then)]
-        pairs = [(then.get(name), now.get(name), f"{key}.{name}" if key else name) for name in keys]
-        return [change for pair in pairs for change in _changes(*pair)]
-    if isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
-        pairs = [(*pair, f"{key}.{index}") for index, pair in enumerate(zip(then, now, strict=True))]
-        return [change for pair in pairs for change in _changes(*pair)]
-    return [] if then == now else [f"{key} ({then} -> {now})"]
 
 
 def _execute(run: Run, gpus: int | None, lock: int) -> str:

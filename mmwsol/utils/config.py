@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 MISSING = object()
+UNSET = "unset"  # a setting that one of two configs lacks, in messages
 _REFERENCE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
 
 
@@ -267,3 +269,15 @@ def _fill_in(value: Any, base: Config, cell: Cell) -> Any:
         return type(value)(_fill_in(item, base, cell) for item in value)
     reference = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
     return copy.deepcopy(_look_up(base, reference[1], cell)) if reference else value
+
+
+def differences(then: Any, now: Any, key: str = "") -> list[str]:
+    """Name what differs between two values of JSON, by dotted keys: 'train_cfg.max_epochs (60 -> 30)'."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        items = [(name, then.get(name, UNSET), now.get(name, UNSET)) for name in sorted({*then, *now})]
+    elif isinstance(then, (list, tuple)) and isinstance(now, (list, tuple)) and len(then) == len(now):
+        items = [(str(index), *pair) for index, pair in enumerate(zip(then, now, strict=True))]
+    else:
+        texts = [value if isinstance(value, str) else json.dumps(value, default=str) for value in (then, now)]
+        return [] if texts[0] == texts[1] else [f"{key} ({texts[0]} -> {texts[1]})"]
+    return [change for name, old, new in items for change in differences(old, new, f"{key}.{name}" if key else name)]

@@ -8,6 +8,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 
 from mmwsol.datasets.class_names import dataset_names
+from mmwsol.datasets.wrappers import concatenated
 from mmwsol.evaluation.metrics import BaseLocMetric, PxAP
 from mmwsol.registry import HOOKS
 
@@ -74,10 +75,8 @@ def check_ids(dataset: Any, loader: str) -> None:
     Raises:
         ValueError: If there are some. One file listed in two parts of the training set is allowed.
     """
-    while not hasattr(dataset, "datasets") and hasattr(dataset, "dataset"):
-        dataset = dataset.dataset
     seen: dict[Any, tuple[int, Any]] = {}
-    for number, part in enumerate(getattr(dataset, "datasets", ())):
+    for number, part in enumerate(concatenated(dataset)):
         for index in range(len(part)):
             info = part.get_data_info(index)
             img_id, path = info.get("img_id"), info.get("img_path")
