@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
 GOLDEN_DIR = Path(os.environ.get("MMWSOL_GOLDEN_DIR", TESTS / "golden"))
@@ -24,6 +25,13 @@ FLOAT32_GRADIENTS = 2e-3
 
 def case_paths(method: str) -> list[Path]:
     return sorted((GOLDEN_DIR / method).glob("*.npz"))
+
+
+def without_largest(paths: list[Path], largest: str) -> list:
+    """Make parameters of cases; the largest has the marker ``all_configs``: the suite has it in float64."""
+    marks = {largest: [pytest.mark.all_configs]}
+    assert largest in [path.stem for path in paths]
+    return [pytest.param(path, id=path.stem, marks=marks.get(path.stem, [])) for path in paths]
 
 
 class Case:
