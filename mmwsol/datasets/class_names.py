@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmengine.dataset import BaseDataset, ConcatDataset
-
 from mmwsol.datasets.wrappers import concatenated, inner_config, inner_dataset
 from mmwsol.registry import DATASETS
 
@@ -25,8 +23,8 @@ def dataset_names(dataset: Any) -> tuple[str, ...] | None:
     Raises:
         ValueError: If the parts of a ``ConcatDataset`` have different ones.
     """
-    inner = inner_dataset(dataset)
-    names = as_names(inner.metainfo.get("classes")) if isinstance(inner, (BaseDataset, ConcatDataset)) else None
+    metainfo = getattr(inner_dataset(dataset), "metainfo", None)  # a data set of torch has none
+    names = as_names((metainfo or {}).get("classes"))
     for number, part in enumerate(concatenated(dataset)):
         check_same_names(dataset_names(part), names, f"part {number} of the ConcatDataset", "part 0")
     return names
