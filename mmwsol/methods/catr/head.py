@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmwsol.methods.ts_cam.head import CoupledMapHead, Encoded
+from mmwsol.models.box_rules import TSCAM, register_preset
 from mmwsol.models.features import Features
 from mmwsol.models.heads.base import Batch
 from mmwsol.models.layers.double_conv import double_conv
@@ -17,6 +18,7 @@ from mmwsol.registry import MODELS
 HEAD_REDUCE = ("sum", "mean")
 ATTN_SOURCES = ("cls", "spatial_token")
 WEIGHTING = dict(type="mmwsol.AutomaticWeightedLoss")
+register_preset("ContourBox", "catr", dict(TSCAM, norm_order="before"))  # thresholds .10 CUB, .15 ILSVRC
 
 
 class CategoryAwareStimulation(nn.Module):

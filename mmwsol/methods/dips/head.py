@@ -10,12 +10,16 @@ from torch import Tensor, nn
 
 from mmwsol.methods.dips.attention_maps import attention_stack, upsample_maps
 from mmwsol.methods.dips.transforms import LoadProposals
+from mmwsol.models.box_rules import WSOL, register_preset
 from mmwsol.models.features import Features
 from mmwsol.models.heads.base import Batch, LocHead
 from mmwsol.models.weights import convert_official, read_weights
 from mmwsol.registry import MODELS, TASK_UTILS
 
 TRAIN_PARTS = ("classifier", "decoder")
+register_preset("ContourBox", "dips", dict(WSOL, interpolation="bilinear"))
+# The conference code takes the foreground probability as it is.
+register_preset("ContourBox", "dips_raw", dict(WSOL, interpolation="bilinear", norm="none"))
 
 
 @MODELS.register_module()
