@@ -12,6 +12,7 @@ from mmpretrain.models.utils import to_2tuple
 from torch import Tensor, nn
 
 from mmwsol.models.backbones.timm_vit import TimmViT
+from mmwsol.models.data_preprocessor import normalization
 from mmwsol.models.features import Features, as_features
 from mmwsol.models.freezing import freeze
 from mmwsol.models.heads.base import LocHead, LocPrediction
@@ -74,7 +75,8 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
             backbone = {**backbone, name: value}
         self.backbone = build_with_timm_files(backbone)
         self.head: LocHead = MODELS.build(head)
-        self.head.set_normalization(*_normalization(self.data_preprocessor))
+        normal = normalization(self.data_preprocessor)
+        self.head.set_normalization(normal.mean, normal.std, normal.to_rgb)
         rule = map_to_box or dict(type="mmwsol.ContourBox", preset="tscam", threshold=0.1)
         self.map_to_box = TASK_UTILS.build(rule)
         self.dataset_meta = {}
@@ -215,10 +217,3 @@ def _frame_size(sample: LocDataSample, size: tuple[int, int]) -> tuple[int, int]
     if height > size[0] or width > size[1]:
         raise ValueError(f"a data sample has img_shape (H, W) = {(height, width)}, the inputs only {size}.")
     return int(height), int(width)
-
-
-def _normalization(preprocessor: Any) -> tuple[Tensor, Tensor]:
-    """Return the mean and standard deviation (3,) of a preprocessor, in 0-255: 0 and 1 if it does not normalize."""
-    if not getattr(preprocessor, "_enable_normalize", False):
-        return torch.zeros(3), torch.ones(3)
-    return preprocessor.mean.flatten(), preprocessor.std.flatten()

@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from mmengine.dataset import pseudo_collate
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from mmpretrain.models.utils import ClsDataPreprocessor
 from torch import Tensor, nn
 
 from mmwsol.datasets.offline_cache import CacheWriter, OfflineCache
 from mmwsol.evaluation.functional import box_iou
 from mmwsol.methods.dips.attention_maps import component_boxes, otsu_mask, upsample_maps
 from mmwsol.methods.dips.proposals import RASTERS, SUFFIX, Proposals, box_mask, read_proposals
+from mmwsol.models.data_preprocessor import normalization
 from mmwsol.models.initialization import keep_foreign_weights, split_pretrained
 from mmwsol.models.weights import build_with_timm_files, load_classifier
 from mmwsol.registry import TASK_UTILS
@@ -44,8 +44,9 @@ class ProposalWriter(CacheWriter):
         blur_sigma (float): Its standard deviation in pixels. Defaults to 100.5: almost a mean.
         scorer (dict, optional): Classifier of mmpretrain (``mmpretrain.ImageClassifier``,
             ``mmpretrain.TimmClassifier``, ...) whose classes are in the order of the data set. It sees the same pixels,
-            normalized by its data preprocessor where that has a mean; its weights are those of its ``init_cfg`` or
-            ``pretrained``. Defaults to None: the head's linear layer.
+            normalized and in the order of channels (``to_rgb``) of its data preprocessor where that has a mean, else
+            the network's input as it is; its weights are those of its ``init_cfg`` or ``pretrained``. Defaults to None:
+            the head's linear layer.
         score (str): 'class', or the density of the box's area among the image's boxes: 'size', or the product of both,
             'size_and_class', which no official run uses. Defaults to 'class'.
         raster (str): See :func:`mmwsol.methods.dips.proposals.box_mask`. Defaults to 'filled'.
@@ -191,9 +192,12 @@ class ProposalWriter(CacheWriter):
     def _logits(self, model: Any, pictures: Tensor) -> Tensor:
         if self.scorer is None:
             return model(pictures)
-        ours, theirs = model.data_preprocessor, self.scorer.data_preprocessor
-        if isinstance(theirs, ClsDataPreprocessor) and theirs._enable_normalize:
-            pictures = (pictures * ours.std + ours.mean - theirs.mean) / theirs.std
+        ours, theirs = normalization(model.data_preprocessor), normalization(self.scorer.data_preprocessor)
+        if theirs.has_mean:
+            pictures = pictures * _per_channel(ours.std, pictures) + _per_channel(ours.mean, pictures)
+            if theirs.to_rgb != ours.to_rgb:
+                pictures = pictures.flip(1)
+            pictures = (pictures - _per_channel(theirs.mean, pictures)) / _per_channel(theirs.std, pictures)
         return self.scorer(pictures)
 
     def rank(self, probs: np.ndarray, areas: np.ndarray) -> np.ndarray:
@@ -250,6 +254,11 @@ class ProposalWriter(CacheWriter):
         tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
         sheet = np.vstack([np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)])
         (cache.root / "contact_sheet.jpg").write_bytes(cv2.imencode(".jpg", sheet)[1].tobytes())
+
+
+def _per_channel(values: Tensor, pictures: Tensor) -> Tensor:
+    """Bring values (3,) into the form and type of pictures (n, 3, H, W): (3, 1, 1)."""
+    return values.to(pictures)[:, None, None]
 
 
 def gaussian_matrix(size: int, kernel: int, sigma: float) -> Tensor:

@@ -88,8 +88,11 @@ class MapLoss(nn.Module):
     def check_classes(self, classes: Sequence[str]) -> None:
         """Raise ``ValueError`` if the loss knows class names that differ from ``classes``. Does nothing by default."""
 
-    def set_normalization(self, mean: Tensor, std: Tensor) -> None:
-        """Take the mean and standard deviation (3,) of the inputs, in 0-255. Does nothing by default."""
+    def set_normalization(self, mean: Tensor, std: Tensor, to_rgb: bool = True) -> None:
+        """Take the mean and standard deviation (3,) of the inputs, in 0-255, and whether they are RGB, not BGR.
+
+        Does nothing by default.
+        """
 
 
 class LocHead(PretrainedLast, metaclass=ABCMeta):
@@ -227,10 +230,10 @@ class LocHead(PretrainedLast, metaclass=ABCMeta):
         for loss in self.map_losses.values():
             loss.check_classes(classes)
 
-    def set_normalization(self, mean: Tensor, std: Tensor) -> None:
-        """Tell losses of maps the mean and standard deviation (3,) of the inputs, in 0-255."""
+    def set_normalization(self, mean: Tensor, std: Tensor, to_rgb: bool = True) -> None:
+        """Tell losses of maps what :meth:`MapLoss.set_normalization` takes."""
         for loss in self.map_losses.values():
-            loss.set_normalization(mean, std)
+            loss.set_normalization(mean, std, to_rgb)
 
     def check_dataset(self, dataset: Any) -> None:
         """Check that the training set gives what the losses need. Does nothing by default.
