@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmwsol.methods.cdtr.clip_encoders import OPENAI_VIT_B_32, FrozenEncoder, load_text_embeddings
+from mmwsol.methods.cdtr.clip_encoders import OPENAI_VIT_B_32, FrozenEncoder
+from mmwsol.methods.cdtr.text_embeddings import load_text_embeddings
 from mmwsol.models.heads.base import Batch, MapLoss
 from mmwsol.registry import MODELS
 

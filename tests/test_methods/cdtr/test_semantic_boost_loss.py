@@ -9,7 +9,8 @@ import torch.nn.functional as F
 
 from mmwsol.engine import NumClassesHook
 from mmwsol.methods.cdtr import SemanticBoostLoss
-from mmwsol.methods.cdtr.clip_encoders import CLIP_MEAN, CLIP_STD, save_text_embeddings
+from mmwsol.methods.cdtr.clip_encoders import CLIP_MEAN, CLIP_STD
+from mmwsol.methods.cdtr.text_embeddings import save_text_embeddings
 from mmwsol.models import Batch
 from mmwsol.registry import MODELS
 from mmwsol.structures import LocDataSample
