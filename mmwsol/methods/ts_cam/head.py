@@ -22,12 +22,10 @@ class Encoded(NamedTuple):
     Attributes:
         feats (Features): Features of the backbone.
         semantic (Tensor): (B, C, h, w) class maps.
-        csm (Tensor | None): (B, C, h, w) class maps of the attention maps, which are added to localize (CATR).
     """
 
     feats: Features
     semantic: Tensor
-    csm: Tensor | None = None
 
 
 class CoupledMapHead(LocHead):
@@ -75,7 +73,7 @@ class CoupledMapHead(LocHead):
 
     def class_maps(self, encoded: Encoded) -> Tensor:
         """Compute the class maps (B, C, h, w) that localize."""
-        return encoded.semantic if encoded.csm is None else encoded.semantic + encoded.csm
+        return encoded.semantic
 
     def encode(self, feats: Features) -> Encoded:
         """Compute the class maps."""
