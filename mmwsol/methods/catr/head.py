@@ -170,13 +170,13 @@ class CATRHead(CoupledMapHead):
         num_terms = 1 + with_csm + 2 * with_ocm + further_terms
         self.weighting = None if weighting is None else MODELS.build(dict(weighting, num_terms=num_terms))
 
-    def encode(self, feats: Features) -> Encoded:  # type: ignore[override]
+    def encode(self, feats: Features) -> Encoded:
         """Compute the class maps of the patch tokens and those of CSM."""
         semantic = super().encode(feats).semantic
         csm = None if self.csm is None else self.csm(self.attention_maps(feats).flatten(1, 2))
         return Encoded(feats, semantic, csm)
 
-    def class_maps(self, encoded: Encoded) -> Tensor:  # type: ignore[override]
+    def class_maps(self, encoded: Encoded) -> Tensor:
         """Compute the class maps (B, C, h, w) that localize: the sum of both."""
         return encoded.semantic if encoded.csm is None else encoded.semantic + encoded.csm
 
