@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from mmengine.dataset import pseudo_collate
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmwsol.datasets.offline_cache import CacheWriter, OfflineCache
 from mmwsol.evaluation.functional import box_iou, mask_boxes
+from mmwsol.models.wrappers import unwrapped
 from mmwsol.registry import TASK_UTILS
 
 # What the official codes and the paper do. 'released' and 'paper': LocLoc; 'ppd': Proxy Probing Decoder.
@@ -191,7 +191,7 @@ class PseudoMaskWriter(CacheWriter):
         """
         chosen = _spread([i for i in range(len(cache.items)) if cache.path(i).is_file()], STATISTICS_IMAGES)
         pictures = _spread(chosen, NUM_PICTURES)
-        model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
+        model = unwrapped(self.runner.model)
         areas: list[float] = []
         fallbacks = 0
         ious: dict[str, list[float]] = {"attention": [], "seed": [], "mask": []}
