@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from mmengine.dataset import Compose
 
 
 def inner_dataset(dataset: Any) -> Any:
@@ -15,6 +17,17 @@ def inner_dataset(dataset: Any) -> Any:
     while not hasattr(dataset, "pipeline") and hasattr(dataset, "dataset"):
         dataset = dataset.dataset
     return dataset
+
+
+def transforms_of(dataset: Any) -> Sequence[Any]:
+    """Return the transforms of the data set inside the wrappers; none for a ``ConcatDataset``, which has several."""
+    pipeline = getattr(inner_dataset(dataset), "pipeline", None)
+    return pipeline.transforms if isinstance(pipeline, Compose) else ()
+
+
+def data_root_of(dataset: Any) -> str:
+    """Return the folder that paths of the data set inside the wrappers are relative to; '' where there is none."""
+    return getattr(inner_dataset(dataset), "data_root", None) or ""
 
 
 def inner_config(config: Mapping[str, Any]) -> Any:

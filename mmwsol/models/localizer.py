@@ -8,10 +8,9 @@ from typing import Any
 import torch
 from mmengine.structures import InstanceData
 from mmpretrain.models.classifiers import BaseClassifier
-from mmpretrain.models.utils import to_2tuple
 from torch import Tensor, nn
 
-from mmwsol.models.backbones.timm_vit import TimmViT
+from mmwsol.models.backbones.sizes import image_size
 from mmwsol.models.data_preprocessor import normalization
 from mmwsol.models.features import Features, as_features
 from mmwsol.models.freezing import freeze
@@ -106,10 +105,7 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
     @property
     def input_size(self) -> tuple[int, int] | None:
         """(H, W) of the images that the position embeddings are made for; None if the backbone has no such size."""
-        # Only some of mmpretrain's backbones have a size; timm's keep it in their patch embedding.
-        part = self.backbone.model.patch_embed if isinstance(self.backbone, TimmViT) else self.backbone
-        size = getattr(part, "img_size", None)
-        return size if size is None else to_2tuple(size)
+        return image_size(self.backbone)
 
     def forward(
         self,

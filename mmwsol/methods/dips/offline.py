@@ -10,7 +10,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.dataset import pseudo_collate
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
@@ -21,6 +20,7 @@ from mmwsol.methods.dips.proposals import RASTERS, SUFFIX, Proposals, box_mask, 
 from mmwsol.models.data_preprocessor import normalization
 from mmwsol.models.initialization import keep_foreign_weights, split_pretrained
 from mmwsol.models.weights import build_with_timm_files, load_classifier
+from mmwsol.models.wrappers import unwrapped
 from mmwsol.registry import TASK_UTILS
 
 SCORES = ("class", "size", "size_and_class")
@@ -93,7 +93,7 @@ class ProposalWriter(CacheWriter):
 
     def setup(self, runner: Runner) -> None:
         """Build the classifier, and take the class of images without object from the head."""
-        self.model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.model: Any = unwrapped(runner.model)
         of_head = self.model.head.background_class
         if self.background_class is None:
             self.background_class = of_head

@@ -119,6 +119,16 @@ class TimmViT(BaseModule):
         if not isinstance(self.model.norm, nn.Identity):
             self.model.fc_norm = nn.Identity()
 
+    @property
+    def img_size(self) -> tuple[int, int] | None:
+        """(H, W) of the images that the position embeddings are made for."""
+        return self.model.patch_embed.img_size
+
+    @property
+    def patch_size(self) -> tuple[int, int]:
+        """(H, W) of a patch."""
+        return self.model.patch_embed.feat_ratio(as_scalar=False)
+
     def init_weights(self) -> None:
         """Keep what timm has initialized or loaded; mmengine would call timm's ``init_weights`` again."""
 
@@ -129,7 +139,7 @@ class TimmViT(BaseModule):
             ValueError: If the patch size does not divide the image.
         """
         size = (x.shape[2], x.shape[3])
-        patch = self.model.patch_embed.feat_ratio(as_scalar=False)
+        patch = self.patch_size
         if size[0] % patch[0] or size[1] % patch[1]:
             raise ValueError(
                 f"Image size {size} is not a multiple of the patch size {patch}: resize the images in the pipeline."
