@@ -14,7 +14,7 @@ from mmwsol.registry import MODELS
 from mmwsol.structures import Frame, LocDataSample
 
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=4, feedforward_channels=32)
-SMALL = dict(blur_kernel=9, blur_sigma=8.0, sheet_size=0)
+SMALL = dict(blur_kernel=9, blur_sigma=8.0)
 
 
 class RedClassifier(nn.Module):
