@@ -298,7 +298,7 @@ def check_own_names(model: nn.Module, weights: Mapping[str, Tensor], prefix: str
 def build_with_timm_files(cfg: Any) -> Any:
     """Build a model of the registry; files of weights that its config gives to timm are read here, in every form.
 
-    timm itself refuses TorchScript archives, and a file that is no weights with the words of its unpickler.
+    timm itself does not read TorchScript archives, and its errors do not say that a file holds no weights.
     """
     model = MODELS.build(read_timm_files(cfg))
     if isinstance(model, nn.Module):

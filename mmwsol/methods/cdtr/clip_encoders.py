@@ -1,8 +1,8 @@
 """Image towers of CLIP, for :class:`mmwsol.methods.cdtr.SemanticBoostLoss`.
 
-A tower computes wrong features in silence if its activation is not that of the weights: OpenAI trained with QuickGELU,
-most others with GELU, and only some files say which. Files are loaded by :func:`load_clip_weights`, which knows where
-it can, and a model's name must be given where it cannot.
+A tower whose activation is not that of the weights computes wrong features without an error. OpenAI trained with
+QuickGELU, most others with GELU, and only some files say which: :func:`load_clip_weights` reads it there, and a model's
+name must be given for all other files.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class TimmCLIP(ClipEncoder):
     Raises:
         FileNotFoundError: If the file does not exist; the message says how to get it.
         ValueError: If it holds other weights: other names or shapes, another patch or image size (timm would resample
-            them in silence), another activation.
+            them without a warning), another activation.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class TimmCLIP(ClipEncoder):
 
 
 def _check_patches(weights: ClipWeights, tower: Any, model_name: str) -> None:
-    """Refuse patches and image sizes that ``checkpoint_filter_fn`` would resample without a word."""
+    """Refuse patches and image sizes that ``checkpoint_filter_fn`` would resample without a warning."""
     for patch_name, position_name in PATCH_NAMES:
         if patch_name not in weights.tensors or position_name not in weights.tensors:
             continue

@@ -100,8 +100,8 @@ class TapConformer(Tapping, PretrainedBackbone, Conformer):
             else:
                 stage = self._stages()[i - 1]
                 conv_map, inner = stage.cnn_block(conv_map)
-                # The squeezed map brings the class token along, and those behind the patches come too: they enter the
-                # block doubled, as in the official code.
+                # squeeze_block puts the class token of x before the map, tokens behind the patches are kept: the sum
+                # doubles all of these, as in the official code.
                 x = torch.cat([stage.squeeze_block(inner, x), x[:, end:]], dim=1) + x
                 block = stage.trans_block
             out, attn, gate = self.attend(block, x, tap if i in self.tap_layers else "none")
