@@ -85,7 +85,8 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         classes = read_classes(options.classes)
         prompts = make_prompts(classes, options.template, options.replace_underscore, options.first_synonym)
-        from mmwsol.methods.cdtr.clip_encoders import OPENAI_VIT_B_32, save_text_embeddings
+        from mmwsol.methods.cdtr.clip_encoders import OPENAI_VIT_B_32
+        from mmwsol.methods.cdtr.text_embeddings import save_text_embeddings
 
         embeddings, meta = encode(prompts, options.checkpoint or OPENAI_VIT_B_32, options.model)
         save_text_embeddings(options.out, embeddings, classes, template=options.template, **meta)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmwsol.files import write_json
+from mmwsol.models.data_preprocessor import normalization
 from mmwsol.models.features import as_features
 
 FORMATS = ("torch", "onnx")
@@ -32,11 +33,10 @@ class ExportableLocalizer(nn.Module):
         super().__init__()
         self.backbone: Any = model.backbone
         self.head: Any = model.head
-        preprocessor = model.data_preprocessor
-        # mean and std are RGB where the preprocessor turns BGR into RGB; otherwise the network takes BGR
-        self.flip = not preprocessor.to_rgb
-        for name, values in (("mean", preprocessor.mean), ("std", preprocessor.std)):
-            self.register_buffer(name, values.detach().clone().view(1, 3, 1, 1))
+        normal = normalization(model.data_preprocessor)
+        self.flip = not normal.to_rgb  # mean and std are then of BGR, too
+        for name, values in (("mean", normal.mean), ("std", normal.std)):
+            self.register_buffer(name, values.clone().view(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Localize.

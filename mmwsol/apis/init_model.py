@@ -20,7 +20,7 @@ from mmwsol.apis.stored_config import inference_config
 from mmwsol.compat import registered_types_only
 from mmwsol.datasets.class_names import LOADERS, check_same_names, checkpoint_names, config_names, is_permutation
 from mmwsol.engine.stages import select_stage, stage_configs
-from mmwsol.models.weights import find_checkpoint, guess_source, unwrap
+from mmwsol.models.weights import find_checkpoint, guess_source, load_tensors, unwrap
 from mmwsol.registry import MODELS
 from mmwsol.utils.config import load_config, merge_options
 from mmwsol.utils.config_text import read_config_text
@@ -168,17 +168,8 @@ def load_weights(model: nn.Module, loaded: dict[str, Any], source: str) -> list[
             f"'{source}' is an official release. Convert it first: python "
             f"tools/model_converters/convert_official.py {source} converted.pth --source {release}"
         )
-    try:
-        missing, unexpected = model.load_state_dict(weights, strict=False)
-    except RuntimeError as error:
-        raise ValueError(f"'{source}' does not fit the model: {error}") from error
-    missing = [name for name in missing if not name.endswith("map_to_box.threshold")]
-    if missing:
-        raise ValueError(
-            f"'{source}' lacks {len(missing)} tensors of the model, such as {', '.join(missing[:3])}: it belongs to "
-            "another config, or to another stage of it (--stage NAME; in Python, stage=)."
-        )
-    return unexpected
+    hint = "it belongs to another config, or to another stage of it (--stage NAME; in Python, stage=)"
+    return load_tensors(model, weights, source, "model", hint, allow_missing=["*map_to_box.threshold"])[1]
 
 
 def _dataset_meta(cfg: Config, loaded: dict[str, Any] | None, source: str) -> dict[str, Any]:

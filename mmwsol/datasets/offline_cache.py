@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 from abc import ABCMeta, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from mmengine.logging import print_log
 
 if TYPE_CHECKING:
@@ -146,14 +147,32 @@ class OfflineCache:
         return cache_file(self.root, self.items.names[i], self.suffix)
 
 
+class Panel(NamedTuple):
+    """A picture of the contact sheet.
+
+    Attributes:
+        image (np.ndarray): (H, W, 3) uint8 BGR.
+        score_map (np.ndarray | None): (H, W) in [0, 1], drawn over the image.
+        gt_bboxes (np.ndarray | Sequence): (M, 4) ground truth in pixels of the image, drawn in green.
+        bboxes (np.ndarray | Sequence): (K, 4) found, best first: the first in red, the others in blue.
+    """
+
+    image: np.ndarray
+    score_map: np.ndarray | None = None
+    gt_bboxes: np.ndarray | Sequence = ()
+    bboxes: np.ndarray | Sequence = ()
+
+
 class CacheWriter(metaclass=ABCMeta):
     """What an offline stage does with an image. Subclasses are registered in ``mmwsol.registry.TASK_UTILS``.
 
     Attributes:
         suffix (str): Suffix of the files, with its dot.
+        titles (tuple[str, ...]): Text above each column of the contact sheet. Defaults to (): there is no sheet.
     """
 
     suffix = ""
+    titles: tuple[str, ...] = ()
 
     def setup(self, runner: Runner) -> None:  # noqa: B027  (optional)
         """Prepare for a run; the model has its weights."""
@@ -188,3 +207,18 @@ class CacheWriter(metaclass=ABCMeta):
         They must not depend on how often the stage was interrupted.
         """
         return {}
+
+    def panels(self, data: dict, file: Path) -> list[Panel]:
+        """Return the pictures of an image for the contact sheet, one for each of ``titles``. Defaults to none.
+
+        Args:
+            data (dict): What the pipeline made of the image: ``inputs`` and ``data_samples``.
+            file (Path): The file of the image in the cache.
+        """
+        return []
+
+
+def spread(values: Sequence[int], number: int) -> list[int]:
+    """Take at most ``number`` values, evenly spread."""
+    number = min(number, len(values))
+    return [values[k * len(values) // number] for k in range(number)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmengine.dataset import Compose
 from torch.utils.data import ConcatDataset
 
 
@@ -23,6 +24,17 @@ def concatenated(dataset: Any) -> Sequence[Any]:
     """Return the parts of a ``ConcatDataset``, possibly inside wrappers; () for other data sets."""
     dataset = inner_dataset(dataset)
     return dataset.datasets if isinstance(dataset, ConcatDataset) else ()
+
+
+def transforms_of(dataset: Any) -> Sequence[Any]:
+    """Return the transforms of the data set inside the wrappers; none for a ``ConcatDataset``, which has several."""
+    pipeline = getattr(inner_dataset(dataset), "pipeline", None)
+    return pipeline.transforms if isinstance(pipeline, Compose) else ()
+
+
+def data_root_of(dataset: Any) -> str:
+    """Return the folder that paths of the data set inside the wrappers are relative to; '' where there is none."""
+    return getattr(inner_dataset(dataset), "data_root", None) or ""
 
 
 def inner_config(config: Mapping[str, Any]) -> Any:

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.dist import all_gather_object, barrier, is_main_process
@@ -21,14 +22,17 @@ from mmengine.runner import BaseLoop, Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from mmwsol.datasets.offline_cache import MANIFEST, CacheWriter, OfflineCache
+from mmwsol.datasets.offline_cache import MANIFEST, CacheWriter, OfflineCache, spread
 from mmwsol.datasets.wrappers import inner_config, inner_dataset
 from mmwsol.engine.hooks.num_classes_hook import NumClassesHook
 from mmwsol.files import write_bytes
 from mmwsol.registry import DATASETS, LOOPS, TASK_UTILS
 from mmwsol.utils.config import differences
+from mmwsol.visualization import draw_panel, draw_sheet
 
 VERSION = 1
+SHEET = "contact_sheet.png"
+SHEET_ROWS = 24  # images
 _FEW = 10  # fewer failed images never stop a stage
 _GIVE_UP = 100  # images in a row that fail before anything succeeded
 
@@ -80,7 +84,8 @@ class OfflineLoop(BaseLoop):
     processed by the model in evaluation mode, and finished in threads, as many as the rank has cores. A file is written
     under another name and then renamed: it exists if and only if it is whole. A second run, after a kill at any point
     or with other ranks, goes on with the images that have no file. Images that cannot be read are listed in the log and
-    the manifest, and left out. The pipeline must be deterministic. As a stage it trains nothing and hands on the
+    the manifest, and left out. ``contact_sheet.png`` in the work directory shows 24 of them, evenly spread, where the
+    writer has pictures. The pipeline must be deterministic. As a stage it trains nothing and hands on the
     checkpoint it started from.
 
     Args:
@@ -263,10 +268,24 @@ class OfflineLoop(BaseLoop):
             self.runner.logger.warning(f"{count} images could not be read: {MANIFEST} lists them.")
         with torch.no_grad():
             summary = self.writer.summarize(self.cache)
+            self._write_sheet()
         for key, value in summary.items():
             self.runner.logger.info(f"{key}: {value:.4g}" if isinstance(value, float) else f"{key}: {value}")
         final = dict(manifest, complete=True, failed=dict(sorted(failed.items())), summary=summary)
         write_bytes(self.cache.root / MANIFEST, _json(final))
+
+    def _write_sheet(self) -> None:
+        """Write the contact sheet, in the work directory: the cache may belong to several runs."""
+        if not self.writer.titles:
+            return
+        cache, rows = self.cache, []
+        for i in spread([i for i in range(len(cache.items)) if cache.path(i).is_file()], SHEET_ROWS):
+            _, data, _ = cache.items[i]
+            if data is not None:
+                rows.append([draw_panel(*panel) for panel in self.writer.panels(data, cache.path(i))])
+        if rows:
+            sheet = draw_sheet(rows, self.writer.titles, width=160)
+            write_bytes(Path(self.runner.work_dir, SHEET), cv2.imencode(".png", sheet)[1].tobytes())
 
 
 def _by_size(items: list[tuple[int, dict]]) -> list[list[tuple[int, dict]]]:

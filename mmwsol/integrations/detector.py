@@ -13,6 +13,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmwsol.integrations.masks import instance_masks
+from mmwsol.models.data_preprocessor import normalization
 from mmwsol.registry import MODELS
 from mmwsol.structures import Frame, LocDataSample
 
@@ -190,21 +191,19 @@ def _model_config(name: str, stage: str | None) -> dict:
 
 def _same_normalization(preprocessor: Any) -> dict:
     """Make the config of a ``DetDataPreprocessor`` that normalizes like a localizer's preprocessor."""
-    return dict(
-        type="mmdet.DetDataPreprocessor",
-        mean=preprocessor.mean.flatten().tolist(),
-        std=preprocessor.std.flatten().tolist(),
-        bgr_to_rgb=preprocessor.to_rgb,
-    )
+    mean, std, to_rgb = _numbers(preprocessor)
+    return dict(type="mmdet.DetDataPreprocessor", mean=mean, std=std, bgr_to_rgb=to_rgb)
+
+
+def _numbers(preprocessor: Any) -> tuple[list[float], list[float], bool]:
+    normal = normalization(preprocessor)
+    return normal.mean.tolist(), normal.std.tolist(), normal.to_rgb
 
 
 def _check_normalization(given: Any, wanted: Any) -> None:
     if not isinstance(given, ImgDataPreprocessor):
         return
-    wants = (wanted.mean.flatten().tolist(), wanted.std.flatten().tolist(), bool(wanted.to_rgb))
-    has = ([0.0], [1.0], bool(given._channel_conversion))
-    if given._enable_normalize:
-        has = (given.mean.flatten().tolist(), given.std.flatten().tolist(), has[2])
+    has, wants = _numbers(given), _numbers(wanted)
     if has != wants:
         raise ValueError(
             f"data_preprocessor normalizes with mean={has[0]}, std={has[1]}, BGR to RGB: {has[2]}, but the localizer "

@@ -11,6 +11,7 @@ from mmengine.model import BaseModule
 from mmpretrain.models.utils import LayerNorm2d
 from torch import Tensor, nn
 
+from mmwsol.models.backbones.sizes import patch_size
 from mmwsol.models.features import Features
 from mmwsol.models.initialization import PretrainedLast
 from mmwsol.models.weights import build_with_timm_files, load_backbone
@@ -21,7 +22,7 @@ from mmwsol.registry import MODELS
 class FeatureMaps(PretrainedLast):
     """Give a backbone of mmwsol the interface of mmdet's: images of any size in, a tuple of feature maps out.
 
-    Images are padded with zeros, at the right and the bottom, to multiples of the patch size.
+    Images are padded with zeros, at the right and the bottom, to multiples of the patch size of a transformer.
 
     Weights of a trained localizer go into the inner backbone::
 
@@ -32,16 +33,12 @@ class FeatureMaps(PretrainedLast):
     Args:
         backbone (dict): Any backbone of mmwsol or mmpretrain. A transformer gives one map for each of its
             ``out_tokens`` depths, all of one scale, or the final patch map if it has none; others what they give.
-        size_divisor (int, optional): Image sizes are padded to multiples of this. Defaults to None: the patch size of a
-            transformer, 1 for others.
         init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
     """
 
-    def __init__(self, backbone: dict, size_divisor: int | None = None, init_cfg: dict | None = None) -> None:
+    def __init__(self, backbone: dict, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         self.backbone = build_with_timm_files(backbone)
-        divisor: Any = size_divisor or getattr(self.backbone, "patch_size", 1)
-        self.size_divisor = (divisor, divisor) if isinstance(divisor, int) else tuple(divisor)
 
     def load_child(self, child: nn.Module, init_cfg: dict[str, Any]) -> None:
         """Load the weights of ``backbone.init_cfg`` of a backbone of mmpretrain."""
@@ -50,7 +47,7 @@ class FeatureMaps(PretrainedLast):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Compute the maps (B, D, h, w) of images (B, 3, H, W), with h = ceil(H / patch size)."""
         height, width = (
-            math.ceil(side / divisor) * divisor for side, divisor in zip(x.shape[2:], self.size_divisor, strict=True)
+            math.ceil(side / patch) * patch for side, patch in zip(x.shape[2:], patch_size(self.backbone), strict=True)
         )
         if (height, width) != tuple(x.shape[2:]):
             x = F.pad(x, (0, width - x.shape[3], 0, height - x.shape[2]))

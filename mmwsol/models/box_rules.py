@@ -1,13 +1,14 @@
 """From localization maps to boxes.
 
 Every official rule is a parameter set (a preset) of one of two classes: :class:`ContourBox` quantizes the map to 8 bits
-and takes OpenCV contours, :class:`ComponentBox` thresholds the float map and takes connected components.
+and takes OpenCV contours, :class:`ComponentBox` thresholds the float map and takes connected components. The presets of
+a method are registered in its folder (:func:`register_preset`).
 """
 
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from mmwsol.evaluation.functional import (
     to_uint8,
 )
 from mmwsol.evaluation.functional.boxes import BOX_ENDS, DEFAULT_BOXES
-from mmwsol.evaluation.functional.maps import INTERPOLATIONS, NORMS
+from mmwsol.evaluation.functional.maps import INTERPOLATIONS, MAP_OPTIONS, NORMS
 from mmwsol.registry import TASK_UTILS
 
 _OPTIONS: dict[str, tuple] = {
@@ -39,9 +40,12 @@ _OPTIONS: dict[str, tuple] = {
     "box_end": BOX_ENDS,
     "default_box": DEFAULT_BOXES,
 }
-_MAP_OPTIONS = ("interpolation", "norm", "norm_order", "dtype", "nan", "percentile")
 
-_TSCAM: dict[str, Any] = {
+# The official rules by class and name: parameters of the codes. Thresholds are not part of a rule.
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {"ContourBox": {}, "ComponentBox": {}}
+
+# The two rules that others build on: that of the code of CAM and TS-CAM, and that of wsolevaluation.
+TSCAM: dict[str, Any] = {
     "interpolation": "bilinear",
     "norm": "minmax",
     "norm_order": "after",
@@ -51,33 +55,35 @@ _TSCAM: dict[str, Any] = {
     "box_end": "exclusive",
     "default_box": "unit",
 }
-_WSOL = dict(
-    _TSCAM,
+WSOL: dict[str, Any] = dict(
+    TSCAM,
     interpolation="bicubic",
     dtype="float64",
     nan="zero",
     box_end="exclusive_clip",
     default_box="zero",
 )
-_SAT = dict(_TSCAM, norm="minmax_eps", norm_order="before", default_box="frame")
 
-# The official rules: parameters of the codes, by family. Thresholds are not part of a rule.
-PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "ContourBox": {
-        "tscam": _TSCAM,  # TS-CAM; thresholds .10 CUB, .12 ILSVRC
-        "trt": _TSCAM,  # the same code
-        "trt_v2": dict(_TSCAM, contour="all", box_end="exclusive_clip", default_box="zero"),
-        "locloc": _TSCAM,  # .5 CUB, .4 ILSVRC
-        "cdtr": dict(_TSCAM, norm_order="before"),  # .20 CUB, .19 ILSVRC
-        "catr": dict(_TSCAM, norm_order="before"),  # .10 CUB, .15 ILSVRC
-        "wsol": _WSOL,  # wsolevaluation, MaxBoxAcc
-        "wsol_v2": dict(_WSOL, contour="all"),  # wsolevaluation, MaxBoxAccV2
-        "dips": dict(_WSOL, interpolation="bilinear"),
-        # The conference code takes the foreground probability as it is.
-        "dips_raw": dict(_WSOL, interpolation="bilinear", norm="none"),
-    },
-    "ComponentBox": {"sat": _SAT},  # .4 CUB, .3 ILSVRC
-}
+
+def register_preset(rule: str, name: str, options: dict[str, Any]) -> None:
+    """Make an official rule known.
+
+    Args:
+        rule (str): 'ContourBox' or 'ComponentBox'.
+        name (str): Name of the preset.
+        options (dict): Values of all options, such as ``dict(TSCAM, norm_order='before')``.
+
+    Raises:
+        ValueError: If there is one of this name already.
+    """
+    if name in PRESETS[rule]:
+        raise ValueError(f"There are two presets called {name!r} of {rule}: rename one of them.")
+    PRESETS[rule][name] = options
+
+
+register_preset("ContourBox", "tscam", TSCAM)  # thresholds .10 CUB, .12 ILSVRC
+register_preset("ContourBox", "wsol", WSOL)  # MaxBoxAcc
+register_preset("ContourBox", "wsol_v2", dict(WSOL, contour="all"))  # MaxBoxAccV2
 
 
 class _MapToBox(nn.Module, metaclass=ABCMeta):
@@ -96,6 +102,8 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
         super().__init__()
         presets = PRESETS[type(self).__name__]
         preset = preset or self.default_preset
+        if preset not in presets:
+            TASK_UTILS.import_from_location()  # methods register theirs when they are imported
         if preset not in presets:
             raise ValueError(f"preset must be one of {tuple(presets)}, got {preset!r}")
         for name, option in options.items():
@@ -124,6 +132,13 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
         options = ", ".join(f"{name}={value!r}" for name, value in self.rule.items())
         return f"threshold={float(self.threshold):g}, {options}"
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> _MapToBox:
+        """Keep the threshold in float64: ``half()`` and ``float()`` would round it to another level of the map."""
+        exact = self.threshold
+        super()._apply(fn, recurse)
+        self.threshold = exact.to(self.threshold.device)
+        return self
+
     def get_threshold(self) -> float:
         """Return the threshold of the buffer.
 
@@ -131,8 +146,6 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
             ValueError: If it was neither given, nor calibrated, nor loaded from a checkpoint.
         """
         value = float(self.threshold)
-        if self.threshold.dtype != torch.float64:  # undo the rounding of module.float()
-            value = round(value, 6)
         if np.isnan(value):
             raise ValueError(
                 f"{type(self).__name__} has no threshold: give threshold=, or calibrate it on val. On the command "
@@ -143,7 +156,7 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
 
     def map_options(self) -> tuple[tuple[str, Any], ...]:
         """Return the options that decide on :meth:`scoremap`; rules with equal ones share evaluated maps."""
-        return tuple((name, self.rule[name]) for name in _MAP_OPTIONS if name in self.rule)
+        return tuple((name, self.rule[name]) for name in MAP_OPTIONS if name in self.rule)
 
     def sweep_options(self) -> tuple[Any, ...]:
         """Return what decides on :meth:`sweep`, besides the map and the thresholds."""

@@ -3,12 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import torch
+from mmengine.model import ImgDataPreprocessor
 from mmpretrain.models.utils import ClsDataPreprocessor
 from mmpretrain.structures import DataSample
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmwsol.registry import MODELS
+
+
+class Normalization(NamedTuple):
+    """What a data preprocessor does to the pixels of an image.
+
+    Attributes:
+        mean (Tensor): (3,) that is subtracted, in 0-255, in the order of the network's channels; 0 if none is.
+        std (Tensor): (3,) that is divided by; 1 if there is none.
+        to_rgb (bool): Whether the network's channels are RGB; else BGR, as images are loaded.
+        has_mean (bool): Whether the preprocessor was given a mean at all.
+    """
+
+    mean: Tensor
+    std: Tensor
+    to_rgb: bool
+    has_mean: bool
+
+
+def normalization(preprocessor: nn.Module) -> Normalization:
+    """Return what a preprocessor normalizes with: one of this package, of mmpretrain, of mmdet or of mmengine."""
+    buffers = dict(preprocessor.named_buffers(recurse=False))  # mean and std, where they were given
+    mean, std = buffers.get("mean", torch.zeros(3)), buffers.get("std", torch.ones(3))
+    if isinstance(preprocessor, ImgDataPreprocessor):
+        to_rgb = preprocessor._channel_conversion
+    else:
+        to_rgb = isinstance(preprocessor, ClsDataPreprocessor) and preprocessor.to_rgb
+    mean, std = (value.detach().flatten().expand(3) for value in (mean, std))
+    return Normalization(mean, std, bool(to_rgb), "mean" in buffers)
 
 
 @MODELS.register_module()
@@ -20,8 +51,9 @@ class LocDataPreprocessor(ClsDataPreprocessor):
     metric, does not depend on the batch. Where that cannot be done the batch is refused.
 
     Args:
-        mean (Sequence[float], optional): RGB mean in 0-255. Defaults to ImageNet's.
-        std (Sequence[float], optional): RGB standard deviation in 0-255. Defaults to ImageNet's.
+        mean (Sequence[float], optional): RGB mean in 0-255, BGR with ``to_rgb=False``; None: pixels stay as they are.
+            Defaults to ImageNet's.
+        std (Sequence[float], optional): Standard deviation, likewise. Defaults to ImageNet's.
         to_rgb (bool): Whether to turn BGR input into RGB. Defaults to True.
         **kwargs: Further arguments of ``ClsDataPreprocessor``.
 
@@ -33,8 +65,8 @@ class LocDataPreprocessor(ClsDataPreprocessor):
 
     def __init__(
         self,
-        mean=(123.675, 116.28, 103.53),
-        std=(58.395, 57.12, 57.375),
+        mean: Sequence[float] | None = (123.675, 116.28, 103.53),
+        std: Sequence[float] | None = (58.395, 57.12, 57.375),
         to_rgb: bool = True,
         **kwargs,
     ) -> None:
@@ -60,8 +92,9 @@ class LocDataPreprocessor(ClsDataPreprocessor):
                 f"pad_size_divisor={self.pad_size_divisor} pads an image of {padded[0][1]}x{padded[0][0]} (W x H): its "
                 "maps would cover the padding, too. Resize or crop to a multiple in the pipeline, or leave it out."
             )
-        stated = [sample.metainfo.get("img_shape") for sample in samples or () if isinstance(sample, DataSample)]
-        for size, shape in zip(sizes, stated, strict=False):
+        samples = samples or [None] * len(sizes)
+        stated = [sample.metainfo.get("img_shape") if isinstance(sample, DataSample) else None for sample in samples]
+        for size, shape in zip(sizes, stated, strict=True):
             if shape is not None and tuple(shape[:2]) != size:
                 raise ValueError(
                     f"an image of {size[1]}x{size[0]} has a data sample with img_shape (H, W) = {tuple(shape[:2])}: "
@@ -75,5 +108,5 @@ class LocDataPreprocessor(ClsDataPreprocessor):
                 f"{what}: training needs one size. Resize the whole image (mmwsol.Resize), crop it (mmwsol.RandomCrop, "
                 "mmwsol.RandomResizedCrop), or take train_dataloader.batch_size=1."
             )
-        if len(stated) != len(sizes) or None in stated:
+        if None in stated:
             raise ValueError(f"{what}, but no data samples with img_shape, which tell the padding: use PackLocInputs.")

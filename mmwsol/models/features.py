@@ -7,21 +7,23 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-# How to get each field from a backbone, for the error message.
-_FIXES = {
+# How to get each field from a backbone, for the error message. Backbones of methods add theirs by `add_fix`.
+FIXES = {
     "patch_map": "take a backbone that keeps its feature map, without pooling",
-    "cls_token": "take a transformer with a class token, such as mmwsol.TapViT; TRTViT skips it while its "
-    "train_part='cam' is trained",
+    "cls_token": "take a transformer with a class token, such as mmwsol.TapViT",
     "cls_attn": "set tap='cls' in the backbone, and tap_in_train=True if a loss reads attention",
     "full_attn": "set tap='full' in the backbone, and tap_in_train=True if a loss reads attention",
     "tokens": "set out_tokens in the backbone",
-    "gates": "set backbone.type='mmwsol.SATViT' with num_sqa_blocks >= 1",
     "conv_map": "take a Conformer, such as mmwsol.TapConformer",
-    "cls_tokens": "set backbone.type='mmwsol.DiPSViT'",
-    "attn_map": "set backbone.type='mmwsol.TRTViT'; while its train_part='cam' is trained it skips the re-attention: "
-    "call eval()",
-    "cam_map": "set backbone.type='mmwsol.TRTViT' with a CAM branch; train_part='tpsm' has none",
 }
+
+
+def add_fix(name: str, fix: str) -> None:
+    """Say how to get the field ``name`` of :class:`Features` from a backbone, for the error of :meth:`Features.need`.
+
+    A backbone that alone fills a field calls it where it is defined.
+    """
+    FIXES[name] = f"{FIXES[name]}; {fix}" if name in FIXES else fix
 
 
 class Features(NamedTuple):
@@ -64,7 +66,8 @@ class Features(NamedTuple):
         value = getattr(self, name)
         if value is None or (isinstance(value, tuple) and not value):
             raise ValueError(
-                f"the head needs {name!r} of the features, which the backbone did not return: {_FIXES[name]}."
+                f"the head needs {name!r} of the features, which the backbone did not return: "
+                f"{FIXES.get(name, 'take a backbone that fills it')}."
             )
         return value
 
@@ -81,6 +84,6 @@ def as_features(output: Features | Tensor | Sequence[Tensor]) -> Features:
     if not isinstance(last, Tensor) or last.ndim != 4:
         shape = tuple(last.shape) if isinstance(last, Tensor) else type(last).__name__
         raise ValueError(
-            f"a localization head needs a map (B, D, h, w), but the backbone gives {shape}: {_FIXES['patch_map']}."
+            f"a localization head needs a map (B, D, h, w), but the backbone gives {shape}: {FIXES['patch_map']}."
         )
     return Features(patch_map=last)

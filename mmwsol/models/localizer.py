@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from mmengine.structures import InstanceData
 from mmpretrain.models.classifiers import BaseClassifier
-from mmpretrain.models.utils import to_2tuple
 from torch import Tensor, nn
 
-from mmwsol.models.backbones.timm_vit import TimmViT
+from mmwsol.models.backbones.sizes import image_size
+from mmwsol.models.data_preprocessor import normalization
 from mmwsol.models.features import Features, as_features
 from mmwsol.models.freezing import freeze
 from mmwsol.models.heads.base import LocHead, LocPrediction
@@ -74,7 +74,8 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
             backbone = {**backbone, name: value}
         self.backbone = build_with_timm_files(backbone)
         self.head: LocHead = MODELS.build(head)
-        self.head.set_normalization(*_normalization(self.data_preprocessor))
+        normal = normalization(self.data_preprocessor)
+        self.head.set_normalization(normal.mean, normal.std, normal.to_rgb)
         rule = map_to_box or dict(type="mmwsol.ContourBox", preset="tscam", threshold=0.1)
         self.map_to_box = TASK_UTILS.build(rule)
         self.dataset_meta = {}
@@ -104,10 +105,7 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
     @property
     def input_size(self) -> tuple[int, int] | None:
         """(H, W) of the images that the position embeddings are made for; None if the backbone has no such size."""
-        # Only some of mmpretrain's backbones have a size; timm's keep it in their patch embedding.
-        part = self.backbone.model.patch_embed if isinstance(self.backbone, TimmViT) else self.backbone
-        size = getattr(part, "img_size", None)
-        return size if size is None else to_2tuple(size)
+        return image_size(self.backbone)
 
     def forward(
         self,
@@ -215,10 +213,3 @@ def _frame_size(sample: LocDataSample, size: tuple[int, int]) -> tuple[int, int]
     if height > size[0] or width > size[1]:
         raise ValueError(f"a data sample has img_shape (H, W) = {(height, width)}, the inputs only {size}.")
     return int(height), int(width)
-
-
-def _normalization(preprocessor: Any) -> tuple[Tensor, Tensor]:
-    """Return the mean and standard deviation (3,) of a preprocessor, in 0-255: 0 and 1 if it does not normalize."""
-    if not getattr(preprocessor, "_enable_normalize", False):
-        return torch.zeros(3), torch.ones(3)
-    return preprocessor.mean.flatten(), preprocessor.std.flatten()

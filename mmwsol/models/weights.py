@@ -7,8 +7,9 @@ those of a method in the ``weights.py`` of its folder.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -207,16 +208,44 @@ def load_classifier(model: nn.Module, checkpoint: str, prefix: str | None = None
     source = None if weights.keys() & model.state_dict().keys() else guess_source(weights)
     if source is not None:
         weights = convert_official(weights, source)
+    hint = f"its names start like {sorted(weights)[:3]}"
+    load_tensors(model, weights, path, "classifier", hint, allow_missing=["*num_batches_tracked"])
+
+
+def load_tensors(
+    model: nn.Module,
+    weights: Mapping[str, Tensor],
+    source: str,
+    part: str,
+    hint: str,
+    allow_missing: Sequence[str] = (),
+) -> tuple[list[str], list[str]]:
+    """Load weights under their names; all that the model has must be there, in their shapes.
+
+    Args:
+        model (nn.Module): The model.
+        weights (Mapping[str, Tensor]): The weights.
+        source (str): Where they come from, for error messages.
+        part (str): What the model is, for error messages: 'model', 'backbone', ...
+        hint (str): End of error messages, such as what to do.
+        allow_missing (Sequence[str]): Shell patterns of names that need not be there. Defaults to ().
+
+    Returns:
+        tuple: Names that were not there, and names that the model has not.
+
+    Raises:
+        ValueError: If a tensor is missing or has another shape.
+    """
     try:
-        missing = model.load_state_dict(weights, strict=False).missing_keys
+        missing, unexpected = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:
-        raise ValueError(f"The weights in {path} do not fit the classifier: {error}.") from error
-    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
-    if missing:
+        raise ValueError(f"'{source}' does not fit the {part}: {error}; {hint}.") from error
+    needed = [name for name in missing if not any(fnmatchcase(name, pattern) for pattern in allow_missing)]
+    if needed:
         raise ValueError(
-            f"{path} lacks {len(missing)} weights of the classifier, such as {', '.join(missing[:3])}; its names start "
-            f"like {sorted(weights)[:3]}."
+            f"'{source}' lacks {len(needed)} tensors of the {part}, such as {', '.join(needed[:3])}: {hint}."
         )
+    return missing, unexpected
 
 
 def read_weights(checkpoint: str) -> tuple[str, dict[str, Any]]:
@@ -269,7 +298,7 @@ def check_own_names(model: nn.Module, weights: Mapping[str, Tensor], prefix: str
 def build_with_timm_files(cfg: Any) -> Any:
     """Build a model of the registry; files of weights that its config gives to timm are read here, in every form.
 
-    timm itself refuses TorchScript archives, and a file that is no weights with the words of its unpickler.
+    timm itself does not read TorchScript archives, and its errors do not say that a file holds no weights.
     """
     model = MODELS.build(read_timm_files(cfg))
     if isinstance(model, nn.Module):
@@ -302,21 +331,25 @@ def read_timm_files(cfg: Any) -> Any:
 def forget_timm_files(model: nn.Module) -> None:
     """Drop the weights that :func:`read_timm_files` gave to timm, which keeps them in the model's description."""
     for module in model.modules():
-        for name in ("pretrained_cfg", "default_cfg"):
-            description = getattr(module, name, None)
-            if isinstance(description, dict) and description.get("state_dict"):
+        for name, description in _timm_descriptions(module).items():
+            if description.get("state_dict"):
                 setattr(module, name, {**description, "state_dict": None})
+
+
+def _timm_descriptions(module: nn.Module) -> dict[str, dict]:
+    """Return what timm has noted about the weights of a network, by attribute; {} for all other modules."""
+    noted = {name: vars(module).get(name) for name in ("pretrained_cfg", "default_cfg")}
+    return {name: description for name, description in noted.items() if isinstance(description, dict)}
 
 
 def _timm_names(weights: dict[str, Tensor], backbone: nn.Module) -> dict[str, Tensor] | None:
     """Rename timm's weights for a backbone that wraps a network of timm; None if they are not that network's."""
-    for attribute in ("timm_model", "model"):
-        network: Any = getattr(backbone, attribute, None)
-        description = getattr(network, "pretrained_cfg", None)
-        if not isinstance(network, nn.Module) or not isinstance(description, dict):
+    for attribute, network in backbone.named_children():
+        description = _timm_descriptions(network).get("pretrained_cfg")
+        if description is None:
             continue
-        own = network.state_dict()
-        if sum(name in own for name in weights) <= len(own) // 2:
+        network_names = network.state_dict().keys()
+        if sum(name in network_names for name in weights) <= len(network_names) // 2:
             continue
         classifier = description.get("classifier")
         renamed = {}
@@ -344,12 +377,8 @@ def _read(checkpoint: str, backbone: nn.Module) -> tuple[str, dict[str, Tensor]]
 def _load(model: nn.Module, weights: dict[str, Tensor], path: str, part: str) -> None:
     """Load weights, most of those whose names begin with ``part`` must be there, and say what was and was not."""
     shapes = {name: value.shape for name, value in model.state_dict().items()}
-    try:
-        missing, unused = model.load_state_dict(weights, strict=False)
-    except RuntimeError as error:
-        raise ValueError(
-            f"The weights in {path} do not fit the backbone: {error}. Choose the arch that they belong to."
-        ) from error
+    hint = "choose the arch that they belong to"
+    missing, unused = load_tensors(model, weights, path, "backbone", hint, allow_missing=["*"])  # see below
     backbone = [name for name in shapes if name.startswith(part)]
     absent = [name for name in missing if name.startswith(part)]
     if len(absent) > len(backbone) // 2:

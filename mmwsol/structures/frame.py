@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike
+from PIL import Image
+
+RESAMPLES = ("nearest", "bilinear")
 
 
 @dataclass(frozen=True)
@@ -129,26 +132,50 @@ class Frame:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(picture, matrix, self.shape[::-1], flags=flags)
 
-    def masks(self, mask: np.ndarray) -> np.ndarray:
-        """Move a mask of the original image to network pixels, to the nearest pixel; 0 outside.
+    def masks(self, mask: np.ndarray, resample: str = "nearest") -> np.ndarray:
+        """Move a mask of the original image to network pixels; 0 outside.
 
-        The rule of wsolevaluation: the mask is resized as the whole image was, with ``cv2.INTER_NEAREST``
-        (``floor(destination * scale)``), and then cropped and flipped as the image was.
+        The mask is resized as the whole image was, and then cropped and flipped as the image was.
 
         Args:
-            mask (np.ndarray): (h, w), of any type and size: it covers the whole original image.
+            mask (np.ndarray): (h, w), of any size: it covers the whole original image. Of any type; bool for
+                'bilinear'.
+            resample (str): The resize: 'nearest', the rule of wsolevaluation, ``cv2.INTER_NEAREST``
+                (``floor(destination * scale)``); or 'bilinear', by Pillow, every pixel with a part of the mask being
+                true, to a whole number of pixels. Defaults to 'nearest'.
 
         Returns:
             np.ndarray: (H, W) of the same type.
+
+        Raises:
+            ValueError: If ``resample`` is unknown.
         """
+        if resample not in RESAMPLES:
+            raise ValueError(f"resample must be one of {RESAMPLES}, got {resample!r}.")
         horizontal, vertical = self.flips
-        unflipped = self.flipped(horizontal, vertical)
         height, width = self.whole_shape
-        rows = _nearest(mask.shape[0], height, self.shape[0], unflipped.shift[1])
-        columns = _nearest(mask.shape[1], width, self.shape[1], unflipped.shift[0])
-        rows, columns = rows[:: -1 if vertical else 1], columns[:: -1 if horizontal else 1]
+        if resample == "bilinear":
+            size = (max(round(width), 1), max(round(height), 1))
+            mask = np.asarray(Image.fromarray(mask.astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)) > 0
+            rows = _placed(size[1], self.shape[0], self.shift[1], vertical)
+            columns = _placed(size[0], self.shape[1], self.shift[0], horizontal)
+        else:
+            unflipped = self.flipped(horizontal, vertical)
+            rows = _nearest(mask.shape[0], height, self.shape[0], unflipped.shift[1])
+            columns = _nearest(mask.shape[1], width, self.shape[1], unflipped.shift[0])
+            rows, columns = rows[:: -1 if vertical else 1], columns[:: -1 if horizontal else 1]
         inside = (rows >= 0)[:, None] & (columns >= 0)
         return np.where(inside, mask[rows][:, columns], np.zeros((), mask.dtype))
+
+
+def _placed(length: int, size: int, shift: float, flipped: bool) -> np.ndarray:
+    """Return the index of the pixel of a line of ``length`` under each of ``size`` network pixels; -1 outside.
+
+    The line begins at ``shift``, or ends there if it is flipped, rounded to a whole pixel.
+    """
+    index = np.arange(size) - round(shift - length if flipped else shift)
+    inside = (index >= 0) & (index < length)
+    return np.where(inside, length - 1 - index if flipped else index, -1)
 
 
 def _nearest(mask_size: int, whole: float, size: int, shift: float) -> np.ndarray:

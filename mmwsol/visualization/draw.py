@@ -203,6 +203,27 @@ def draw_sheet(
     return np.concatenate(bands)
 
 
+def draw_panel(
+    image: np.ndarray,
+    score_map: np.ndarray | None = None,
+    gt_bboxes: np.ndarray | Sequence = (),
+    bboxes: np.ndarray | Sequence = (),
+) -> np.ndarray:
+    """Draw a picture of a contact sheet, :class:`mmwsol.datasets.offline_cache.Panel`.
+
+    Args:
+        image (np.ndarray): (H, W, 3) uint8 BGR.
+        score_map (np.ndarray, optional): (H, W) in [0, 1], drawn over the image. Defaults to None.
+        gt_bboxes (np.ndarray | Sequence): (M, 4) ground truth, in green. Defaults to ().
+        bboxes (np.ndarray | Sequence): (K, 4), best first: the first in red, the others in blue. Defaults to ().
+    """
+    if score_map is not None:
+        image = overlay_map(image, score_map, 0.6)
+    for boxes, color in ((bboxes[1:], OTHER_COLOR), (bboxes[:1], PRED_COLOR), (gt_bboxes, GT_COLOR)):
+        image = draw_boxes(image, np.asarray(boxes), color)
+    return image
+
+
 def draw_outcome(
     image: np.ndarray, gt_bboxes: np.ndarray, bboxes: Sequence[np.ndarray], colors: Sequence[Color], caption: str
 ) -> np.ndarray:

@@ -13,6 +13,7 @@ from mmengine.dist import master_only
 from mmengine.visualization import Visualizer
 
 from mmwsol.evaluation.functional import evaluation_map, normalize_map, resize_map
+from mmwsol.evaluation.functional.maps import MAP_OPTIONS
 from mmwsol.files import write_bytes
 from mmwsol.registry import VISUALIZERS
 from mmwsol.structures import LocDataSample
@@ -21,7 +22,6 @@ from mmwsol.visualization.draw import draw_prediction
 PANELS = ("image", "map", "overlay")
 TARGETS = ("pred", "gt")
 NO_WINDOW = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")  # backends of matplotlib that only write files
-_MAP_OPTIONS = ("interpolation", "norm", "norm_order", "dtype", "nan", "percentile")
 
 
 def shown_map(sample: LocDataSample, target: str = "pred") -> tuple[int, int]:
@@ -64,7 +64,7 @@ def score_map(
         low, high = map_range
         frame_map = ((resize_map(raw, size) - low) / (high - low)).clip(0, 1)
     elif rule is not None:
-        frame_map = evaluation_map(raw, size, **{name: rule[name] for name in _MAP_OPTIONS if name in rule})
+        frame_map = evaluation_map(raw, size, **{name: rule[name] for name in MAP_OPTIONS if name in rule})
     else:
         frame_map = normalize_map(resize_map(raw, size))
     warped = sample.frame.inverse().maps(frame_map.astype(np.float32))

@@ -86,6 +86,14 @@ def test_normalization_is_inside():
     torch.testing.assert_close(scores, expected)
 
 
+def test_a_network_on_plain_pixels():
+    model = build("TapViT")
+    model.data_preprocessor = MODELS.build(dict(type="mmwsol.LocDataPreprocessor", mean=None, std=None))
+    images = 255 * torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(ExportableLocalizer(model)(images)[0], model(images, mode="tensor").softmax(dim=1))
+
+
 def test_a_difference_is_found(tmp_path, monkeypatch):
     model = build("TapViT")
     monkeypatch.setattr("mmwsol.apis.export.load_exported", lambda path: lambda x: wrong(ExportableLocalizer(model)(x)))

@@ -158,6 +158,13 @@ def test_named_localizer():
         WSOLDetector("sat_small-vit_shape")
 
 
+def test_localizer_on_plain_pixels():
+    plain = dict(localizer(), data_preprocessor=dict(mean=None, std=None))
+    preprocessor = WSOLDetector(plain).data_preprocessor
+    pixel = torch.rand(3, 8, 8)
+    assert torch.equal(preprocessor(dict(inputs=[pixel], data_samples=None))["inputs"][0], pixel.flip(0))
+
+
 def test_errors():
     for wrong in (
         dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),  # BGR

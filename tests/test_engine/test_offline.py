@@ -137,7 +137,7 @@ def test_one_file_per_image_and_a_manifest(whole):
     assert summary["num_samples"] == NUMBER - 2 and 0 < summary["mask_area_median"] < 1
     assert {"iou_attention", "iou_seed", "iou_mask", "hit_mask"} <= set(summary)
     sheet = cv2.imread(str(cache.parent / "contact_sheet.png"))
-    assert sheet.shape == ((NUMBER - 2) // 2 * 132, 2 * 4 * 132, 3)  # two images a row, four panels each
+    assert sheet.shape == (22 + (NUMBER - 2) * 164, 4 + 4 * 164, 3)  # an image a row, four panels each
     [log] = cache.parent.glob("*/*.log")
     text = log.read_text()
     assert f"image '{BROKEN[1]}' is left out" in text and f"/{NUMBER - 2} images, " in text and "images/s" in text

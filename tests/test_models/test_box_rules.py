@@ -1,13 +1,17 @@
 """Box rules: the exact cases of the specification, presets, buffer and errors."""
 
 import copy
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from mmwsol import methods  # noqa: F401  (their presets)
 from mmwsol.evaluation.functional import box_iou
-from mmwsol.models.box_rules import PRESETS, ComponentBox, ContourBox
+from mmwsol.models.box_rules import PRESETS, ComponentBox, ContourBox, register_preset
 from mmwsol.registry import TASK_UTILS
 
 STEPS = np.arange(0, 1, 0.2).tolist()
@@ -171,6 +175,20 @@ def test_presets_build_from_configs(name, preset):
     assert np.abs(box - [64, 48, 160, 128]).max() <= 8
 
 
+def test_a_preset_is_there_before_its_method_is_imported():
+    code = (
+        "import sys; from mmwsol.models.box_rules import ContourBox; assert 'mmwsol.methods' not in sys.modules; "
+        "print(ContourBox(preset='trt_v2').rule['contour'])"
+    )
+    result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split()[-1] == "all"
+
+
+def test_presets_have_names_of_their_own():
+    with pytest.raises(ValueError, match="two presets called 'tscam' of ContourBox"):
+        register_preset("ContourBox", "tscam", {})
+
+
 def test_options_override_the_preset():
     rule = ContourBox(preset="tscam", default_box="frame", threshold=0.1)
     assert rule(np.zeros((1, 3, 3)), (5, 6)).tolist() == [[0, 0, 6, 5]]
@@ -206,10 +224,21 @@ def test_calibrated_threshold_travels_in_the_state_dict():
     rule.threshold.fill_(0.57)
     other.load_state_dict(rule.state_dict())
     assert other.get_threshold() == 0.57  # to the last bit: int(t * 200) depends on it
-    assert copy.deepcopy(rule).float().get_threshold() == 0.57
+    for convert in (nn.Module.float, nn.Module.half, nn.Module.bfloat16, nn.Module.double):
+        assert convert(copy.deepcopy(rule)).get_threshold() == 0.57
     rule.threshold.fill_(0.8)
     assert rule.get_threshold() == 0.8
     assert "threshold=0.8" in repr(rule)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_threshold_of_a_model_in_another_precision_is_exact(dtype):
+    """Rounded to half, 0.4 would be 0.3999, and the level of a map with maximum 255 be 101."""
+    model = nn.Sequential(nn.Linear(2, 2), ContourBox(threshold=0.4)).to(dtype)
+    assert model[0].weight.dtype == dtype and model[1].get_threshold() == 0.4
+    scoremap = np.full((4, 4), 102 / 255, np.float32)
+    scoremap[0, 0] = 1
+    assert model[1].boxes(scoremap).tolist() == [[0, 0, 1, 1]]  # 102 is not above the level 102
 
 
 @pytest.mark.parametrize("rule", [ContourBox(), ComponentBox()], ids=["contour", "component"])

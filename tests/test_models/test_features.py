@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mmwsol import methods  # noqa: F401  (their backbones say how to get their fields)
 from mmwsol.models import Features
 from mmwsol.models.features import as_features
 

@@ -174,7 +174,7 @@ def test_scorer_of_dips_takes_torchvision_and_refuses_half_a_classifier(resnet18
     torch.save(weights, tmp_path / "half.pth")
     init_cfg = pretrained(str(tmp_path / "half.pth"))
     writer = ProposalWriter(scorer=dict(type="mmpretrain.ImageClassifier", init_cfg=init_cfg, **parts))
-    with pytest.raises(ValueError, match=r"half.pth lacks 2 weights of the classifier, such as head.fc"):
+    with pytest.raises(ValueError, match=r"half.pth' lacks 2 tensors of the classifier, such as head.fc"):
         writer.setup(SimpleNamespace(model=dips()))
 
 

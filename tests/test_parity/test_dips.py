@@ -505,7 +505,7 @@ def check_proposals(case: Case) -> None:
     for key, expected in meta["result"].items():
         name = f"{float(key):g}"
         writer = ProposalWriter(
-            float(key), hyper["blur_ksize"], hyper["blur_sigma"], raster="cv2_outline", batch_size=3, sheet_size=0
+            float(key), hyper["blur_ksize"], hyper["blur_sigma"], raster="cv2_outline", batch_size=3
         )
         keep, passed = writer.filter_areas(areas)
         assert boxes[keep].tolist() == expected["kept_boxes"]

@@ -14,7 +14,7 @@ from mmwsol.datasets.transforms import CenterCrop, Resize, ResizeEdge
 from mmwsol.evaluation.functional import box_iou, gt_to_frame
 from mmwsol.methods.locloc import LoadPseudoMask, PseudoMaskWriter, RevealRandomBox
 from mmwsol.methods.locloc.offline import MaskJob, attention_map, grabcut
-from mmwsol.methods.locloc.transforms import box_mask
+from mmwsol.methods.locloc.transforms import cutmix_mask
 from mmwsol.models.box_rules import ContourBox
 from mmwsol.registry import MODELS
 from mmwsol.structures import Frame, LocDataSample
@@ -332,7 +332,7 @@ def check_transforms(case: Case, folder) -> None:
     for lam, cx, cy, r0, c0, r1, c1 in case["rand_box_lam_cx_cy_r0_c0_r1_c1"]:
         expected = np.zeros((256, 256), bool)
         expected[int(r0) : int(r1), int(c0) : int(c1)] = True
-        np.testing.assert_array_equal(box_mask((256, 256), lam, int(cx), int(cy)), expected)
+        np.testing.assert_array_equal(cutmix_mask((256, 256), lam, int(cx), int(cy)), expected)
     image = case["aug_image"]
 
     def results() -> dict:

@@ -9,6 +9,7 @@ import pickle
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from mmwsol.structures import Frame
 
@@ -193,6 +194,20 @@ def test_masks_of_a_crop_that_is_resized():
         for moved in (frame.masks(values), frame.flipped(True, True).masks(values)[::-1, ::-1]):
             # On the border of two pixels, rounding decides.
             assert (moved <= np.floor(place)).all() and (moved >= np.floor(place - 1e-9)).all()
+
+
+@pytest.mark.parametrize("flips", [(False, False), (True, False), (False, True), (True, True)])
+def test_bilinear_masks_equal_pillow_then_crop_and_flip(flips):
+    """A pixel is true where a part of the mask lies in it."""
+    mask = mask_of((30, 40)) > 250
+    whole = np.asarray(Image.fromarray(mask.astype(np.uint8)).resize((56, 64), Image.Resampling.BILINEAR)) > 0
+    frame = Frame.identity((30, 40)).resized((64, 56))
+    rows, columns = (slice(None, None, -1 if flip else 1) for flip in flips[::-1])
+    for x, y, expected in ((5, 9, whole[9:49, 5:53]), (-6, -4, np.pad(whole, ((4, 0), (6, 0)))[:40, :48])):
+        moved = frame.cropped(x, y, (40, 48)).flipped(*flips).masks(mask, resample="bilinear")
+        assert moved.dtype == bool and np.array_equal(moved, expected[rows, columns])
+    with pytest.raises(ValueError, match="resample must be one of .* got 'cubic'"):
+        frame.masks(mask, resample="cubic")
 
 
 def test_masks_outside_the_image_are_empty():

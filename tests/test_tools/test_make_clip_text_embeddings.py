@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from mmpretrain.datasets.categories import CUB_CATEGORIES, IMAGENET_CATEGORIES
 
 from mmwsol.methods.cdtr import SemanticBoostLoss
-from mmwsol.methods.cdtr.clip_encoders import load_text_embeddings
+from mmwsol.methods.cdtr.text_embeddings import load_text_embeddings
 from mmwsol.registry import DATASETS
 from mmwsol.utils.config import list_configs, load_config
 

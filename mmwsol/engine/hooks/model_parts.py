@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmengine.model import BaseTTAModel, is_model_wrapper
-
 from mmwsol.models import ImageLocalizer
+from mmwsol.models.wrappers import unwrapped
 
 
 def find_localizer(model: Any) -> ImageLocalizer | None:
@@ -19,10 +18,3 @@ def find_localizer(model: Any) -> ImageLocalizer | None:
 def is_class_agnostic(model: Any) -> bool:
     """Tell whether the model is a ``WSOLDetector`` whose boxes have one class, 'object', whatever the localizer has."""
     return hasattr(unwrapped(model), "localizer") and unwrapped(model).class_agnostic
-
-
-def unwrapped(model: Any) -> Any:
-    """Take a model out of its wrappers for several ranks and for test-time augmentation."""
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model

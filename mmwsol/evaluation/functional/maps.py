@@ -9,6 +9,7 @@ import numpy as np
 
 NORMS = ("minmax", "minmax_eps", "max", "none", "ivr")
 INTERPOLATIONS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
+MAP_OPTIONS = ("interpolation", "norm", "norm_order", "dtype", "nan", "percentile")  # of evaluation_map
 
 
 def resize_map(scoremap: np.ndarray, size: tuple[int, int], interpolation: str = "bilinear") -> np.ndarray:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmwsol.methods.ts_cam.head import CoupledMapHead, Encoded
+from mmwsol.methods.ts_cam.head import CoupledMapHead
+from mmwsol.models.box_rules import TSCAM, register_preset
 from mmwsol.models.features import Features
 from mmwsol.models.heads.base import Batch
 from mmwsol.models.layers.double_conv import double_conv
@@ -17,6 +19,7 @@ from mmwsol.registry import MODELS
 HEAD_REDUCE = ("sum", "mean")
 ATTN_SOURCES = ("cls", "spatial_token")
 WEIGHTING = dict(type="mmwsol.AutomaticWeightedLoss")
+register_preset("ContourBox", "catr", dict(TSCAM, norm_order="before"))  # thresholds .10 CUB, .15 ILSVRC
 
 
 class CategoryAwareStimulation(nn.Module):
@@ -75,6 +78,21 @@ class ObjectAwakening(nn.Module):
         return self.fuse(self.merge_heads(attention)).sigmoid()[:, 0]
 
 
+class Encoded(NamedTuple):
+    """Features of the backbone and both class maps.
+
+    Attributes:
+        feats (Features): Features of the backbone.
+        semantic (Tensor): (B, C, h, w) class maps of the patch tokens, which classify.
+        csm (Tensor | None): (B, C, h, w) class maps of the attention maps, which are added to localize; None without
+            CSM.
+    """
+
+    feats: Features
+    semantic: Tensor
+    csm: Tensor | None = None
+
+
 @MODELS.register_module()
 class CATRHead(CoupledMapHead):
     """TS-CAM with two parts that train on the class token's attention maps; each can be left out.
@@ -85,6 +103,9 @@ class CATRHead(CoupledMapHead):
     Their losses and the classification loss are weighted by ``weighting``, in the order cls, csm, ocm_s, ocm_a. The map
     of class c is ``M * (semantic[c] + csm[c])``, the class scores are those of ``semantic``. OCM does nothing at test.
     The backbone needs ``tap='cls', tap_in_train=True``.
+
+    OCM's losses are terms of their own and not in ``map_losses``: ``weighting`` learns their weights together with
+    those of the classification losses, and ``loss_ocm_a`` compares M with a second map, which OCM's layers make.
 
     Where the paper and the official code differ, defaults are those of the code, except for pairs of images in OCM's
     second loss (:class:`ObjectAwakeningLoss`).
@@ -109,6 +130,7 @@ class CATRHead(CoupledMapHead):
         loss_ocm_a (dict, optional): Defaults to ``dict(type='mmwsol.ObjectAwakeningLoss')``.
         weighting (dict, optional): Weighting of the terms, an :class:`AutomaticWeightedLoss`, or None: their sum.
             Defaults to ``dict(type='mmwsol.AutomaticWeightedLoss')``.
+        further_terms (int): Number of terms that a subclass adds in :meth:`plain_terms`. Defaults to 0.
         **kwargs: Arguments of :class:`CoupledMapHead`.
 
     Raises:
@@ -129,6 +151,7 @@ class CATRHead(CoupledMapHead):
         loss_ocm_s: dict | None = None,
         loss_ocm_a: dict | None = None,
         weighting: dict | None = WEIGHTING,
+        further_terms: int = 0,
         **kwargs,
     ) -> None:
         super().__init__(num_classes, in_channels, **kwargs)
@@ -144,19 +167,18 @@ class CATRHead(CoupledMapHead):
         if with_ocm:
             self.loss_ocm_s = MODELS.build(loss_ocm_s or dict(type="mmwsol.NoiseSuppressionLoss"))
             self.loss_ocm_a = MODELS.build(loss_ocm_a or dict(type="mmwsol.ObjectAwakeningLoss"))
-        self.num_terms = 1 + with_csm + 2 * with_ocm
-        self.build_weighting(weighting)
-
-    def build_weighting(self, weighting: dict | None) -> None:
-        """Build the weighting of ``num_terms`` terms."""
-        self.weighting = None if weighting is None else MODELS.build(dict(weighting, num_terms=self.num_terms))
+        num_terms = 1 + with_csm + 2 * with_ocm + further_terms
+        self.weighting = None if weighting is None else MODELS.build(dict(weighting, num_terms=num_terms))
 
     def encode(self, feats: Features) -> Encoded:
         """Compute the class maps of the patch tokens and those of CSM."""
-        encoded = super().encode(feats)
-        if self.csm is None:
-            return encoded
-        return encoded._replace(csm=self.csm(self.attention_maps(feats).flatten(1, 2)))
+        semantic = super().encode(feats).semantic
+        csm = None if self.csm is None else self.csm(self.attention_maps(feats).flatten(1, 2))
+        return Encoded(feats, semantic, csm)
+
+    def class_maps(self, encoded: Encoded) -> Tensor:
+        """Compute the class maps (B, C, h, w) that localize: the sum of both."""
+        return encoded.semantic if encoded.csm is None else encoded.semantic + encoded.csm
 
     def terms(self, encoded: Encoded, batch: Batch) -> dict[str, Tensor]:
         """Compute the weighted terms; with ``weighting``, their plain values and weights are logged too."""
@@ -176,7 +198,7 @@ class CATRHead(CoupledMapHead):
         if encoded.csm is not None:
             terms["csm"] = self.loss_cls(encoded.csm.mean(dim=(2, 3)), labels)
         if self.ocm is not None:
-            attention = self.foreground(encoded) * self.map_scale
+            attention = self.scaled(self.foreground(encoded))
             terms["ocm_s"] = self.loss_ocm_s(attention)
             terms["ocm_a"] = self.loss_ocm_a(self.ocm(encoded.feats.need("cls_attn")), attention)
         return terms

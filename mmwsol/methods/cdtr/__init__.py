@@ -5,7 +5,8 @@ image with the text of its class (SBA).
 
     head.py                 CATR's head with SKI
     semantic_boost_loss.py  SBA, for any head that makes a map with gradient
-    clip_encoders.py        CLIP's image tower and text embeddings
+    clip_encoders.py        CLIP's image tower
+    text_embeddings.py      files of CLIP's text embeddings
     weights.py              names of the official release
 """
 

@@ -1,12 +1,8 @@
-"""Image towers of CLIP, and files of its text embeddings, for :class:`mmwsol.methods.cdtr.SemanticBoostLoss`.
+"""Image towers of CLIP, for :class:`mmwsol.methods.cdtr.SemanticBoostLoss`.
 
-An encoder is a module that turns images (n, 3, S, S) into features (n, E), with the attributes ``embed_dim`` (E),
-``input_size`` (S), ``mean`` and ``std`` (of its training, in 0-1), and ``fingerprint`` (:func:`fingerprint` of its
-weights, or None).
-
-A tower computes wrong features in silence if its activation is not that of the weights: OpenAI trained with QuickGELU,
-most others with GELU, and only some files say which. Files are loaded by :func:`load_clip_weights`, which knows where
-it can, and a model's name must be given where it cannot.
+A tower whose activation is not that of the weights computes wrong features without an error. OpenAI trained with
+QuickGELU, most others with GELU, and only some files say which: :func:`load_clip_weights` reads it there, and a model's
+name must be given for all other files.
 """
 
 from __future__ import annotations
@@ -24,7 +20,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmwsol.compat import load_checkpoint_file
-from mmwsol.files import writing
 from mmwsol.models.weights import find_checkpoint
 from mmwsol.registry import MODELS
 
@@ -43,6 +38,24 @@ PATCH_NAMES = (
 )
 
 
+class ClipEncoder(nn.Module):
+    """Base of encoders: modules that turn RGB images (n, 3, S, S) into features (n, E).
+
+    Attributes:
+        embed_dim (int): Dimensions E of the features.
+        input_size (int): Side S of the images.
+        mean (Sequence[float]): RGB mean of its training, in 0-1.
+        std (Sequence[float]): RGB standard deviation of its training, in 0-1.
+        fingerprint (str | None): :func:`fingerprint` of its weights. Defaults to None: not known.
+    """
+
+    embed_dim: int
+    input_size: int
+    mean: Sequence[float] = CLIP_MEAN
+    std: Sequence[float] = CLIP_STD
+    fingerprint: str | None = None
+
+
 class FrozenEncoder:
     """Hold an encoder outside the module tree.
 
@@ -50,17 +63,21 @@ class FrozenEncoder:
     ``train()`` does not reach it. It follows its input's device and precision.
 
     Args:
-        encoder (nn.Module): The encoder, which is frozen. Its ``embed_dim``, ``input_size``, ``mean`` and ``std`` are
-            attributes of this class too, and its ``fingerprint``, None if it has none.
+        encoder (ClipEncoder): The encoder, which is frozen. Its attributes are those of this class too.
+
+    Raises:
+        ValueError: If it is no :class:`ClipEncoder`.
     """
 
-    def __init__(self, encoder: Any) -> None:
+    def __init__(self, encoder: ClipEncoder) -> None:
+        if not isinstance(encoder, ClipEncoder):
+            raise ValueError(f"clip must be a ClipEncoder, such as mmwsol.TimmCLIP, got {type(encoder).__name__}.")
         self.encoder: nn.Module = encoder.eval().requires_grad_(False)
-        self.embed_dim: int = encoder.embed_dim
-        self.input_size: int = encoder.input_size
-        self.mean: Sequence[float] = encoder.mean
-        self.std: Sequence[float] = encoder.std
-        self.fingerprint: str | None = getattr(encoder, "fingerprint", None)
+        self.embed_dim = encoder.embed_dim
+        self.input_size = encoder.input_size
+        self.mean = encoder.mean
+        self.std = encoder.std
+        self.fingerprint = encoder.fingerprint
 
     def __call__(self, images: Tensor) -> Tensor:
         """Compute features (n, E) of images (n, 3, S, S), with gradient to the images."""
@@ -74,7 +91,7 @@ class FrozenEncoder:
 
 
 @MODELS.register_module()
-class TimmCLIP(nn.Module):
+class TimmCLIP(ClipEncoder):
     """CLIP's image tower by timm.
 
     Args:
@@ -90,7 +107,7 @@ class TimmCLIP(nn.Module):
     Raises:
         FileNotFoundError: If the file does not exist; the message says how to get it.
         ValueError: If it holds other weights: other names or shapes, another patch or image size (timm would resample
-            them in silence), another activation.
+            them without a warning), another activation.
     """
 
     def __init__(
@@ -118,8 +135,8 @@ class TimmCLIP(nn.Module):
             tower.load_state_dict(checkpoint_filter_fn(dict(weights.tensors), tower))
         except (RuntimeError, KeyError) as error:
             raise ValueError(f"{weights.path} does not hold the weights of timm's {model_name}: {error}") from error
-        self.mean: Sequence[float] = tower.pretrained_cfg["mean"]
-        self.std: Sequence[float] = tower.pretrained_cfg["std"]
+        self.mean = tower.pretrained_cfg["mean"]
+        self.std = tower.pretrained_cfg["std"]
         self.fingerprint = fingerprint(weights.tensors)
         self.tower = tower
 
@@ -129,7 +146,7 @@ class TimmCLIP(nn.Module):
 
 
 def _check_patches(weights: ClipWeights, tower: Any, model_name: str) -> None:
-    """Refuse patches and image sizes that ``checkpoint_filter_fn`` would resample without a word."""
+    """Refuse patches and image sizes that ``checkpoint_filter_fn`` would resample without a warning."""
     for patch_name, position_name in PATCH_NAMES:
         if patch_name not in weights.tensors or position_name not in weights.tensors:
             continue
@@ -144,7 +161,7 @@ def _check_patches(weights: ClipWeights, tower: Any, model_name: str) -> None:
 
 
 @MODELS.register_module()
-class OpenCLIP(nn.Module):
+class OpenCLIP(ClipEncoder):
     """CLIP's image tower by open_clip (``pip install 'mmwsol[clip]'``).
 
     Args:
@@ -164,8 +181,9 @@ class OpenCLIP(nn.Module):
         self.embed_dim = int(self.tower.output_dim)
         size = self.tower.image_size
         self.input_size = size if isinstance(size, int) else size[0]
-        self.mean: Sequence[float] = getattr(self.tower, "image_mean", None) or CLIP_MEAN
-        self.std: Sequence[float] = getattr(self.tower, "image_std", None) or CLIP_STD
+        preprocessing = import_open_clip().get_model_preprocess_cfg(model)
+        self.mean = preprocessing.get("mean") or CLIP_MEAN
+        self.std = preprocessing.get("std") or CLIP_STD
         self.fingerprint = fingerprint(weights.tensors)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -174,7 +192,7 @@ class OpenCLIP(nn.Module):
 
 
 @MODELS.register_module()
-class StandInCLIP(nn.Module):
+class StandInCLIP(ClipEncoder):
     """A linear map of the means of square patches, in CLIP's place for tests and dry runs without its weights.
 
     It is not trained: the results of a model that learned from it mean nothing.
@@ -188,9 +206,6 @@ class StandInCLIP(nn.Module):
     Raises:
         ValueError: If patches do not divide the image.
     """
-
-    mean, std = CLIP_MEAN, CLIP_STD
-    fingerprint = None
 
     def __init__(self, embed_dim: int = 512, input_size: int = 224, patch_size: int = 16, seed: int = 0) -> None:
         super().__init__()
@@ -359,67 +374,12 @@ def load_open_clip(checkpoint: str, model_name: str | None = None) -> tuple[Any,
         logging.disable(disabled)
     weights.check_activation(model, model_name)
     tensors = dict(weights.tensors)
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
     for name in ("logit_scale", "logit_bias"):  # a number or a vector of one, by the version
-        if name in tensors and isinstance(getattr(model, name, None), Tensor):
-            tensors[name] = tensors[name].reshape(getattr(model, name).shape)
+        if name in tensors and name in shapes:
+            tensors[name] = tensors[name].reshape(shapes[name])
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"{weights.path} does not hold the weights of open_clip's {model_name}: {error}") from error
     return model.eval(), model_name, weights
-
-
-class TextEmbeddings(NamedTuple):
-    """Text embeddings of classes.
-
-    Attributes:
-        embeddings (Tensor): (C, E), of length 1.
-        classes (tuple[str, ...]): C names.
-        fingerprint (str | None): :func:`fingerprint` of the CLIP that made them; None if the file has none.
-    """
-
-    embeddings: Tensor
-    classes: tuple[str, ...]
-    fingerprint: str | None
-
-
-def save_text_embeddings(path: str | Path, embeddings: Tensor, classes: Sequence[str], **meta: str | None) -> None:
-    """Write text embeddings (C, E) with the names of their classes.
-
-    Args:
-        path (str | Path): File.
-        embeddings (Tensor): (C, E), which are brought to length 1.
-        classes (Sequence[str]): C names as the data set has them.
-        **meta (str | None): Further entries: ``template``, ``clip_name``, ``weights_sha256``, ``fingerprint``.
-
-    Raises:
-        ValueError: If the numbers differ.
-    """
-    if len(embeddings) != len(classes):
-        raise ValueError(f"{len(embeddings)} embeddings for {len(classes)} classes.")
-    with writing(path) as part:
-        torch.save(dict(embeddings=F.normalize(embeddings.float(), dim=1), classes=list(classes), **meta), part)
-
-
-def load_text_embeddings(path: str | Path) -> TextEmbeddings:
-    """Read embeddings (C, E) of length 1, the names of their classes and the fingerprint of their CLIP.
-
-    Raises:
-        FileNotFoundError: If the file does not exist; the message says how to make it.
-        ValueError: If it is not a file of text embeddings.
-    """
-    tool = "python tools/make_clip_text_embeddings.py --classes CUB --out"
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"there are no text embeddings '{path}'. Make them once: {tool} {path} (--help says more). To train "
-            "without CLIP, set model.head.map_losses.loss_sba=None."
-        )
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-        embeddings, classes = loaded["embeddings"], tuple(loaded["classes"])
-    except Exception as error:  # a file of anything else raises anything
-        raise ValueError(f"'{path}' is no file of text embeddings ({error}): make it with {tool} {path}.") from error
-    if embeddings.ndim != 2 or len(embeddings) != len(classes):
-        raise ValueError(f"'{path}' has embeddings {tuple(embeddings.shape)} for {len(classes)} classes: make it anew.")
-    return TextEmbeddings(embeddings, classes, loaded.get("fingerprint"))

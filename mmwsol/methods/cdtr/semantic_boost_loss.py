@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmwsol.methods.cdtr.clip_encoders import OPENAI_VIT_B_32, FrozenEncoder, load_text_embeddings
+from mmwsol.methods.cdtr.clip_encoders import OPENAI_VIT_B_32, FrozenEncoder
+from mmwsol.methods.cdtr.text_embeddings import load_text_embeddings
 from mmwsol.models.heads.base import Batch, MapLoss
 from mmwsol.registry import MODELS
 
@@ -37,7 +38,7 @@ class SemanticBoostLoss(MapLoss):
     head whose map has another size takes ``map_scale`` (:class:`mmwsol.models.LocHead`).
 
     ``mask_space='pixel'`` and ``clip_norm`` need the network's mean and standard deviation, which the localizer gives
-    (:meth:`set_normalization`).
+    (:meth:`set_normalization`). CLIP gets RGB, also where the network takes BGR.
 
     Args:
         text_embeddings (str | Tensor): File of ``tools/make_clip_text_embeddings.py``, or embeddings (C, E). Needed.
@@ -108,6 +109,7 @@ class SemanticBoostLoss(MapLoss):
         self.eps = eps
         self.register_buffer("mean", None, persistent=False)  # (3, 1, 1) of the network, in 0-1
         self.register_buffer("std", None, persistent=False)
+        self.to_rgb = True
         self.loss_weight = loss_weight
         self.text: Tensor | None = None  # (C, E), of length 1
         self.classes: tuple[str, ...] | None = None
@@ -138,8 +140,9 @@ class SemanticBoostLoss(MapLoss):
         self.encoder = encoder
         return encoder
 
-    def set_normalization(self, mean: Tensor, std: Tensor) -> None:
-        """Take the network's RGB mean and standard deviation (3,) in 0-255, those of the model's data preprocessor."""
+    def set_normalization(self, mean: Tensor, std: Tensor, to_rgb: bool = True) -> None:
+        """Take the network's mean and standard deviation (3,) in 0-255, and whether its channels are RGB, not BGR."""
+        self.to_rgb = to_rgb
         self.mean, self.std = (value.reshape(-1, 1, 1) / 255 for value in (mean, std))
 
     def _normalization(self, option: str) -> tuple[Tensor, Tensor]:
@@ -255,6 +258,10 @@ class SemanticBoostLoss(MapLoss):
             images = F.interpolate(images, (side, side), mode=self.resize, align_corners=False)
         if self.clip_norm:
             mean, std = self._normalization("clip_norm=True")
+            images = images * std + mean
+        if not self.to_rgb:
+            images = images.flip(1)
+        if self.clip_norm:
             clip_mean, clip_std = (images.new_tensor(v)[:, None, None] for v in (encoder.mean, encoder.std))
-            images = (images * std + mean - clip_mean) / clip_std
+            images = (images - clip_mean) / clip_std
         return encoder(images)

@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmwsol.models.backbones.tap_vit import TapViT
-from mmwsol.models.features import Features
+from mmwsol.models.features import Features, add_fix
 from mmwsol.registry import MODELS
+
+add_fix("cls_tokens", "set backbone.type='mmwsol.DiPSViT'")
 
 
 @MODELS.register_module()

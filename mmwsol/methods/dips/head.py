@@ -8,14 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmwsol.datasets.wrappers import transforms_of
 from mmwsol.methods.dips.attention_maps import attention_stack, upsample_maps
 from mmwsol.methods.dips.transforms import LoadProposals
+from mmwsol.models.box_rules import WSOL, register_preset
 from mmwsol.models.features import Features
 from mmwsol.models.heads.base import Batch, LocHead
 from mmwsol.models.weights import convert_official, read_weights
 from mmwsol.registry import MODELS, TASK_UTILS
 
 TRAIN_PARTS = ("classifier", "decoder")
+register_preset("ContourBox", "dips", dict(WSOL, interpolation="bilinear"))
+# The conference code takes the foreground probability as it is.
+register_preset("ContourBox", "dips_raw", dict(WSOL, interpolation="bilinear", norm="none"))
 
 
 @MODELS.register_module()
@@ -152,8 +157,7 @@ class DiPSHead(LocHead):
         Raises:
             ValueError: If they differ.
         """
-        pipeline = getattr(dataset, "pipeline", None)
-        for transform in getattr(pipeline, "transforms", ()):
+        for transform in transforms_of(dataset):
             if isinstance(transform, LoadProposals) and transform.map_set not in (None, self.map_set):
                 raise ValueError(
                     f"the proposals in '{transform.cache_dir}' were found in the maps '{transform.map_set}', but "

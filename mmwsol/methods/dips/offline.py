@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.dataset import pseudo_collate
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from mmpretrain.models.utils import ClsDataPreprocessor
 from torch import Tensor, nn
 
-from mmwsol.datasets.offline_cache import CacheWriter, OfflineCache
+from mmwsol.datasets.offline_cache import CacheWriter, OfflineCache, Panel
 from mmwsol.evaluation.functional import box_iou
 from mmwsol.methods.dips.attention_maps import component_boxes, otsu_mask, upsample_maps
 from mmwsol.methods.dips.proposals import RASTERS, SUFFIX, Proposals, box_mask, read_proposals
+from mmwsol.models.data_preprocessor import normalization
 from mmwsol.models.initialization import keep_foreign_weights, split_pretrained
 from mmwsol.models.weights import build_with_timm_files, load_classifier
+from mmwsol.models.wrappers import unwrapped
 from mmwsol.registry import TASK_UTILS
 
 SCORES = ("class", "size", "size_and_class")
@@ -44,15 +44,15 @@ class ProposalWriter(CacheWriter):
         blur_sigma (float): Its standard deviation in pixels. Defaults to 100.5: almost a mean.
         scorer (dict, optional): Classifier of mmpretrain (``mmpretrain.ImageClassifier``,
             ``mmpretrain.TimmClassifier``, ...) whose classes are in the order of the data set. It sees the same pixels,
-            normalized by its data preprocessor where that has a mean; its weights are those of its ``init_cfg`` or
-            ``pretrained``. Defaults to None: the head's linear layer.
+            normalized and in the order of channels (``to_rgb``) of its data preprocessor where that has a mean, else
+            the network's input as it is; its weights are those of its ``init_cfg`` or ``pretrained``. Defaults to None:
+            the head's linear layer.
         score (str): 'class', or the density of the box's area among the image's boxes: 'size', or the product of both,
             'size_and_class', which no official run uses. Defaults to 'class'.
         raster (str): See :func:`mmwsol.methods.dips.proposals.box_mask`. Defaults to 'filled'.
         background_class (int, optional): Class of images without object; they get one box of zeros. Defaults to None:
             the head's.
         batch_size (int): Pictures that the classifier gets at once. Defaults to 64.
-        sheet_size (int): Images in ``contact_sheet.jpg`` beside the cache's files; 0: none. Defaults to 24.
 
     Raises:
         ValueError: If an option is unknown or out of range, or the kernel is too large for the image; in :meth:`setup`,
@@ -60,6 +60,7 @@ class ProposalWriter(CacheWriter):
     """
 
     suffix = SUFFIX
+    titles = ("proposals", "map of the best one")
 
     def __init__(
         self,
@@ -71,7 +72,6 @@ class ProposalWriter(CacheWriter):
         raster: str = "filled",
         background_class: int | None = None,
         batch_size: int = 64,
-        sheet_size: int = 24,
     ) -> None:
         if not 0 <= min_area <= 1:
             raise ValueError(f"min_area must be a fraction of the image, 0 to 1, got {min_area}.")
@@ -87,12 +87,11 @@ class ProposalWriter(CacheWriter):
         self.raster = raster
         self.background_class = background_class
         self.batch_size = batch_size
-        self.sheet_size = sheet_size
         self.scorer: Any = None
 
     def setup(self, runner: Runner) -> None:
         """Build the classifier, and take the class of images without object from the head."""
-        self.model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.model: Any = unwrapped(runner.model)
         of_head = self.model.head.background_class
         if self.background_class is None:
             self.background_class = of_head
@@ -191,9 +190,12 @@ class ProposalWriter(CacheWriter):
     def _logits(self, model: Any, pictures: Tensor) -> Tensor:
         if self.scorer is None:
             return model(pictures)
-        ours, theirs = model.data_preprocessor, self.scorer.data_preprocessor
-        if isinstance(theirs, ClsDataPreprocessor) and theirs._enable_normalize:
-            pictures = (pictures * ours.std + ours.mean - theirs.mean) / theirs.std
+        ours, theirs = normalization(model.data_preprocessor), normalization(self.scorer.data_preprocessor)
+        if theirs.has_mean:
+            pictures = pictures * _per_channel(ours.std, pictures) + _per_channel(ours.mean, pictures)
+            if theirs.to_rgb != ours.to_rgb:
+                pictures = pictures.flip(1)
+            pictures = (pictures - _per_channel(theirs.mean, pictures)) / _per_channel(theirs.std, pictures)
         return self.scorer(pictures)
 
     def rank(self, probs: np.ndarray, areas: np.ndarray) -> np.ndarray:
@@ -204,7 +206,7 @@ class ProposalWriter(CacheWriter):
         return density if self.score == "size" else density * probs
 
     def summarize(self, cache: OfflineCache) -> dict[str, Any]:
-        """Return statistics, among them the recall of ground-truth boxes, and write the contact sheet."""
+        """Return statistics, among them the recall of ground-truth boxes."""
         items = cache.items
         read = {i: read_proposals(cache.path(i)) for i in range(len(items)) if cache.path(i).is_file()}
         summary: dict[str, Any] = dict(
@@ -220,36 +222,26 @@ class ProposalWriter(CacheWriter):
             for k in RECALL_TOP_K:
                 summary[f"recall_at_{k}"] = float(np.mean([iou[:k].max() >= 0.5 for iou in ious]))
             summary["recall_of_all"] = float(np.mean([iou.max() >= 0.5 for iou in ious]))
-        if self.sheet_size and read:
-            places = np.linspace(0, len(read) - 1, min(self.sheet_size, len(read))).astype(int)
-            self._write_sheet(cache, [list(read)[place] for place in places], read)
         return summary
 
-    def _write_sheet(self, cache: OfflineCache, chosen: list[int], read: dict[int, Proposals]) -> None:
-        """Write images with their proposals, best red, others blue, ground truth green, and the best one's map."""
-        tiles = []
-        for i in chosen:
-            data = self.model.data_preprocessor(pseudo_collate([cache.items[i][1]]))
-            (sample,), image = data["data_samples"], cache.items[i][1]["inputs"]
-            picture = np.ascontiguousarray(image.numpy().transpose(1, 2, 0))  # BGR
-            maps = self.model.head.attention_maps(self.model.extract_feat(data["inputs"]))
-            index = int(read[i].map_index[0]) if len(read[i].boxes) else 0
-            scoremap = upsample_maps(maps[:, index, None], picture.shape[:2])[0, 0].cpu().numpy()
-            heat = cv2.applyColorMap((255 * scoremap).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
-            side = 160
-            boxes = [(box, (255, 120, 0)) for box in read[i].boxes[1 : max(RECALL_TOP_K)]]
-            boxes += [(box, (0, 0, 255)) for box in read[i].boxes[:1]]
-            boxes += [(box, (0, 200, 0)) for box in sample.get("gt_bboxes_ori", ())]
-            pair = [cv2.resize(part, (side, side)) for part in (picture, cv2.addWeighted(picture, 0.4, heat, 0.6, 0))]
-            height, width = sample.ori_shape[:2]
-            for box, color in boxes:
-                x0, y0, x1, y1 = (int(v * side / s) for v, s in zip(box, (width, height) * 2, strict=True))
-                cv2.rectangle(pair[0], (x0, y0), (min(x1, side - 1), min(y1, side - 1)), color, 2)
-            tiles.append(cv2.copyMakeBorder(np.hstack(pair), 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=(255, 255, 255)))
-        columns = min(4, len(tiles))
-        tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
-        sheet = np.vstack([np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)])
-        (cache.root / "contact_sheet.jpg").write_bytes(cv2.imencode(".jpg", sheet)[1].tobytes())
+    def panels(self, data: dict, file: Path) -> list[Panel]:
+        """Show an image with its best proposals and the ground truth, and the map that the best one came from."""
+        proposals = read_proposals(file)
+        batch = self.model.data_preprocessor(pseudo_collate([data]))
+        (sample,), image = batch["data_samples"], np.ascontiguousarray(data["inputs"].permute(1, 2, 0).numpy())
+        index = int(proposals.map_index[0]) if len(proposals.boxes) else 0
+        maps = self.model.head.attention_maps(self.model.extract_feat(batch["inputs"]))[:, index, None]
+        truth, best = (
+            sample.frame.boxes(np.asarray(boxes, np.float64).reshape(-1, 4))
+            for boxes in (sample.get("gt_bboxes_ori", ()), proposals.boxes[: max(RECALL_TOP_K)])
+        )
+        scoremap = upsample_maps(maps, image.shape[:2])[0, 0].cpu().numpy()
+        return [Panel(image, gt_bboxes=truth, bboxes=best), Panel(image, scoremap)]
+
+
+def _per_channel(values: Tensor, pictures: Tensor) -> Tensor:
+    """Bring values (3,) into the form and type of pictures (n, 3, H, W): (3, 1, 1)."""
+    return values.to(pictures)[:, None, None]
 
 
 def gaussian_matrix(size: int, kernel: int, sigma: float) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
-from PIL import Image
 
 from mmwsol.datasets.offline_cache import CachedFiles
 from mmwsol.methods.dips.proposals import RASTERS, SUFFIX, Proposals, box_mask, read_proposals
@@ -76,28 +75,8 @@ class LoadProposals(BaseTransform):
         return Proposals(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32))
 
     def _mask(self, box: np.ndarray, frame: Frame) -> np.ndarray:
-        return mask_to_frame(box_mask(box, frame.ori_shape, self.raster), frame)
+        return frame.masks(box_mask(box, frame.ori_shape, self.raster), resample="bilinear")  # as the official code
 
     def __repr__(self) -> str:
         options = f"top_k={self.top_k}, raster='{self.raster}', all_boxes={self.all_boxes}"
         return f"LoadProposals(cache_dir='{self.cache_dir}', {options})"
-
-
-def mask_to_frame(mask: np.ndarray, frame: Frame) -> np.ndarray:
-    """Resize, crop and flip a mask (H, W) bool of the original image as the image was; false outside the image.
-
-    The official code's rule: Pillow resizes the whole mask bilinearly, then it is placed to the nearest pixel.
-    :meth:`mmwsol.structures.Frame.masks` is wsolevaluation's, which differs at the border of the mask.
-    """
-    height, width = (max(round(side), 1) for side in frame.whole_shape)
-    resized = Image.fromarray(mask.astype(np.uint8)).resize((width, height), Image.Resampling.BILINEAR)
-    horizontal, vertical = frame.flips
-    pixels = np.asarray(resized)[:: -1 if vertical else 1, :: -1 if horizontal else 1]
-    x, y = frame.points(np.zeros(2)).tolist()  # a flipped image ends here, another one begins here
-    left, top = round(x - width if horizontal else x), round(y - height if vertical else y)
-    out = np.zeros(frame.shape, bool)
-    x0, y0 = max(left, 0), max(top, 0)
-    x1, y1 = min(left + width, frame.shape[1]), min(top + height, frame.shape[0])
-    if x0 < x1 and y0 < y1:
-        out[y0:y1, x0:x1] = pixels[y0 - top : y1 - top, x0 - left : x1 - left] > 0
-    return out

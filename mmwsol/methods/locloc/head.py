@@ -8,12 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmwsol.methods.locloc.networks import LocalFeatureDigging, PPDGenerator, UNetGenerator
+from mmwsol.models.box_rules import TSCAM, register_preset
 from mmwsol.models.features import Features
 from mmwsol.models.heads.base import Batch, LocHead
 from mmwsol.registry import MODELS
 
 TRAIN_PARTS = ("generator", "classifier")
 GENERATORS = {"unet": UNetGenerator, "ppd": PPDGenerator}
+register_preset("ContourBox", "locloc", TSCAM)  # thresholds .5 CUB, .4 ILSVRC
 
 
 @MODELS.register_module()

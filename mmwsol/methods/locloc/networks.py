@@ -16,7 +16,7 @@ from mmwsol.models.layers.double_conv import double_conv
 class UNetGenerator(nn.Module):
     """GEG: a U-Net on the patch tokens, three transposed convolutions, and a sigmoid map of 8 times the grid.
 
-    In the official code the deepest level of the U-Net leads nowhere: the second decoder level reads the encoder's
+    In the official code the deepest level of the U-Net is not used: the second decoder level reads the encoder's
     third one, not the first decoder level. Its weights are kept, for official checkpoints, but not run, and the
     head freezes them.
 

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from mmengine.dataset import pseudo_collate
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from mmwsol.datasets.offline_cache import CacheWriter, OfflineCache
+from mmwsol.datasets.offline_cache import CacheWriter, OfflineCache, Panel, spread
 from mmwsol.evaluation.functional import box_iou, mask_boxes
+from mmwsol.models.wrappers import unwrapped
 from mmwsol.registry import TASK_UTILS
 
 # What the official codes and the paper do. 'released' and 'paper': LocLoc; 'ppd': Proxy Probing Decoder.
@@ -24,7 +24,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "ppd": dict(layers=(-1,), heads=(0, 1, 2), delta0=None, delta1=None, refine="threshold"),
 }
 STATISTICS_IMAGES = 500  # evenly spread, for the statistics that need the network
-NUM_PICTURES = 24  # rows of the contact sheet: image, attention, tri-map, mask
 MIN_PIXELS = 5  # of each side of the tri-map: one for every Gaussian
 _TRIMAP_COLORS = np.array([[0, 0, 0], [255, 255, 255], [128, 128, 128], [192, 192, 192]], np.uint8)
 
@@ -111,6 +110,7 @@ class PseudoMaskWriter(CacheWriter):
     """
 
     suffix = ".png"
+    titles = ("image", "attention", "tri-map", "mask")
 
     def __init__(
         self,
@@ -181,7 +181,7 @@ class PseudoMaskWriter(CacheWriter):
         return trimap(attention, self.delta0, self.delta1, self.uncertain_label)
 
     def summarize(self, cache: OfflineCache) -> dict[str, Any]:
-        """Compute statistics of the masks, on evenly spread images, and draw the contact sheet.
+        """Compute statistics of the masks, on evenly spread images.
 
         Returns:
             dict: ``mask_area_median``, ``mask_area_10th`` and ``mask_area_90th`` percentile of the foreground share;
@@ -189,32 +189,22 @@ class PseudoMaskWriter(CacheWriter):
             and the best ground-truth box: mean IoU ``iou_*`` and share with IoU of at least 0.5 ``hit_*``, of the
             attention above ``threshold``, of the certain foreground ``seed``, and of the ``mask``.
         """
-        chosen = _spread([i for i in range(len(cache.items)) if cache.path(i).is_file()], STATISTICS_IMAGES)
-        pictures = _spread(chosen, NUM_PICTURES)
-        model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
+        chosen = spread([i for i in range(len(cache.items)) if cache.path(i).is_file()], STATISTICS_IMAGES)
         areas: list[float] = []
         fallbacks = 0
         ious: dict[str, list[float]] = {"attention": [], "seed": [], "mask": []}
-        rows: list[np.ndarray] = []
         for i in chosen:
             _, data, reason = cache.items[i]
-            stored = cv2.imread(str(cache.path(i)), cv2.IMREAD_GRAYSCALE)
-            if data is None or stored is None:
-                raise ValueError(f"image '{cache.items.names[i]}' or its mask cannot be read any more: {reason}")
-            [job] = self.process(model, pseudo_collate([data]))
-            attention = self.resized_attention(job)
-            labels = self.trimap(attention)
+            if data is None:
+                raise ValueError(f"image '{cache.items.names[i]}' cannot be read any more: {reason}")
+            stored, parts = self._parts(data, cache.path(i))
             areas.append(float((stored > 0).mean()))
-            fallbacks += self.refine == "grabcut" and grabcut(job.image, labels) is None
-            mask = cv2.resize(stored, job.image.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
-            boxes = _boxes(data["data_samples"])
-            if len(boxes):
-                regions = dict(attention=attention >= self.threshold, seed=labels == cv2.GC_FGD, mask=mask)
+            fallbacks += self.refine == "grabcut" and grabcut(parts.image, parts.labels) is None
+            if len(parts.boxes):
+                seed = parts.labels == cv2.GC_FGD
+                regions = dict(attention=parts.attention >= self.threshold, seed=seed, mask=parts.mask)
                 for name, region in regions.items():
-                    ious[name].append(_box_iou(region, boxes))
-            if i in pictures:
-                rows.append(_row(job.image, attention, labels, mask, boxes))
-        _write_sheet(Path(self.runner.work_dir, "contact_sheet.png"), rows)
+                    ious[name].append(_box_iou(region, parts.boxes))
         median = float(np.median(areas))
         if not 0.05 <= median <= 0.8:
             self.runner.logger.warning(
@@ -234,11 +224,32 @@ class PseudoMaskWriter(CacheWriter):
                 summary[f"hit_{name}"] = float(np.mean(np.array(values) >= 0.5))
         return summary
 
+    def panels(self, data: dict, file: Path) -> list[Panel]:
+        """Show image, attention, tri-map (uncertain: gray) and masked image, with the ground truth."""
+        _, parts = self._parts(data, file)
+        images = [parts.image, parts.image, _TRIMAP_COLORS[parts.labels], parts.image * parts.mask[..., None]]
+        maps = [None, parts.attention, None, None]
+        return [Panel(image, scoremap, parts.boxes) for image, scoremap in zip(images, maps, strict=True)]
 
-def _spread(values: list[int], number: int) -> list[int]:
-    """Take at most ``number`` values, evenly spread."""
-    number = min(number, len(values))
-    return [values[k * len(values) // number] for k in range(number)]
+    def _parts(self, data: dict, file: Path) -> tuple[np.ndarray, _Parts]:
+        """Return the mask as it is stored, and what it was made of."""
+        stored = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+        if stored is None:
+            raise ValueError(f"mask '{file}' cannot be read any more.")
+        [job] = self.process(unwrapped(self.runner.model), pseudo_collate([data]))
+        attention = self.resized_attention(job)
+        mask = cv2.resize(stored, job.image.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
+        return stored, _Parts(job.image, attention, self.trimap(attention), mask, _boxes(data["data_samples"]))
+
+
+class _Parts(NamedTuple):
+    """An image (H, W, 3), its attention, tri-map and mask (H, W), and ground-truth boxes (M, 4)."""
+
+    image: np.ndarray
+    attention: np.ndarray
+    labels: np.ndarray
+    mask: np.ndarray
+    boxes: np.ndarray
 
 
 def _boxes(sample: Any) -> np.ndarray:
@@ -249,28 +260,3 @@ def _box_iou(mask: np.ndarray, boxes: np.ndarray) -> float:
     """Compute the IoU of the box of a mask's largest region with the nearest ground-truth box; 0 if it is empty."""
     mask_box = mask_boxes(mask, "largest_contour")
     return float(box_iou(mask_box, boxes, plus_one=False).max()) if len(mask_box) else 0.0
-
-
-def _row(
-    image: np.ndarray, attention: np.ndarray, labels: np.ndarray, mask: np.ndarray, boxes: np.ndarray
-) -> np.ndarray:
-    """Draw image, attention, tri-map (uncertain: gray) and masked image side by side, 128 pixels high."""
-    colors = cv2.applyColorMap((attention.clip(0, 1) * 255).astype(np.uint8), cv2.COLORMAP_JET)
-    panels = [image, cv2.addWeighted(image, 0.4, colors, 0.6, 0), _TRIMAP_COLORS[labels], image * mask[..., None]]
-    side, drawn = 128, []
-    scale = np.array([side / image.shape[1], side / image.shape[0]] * 2)
-    for panel in panels:
-        panel = cv2.resize(panel, (side, side), interpolation=cv2.INTER_AREA)
-        for x0, y0, x1, y1 in (boxes * scale).round().astype(int).tolist():
-            cv2.rectangle(panel, (x0, y0), (x1 - 1, y1 - 1), (80, 220, 60), 1)
-        drawn.append(np.pad(panel, ((2, 2), (2, 2), (0, 0)), constant_values=255))
-    return np.concatenate(drawn, axis=1)
-
-
-def _write_sheet(path: Path, rows: list[np.ndarray]) -> None:
-    """Write the rows in two columns."""
-    if rows:
-        if len(rows) % 2:
-            rows = [*rows, np.full_like(rows[0], 255)]
-        half = len(rows) // 2
-        cv2.imwrite(str(path), np.concatenate([np.concatenate(rows[:half]), np.concatenate(rows[half:])], axis=1))

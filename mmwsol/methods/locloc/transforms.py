@@ -76,7 +76,7 @@ class RevealRandomBox(BaseTransform):
             raise ValueError(f"the mask is {mask.shape}, the image {img.shape[:2]}: load the mask after the resize.")
         if self.rand_reveal():
             lam, x, y = self.rand_box_params(mask.shape)
-            results["img"] = img * (mask | box_mask(mask.shape, lam, x, y))[..., None]
+            results["img"] = img * (mask | cutmix_mask(mask.shape, lam, x, y))[..., None]
         return results
 
     @cache_randomness
@@ -94,7 +94,7 @@ class RevealRandomBox(BaseTransform):
         return f"RevealRandomBox(alpha={self.alpha}, prob={self.prob})"
 
 
-def box_mask(shape: tuple[int, int], lam: float, row: int, column: int) -> np.ndarray:
+def cutmix_mask(shape: tuple[int, int], lam: float, row: int, column: int) -> np.ndarray:
     """Return the (H, W) bool mask of a box with sides sqrt(1 - lam) of ``shape`` around a center, clipped."""
     mask = np.zeros(shape, bool)
     half_height, half_width = (int(side * np.sqrt(1.0 - lam)) // 2 for side in shape)

@@ -12,11 +12,13 @@ from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLay
 from torch import Tensor, nn
 
 from mmwsol.models.backbones.tap_vit import TapViT
+from mmwsol.models.features import add_fix
 from mmwsol.models.layers.attention import TapAttention, attention_weights
 from mmwsol.registry import MODELS
 
 GATE_REDUCE = ("logit_mean", "prob_mean", "paper")
 QUERIES = {"spatial": -1, "class": 0}  # index of the token
+add_fix("gates", "set backbone.type='mmwsol.SATViT' with num_sqa_blocks >= 1")
 
 
 def query_gate(query: Tensor, keys: Tensor, reduce: str = "logit_mean") -> Tensor:

@@ -17,9 +17,9 @@ from mmwsol.registry import MODELS
 class SATConformer(TapConformer):
     """:class:`TapConformer` with the spatial token of :class:`SATViT`, for :class:`SATHead` with ``conv_channels``.
 
-    The spatial token is appended as the last token; there are no position embeddings. On the way from the CNN branch
-    it comes along like the class token, and is doubled like it; on the way back both are left out. The last
-    transformer blocks are gated as in :class:`SATViT`.
+    The spatial token is appended as the last token; there are no position embeddings. It is treated like the class
+    token: added to itself where the map of the CNN branch is added to the tokens, and left out of what goes back to the
+    CNN branch. The last transformer blocks are gated as in :class:`SATViT`.
 
     Args:
         arch (str | dict): As in :class:`TapConformer`. Defaults to 'small'.

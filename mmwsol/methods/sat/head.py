@@ -6,9 +6,13 @@ from mmengine.model.weight_init import trunc_normal_
 from torch import Tensor, nn
 
 from mmwsol.methods.sat.pooled_conv import pooled_conv
+from mmwsol.models.box_rules import TSCAM, register_preset
 from mmwsol.models.features import Features
 from mmwsol.models.heads.base import LocHead
 from mmwsol.registry import MODELS
+
+# thresholds .4 CUB, .3 ILSVRC
+register_preset("ComponentBox", "sat", dict(TSCAM, norm="minmax_eps", norm_order="before", default_box="frame"))
 
 
 @MODELS.register_module()

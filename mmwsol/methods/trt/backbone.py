@@ -12,10 +12,16 @@ from torch import Tensor, nn
 
 from mmwsol.methods.trt.token_scoring import TokenPriorityScoring, run_block
 from mmwsol.models.backbones.tap_vit import TapViT
-from mmwsol.models.features import Features
+from mmwsol.models.features import Features, add_fix
 from mmwsol.registry import MODELS
 
 TRAIN_PARTS = ("tpsm", "cam", "joint")
+add_fix("cls_token", "TRTViT skips it while its train_part='cam' is trained")
+add_fix(
+    "attn_map",
+    "set backbone.type='mmwsol.TRTViT'; while its train_part='cam' is trained it skips the re-attention: call eval()",
+)
+add_fix("cam_map", "set backbone.type='mmwsol.TRTViT' with a CAM branch; train_part='tpsm' has none")
 
 
 class CAMBranch(nn.Module):
@@ -131,12 +137,12 @@ class TRTViT(TapViT):
             weights[name.replace(last, f"{prefix}last_block.")] = weights.pop(name)
         if any(name.startswith(f"{prefix}tpsm.") for name in weights):
             return
-        names_here = self.state_dict().keys()
+        parameters = self.state_dict().keys()
         for source, part in (("last_block.", "block."), ("ln1.", "norm.")):
             for name in [name for name in weights if name.startswith(prefix + source)]:
                 rest = name.removeprefix(prefix + source)
                 for branch in ("tpsm.", "cam."):
-                    if f"{branch}{part}{rest}" in names_here:
+                    if f"{branch}{part}{rest}" in parameters:
                         weights[f"{prefix}{branch}{part}{rest}"] = weights[name]
 
     def forward(self, x: Tensor) -> Features:

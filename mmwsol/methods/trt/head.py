@@ -9,11 +9,14 @@ from mmengine.model.weight_init import trunc_normal_
 from torch import Tensor, nn
 
 from mmwsol.methods.trt.backbone import check_train_part
+from mmwsol.models.box_rules import TSCAM, register_preset
 from mmwsol.models.features import Features
 from mmwsol.models.heads.base import Batch, LocHead, select_maps
 from mmwsol.registry import MODELS
 
 CLS_BRANCHES = ("tpsm", "cam", "mean")
+register_preset("ContourBox", "trt", TSCAM)
+register_preset("ContourBox", "trt_v2", dict(TSCAM, contour="all", box_end="exclusive_clip", default_box="zero"))
 
 
 @MODELS.register_module()

@@ -159,7 +159,8 @@ class TokenPriorityScoring(nn.Module):
         tau (float, optional): Threshold on m (its mean is 1 / N), for selection 'threshold'. Defaults to None.
         mask_eps (float): See :func:`masked_softmax`. Defaults to 1e-6.
         lambda_eps (float): See :func:`importance_weights`. Defaults to 1e-6.
-        stable_softmax (bool): See :func:`importance_weights`. Defaults to False.
+        stable_softmax (bool): Whether the importance is the paper's softmax, which cannot overflow, see
+            :func:`importance_weights`. Defaults to False: the official code's.
         renorm_lambda (bool): See :func:`redistribute`. Defaults to False.
         reattention (bool): Whether the map is m' or, as an ablation, m itself. Defaults to True.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,12 +22,10 @@ class Encoded(NamedTuple):
     Attributes:
         feats (Features): Features of the backbone.
         semantic (Tensor): (B, C, h, w) class maps.
-        csm (Tensor | None): (B, C, h, w) class maps of the attention maps, which are added to localize (CATR).
     """
 
     feats: Features
     semantic: Tensor
-    csm: Tensor | None = None
 
 
 class CoupledMapHead(LocHead):
@@ -73,30 +71,30 @@ class CoupledMapHead(LocHead):
     def attention(self, feats: Features) -> Tensor:
         """Compute the class-agnostic attention (B, 1, h, w)."""
 
-    def class_maps(self, encoded: Encoded) -> Tensor:
+    def class_maps(self, encoded: Any) -> Tensor:
         """Compute the class maps (B, C, h, w) that localize."""
-        return encoded.semantic if encoded.csm is None else encoded.semantic + encoded.csm
+        return encoded.semantic
 
-    def encode(self, feats: Features) -> Encoded:
-        """Compute the class maps."""
+    def encode(self, feats: Features) -> Any:
+        """Compute the class maps, an :class:`Encoded`; a subclass may add fields."""
         return Encoded(feats, self.conv(feats.need("patch_map")))
 
-    def classify(self, encoded: Encoded) -> Tensor:
+    def classify(self, encoded: Any) -> Tensor:
         """Compute class logits (B, C)."""
         return encoded.semantic.mean(dim=(2, 3))
 
-    def localize(self, encoded: Encoded, labels: Tensor) -> Tensor:
+    def localize(self, encoded: Any, labels: Tensor) -> Tensor:
         """Compute the maps (B, K, h, w) of the classes ``labels`` (B, K)."""
         if not self.semantic:
             return self.attention(encoded.feats).expand(-1, labels.shape[1], -1, -1)
         maps = select_maps(self.class_maps(encoded), labels)
         return maps * self.attention(encoded.feats) if self.couple else maps
 
-    def foreground(self, encoded: Encoded) -> Tensor:
+    def foreground(self, encoded: Any) -> Tensor:
         """Return the attention (B, h, w)."""
         return self.attention(encoded.feats)[:, 0]
 
-    def label_map(self, encoded: Encoded, labels: Tensor) -> Tensor:
+    def label_map(self, encoded: Any, labels: Tensor) -> Tensor:
         """Compute the attention times the class map of ``labels`` (B,), which gets no gradient: (B, h, w)."""
         return self.foreground(encoded) * select_maps(self.class_maps(encoded), labels[:, None])[:, 0].detach()
 

@@ -10,16 +10,14 @@ from mmengine.model.weight_init import trunc_normal_
 from mmpretrain.models.backbones import Conformer
 from torch import Tensor, nn
 
-from mmwsol.models.backbones.tap_vit import layer_indices
+from mmwsol.models.backbones.tapping import PretrainedBackbone, Tapping, tapped_fields
 from mmwsol.models.features import Features
-from mmwsol.models.initialization import PretrainedLast
-from mmwsol.models.layers.attention import TAPS, TapAttention
-from mmwsol.models.weights import load_backbone
+from mmwsol.models.layers.attention import TapAttention
 from mmwsol.registry import MODELS
 
 
 @MODELS.register_module()
-class TapConformer(PretrainedLast, Conformer):
+class TapConformer(Tapping, PretrainedBackbone, Conformer):
     """mmpretrain's ``Conformer`` (same parameter names) that hands out its attention and both branches' maps.
 
     It computes what the official TS-CAM code does, where mmpretrain differs in two details of training: there is no
@@ -52,14 +50,7 @@ class TapConformer(PretrainedLast, Conformer):
         **kwargs,
     ) -> None:
         super().__init__(arch=arch, **kwargs)
-        if tap not in TAPS:
-            raise ValueError(f"tap must be one of {TAPS}, got {tap!r}.")
-        self.tap = tap
-        self.tap_in_train = tap_in_train
-        self.tap_layers = layer_indices(
-            "tap_layers", range(self.depths) if tap_layers is None else tap_layers, self.depths
-        )
-        self.out_tokens = layer_indices("out_tokens", out_tokens, self.depths + 1)
+        self.set_taps(self.depths, tap, tap_layers, tap_in_train, out_tokens)
         self.patch_size: int = 4 * self.trans_patch_conv.stride[0]
         self.trans_1.attn = TapAttention.like(self.trans_1.attn)
         for stage in self._stages():
@@ -82,15 +73,6 @@ class TapConformer(PretrainedLast, Conformer):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
 
-    def load_weights(self, init_cfg: dict) -> None:
-        """Load a file of any layout that :func:`mmwsol.models.weights.load_backbone` knows."""
-        load_backbone(self, init_cfg["checkpoint"], init_cfg.get("prefix"))
-
-    def train(self, mode: bool = True) -> TapConformer:
-        """Set the mode and return self (mmpretrain's method returns None)."""
-        super().train(mode)
-        return self
-
     def forward(self, x: Tensor) -> Features:
         """Compute features of images (B, 3, H, W); H and W must be multiples of the patch size.
 
@@ -108,17 +90,18 @@ class TapConformer(PretrainedLast, Conformer):
         grid = (patches.shape[2], patches.shape[3])
         end = 1 + grid[0] * grid[1]  # tokens of a subclass stand behind the patches
 
-        tap = self.tap if self.tap_in_train or not self.training else "none"
+        tap = self.active_tap()
         x = self.embed(patches.flatten(2).transpose(1, 2))
-        tokens, weights, gates = [x], [], []
+        weights, gates = [], []
+        tokens = [x] if 0 in self.out_tokens else []
         for i in range(self.depths):
             if i == 0:
                 block = self.trans_1
             else:
                 stage = self._stages()[i - 1]
                 conv_map, inner = stage.cnn_block(conv_map)
-                # The squeezed map brings the class token along, and those behind the patches come too: they enter the
-                # block doubled, as in the official code.
+                # squeeze_block puts the class token of x before the map, tokens behind the patches are kept: the sum
+                # doubles all of these, as in the official code.
                 x = torch.cat([stage.squeeze_block(inner, x), x[:, end:]], dim=1) + x
                 block = stage.trans_block
             out, attn, gate = self.attend(block, x, tap if i in self.tap_layers else "none")
@@ -127,23 +110,17 @@ class TapConformer(PretrainedLast, Conformer):
             if i > 0:
                 fusion = stage.expand_block(x[:, :end], *grid)
                 conv_map = stage.fusion_block(conv_map, fusion_features=fusion, out_conv2=False)
-            tokens.append(x)
             if attn is not None:
                 weights.append(attn)
             if gate is not None:
                 gates.append(gate)
+            if i + 1 in self.out_tokens:
+                tokens.append(x)
         x = self.trans_norm(x)
 
         patch_map = x[:, 1:end].transpose(1, 2).unflatten(2, grid)
-        cls_attn = full_attn = gate_maps = None
-        if weights:
-            stacked = torch.stack(weights, dim=1)
-            cls_attn = stacked[:, :, :, 0, 1:end].unflatten(-1, grid)
-            full_attn = stacked if tap == "full" else None
-        if gates:
-            gate_maps = torch.stack(gates, dim=1)[:, :, 1:end].unflatten(-1, grid)
-        kept = tuple(tokens[depth] for depth in self.out_tokens)
-        return Features(patch_map, x[:, 0], cls_attn, full_attn, kept, gate_maps, conv_map)
+        fields = tapped_fields(weights, tap, slice(1, end), grid, gates)
+        return Features(patch_map, x[:, 0], tokens=tuple(tokens), conv_map=conv_map, **fields)
 
     def embed(self, patches: Tensor) -> Tensor:
         """Put the class token before the patch tokens (B, N, D): (B, 1 + N, D)."""

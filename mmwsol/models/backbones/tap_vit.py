@@ -13,16 +13,15 @@ from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 
 from mmwsol.compat import float_drop_path
+from mmwsol.models.backbones.tapping import PretrainedBackbone, Tapping, tapped_fields
 from mmwsol.models.features import Features
-from mmwsol.models.initialization import PretrainedLast
-from mmwsol.models.layers.attention import TAPS, TapAttention
+from mmwsol.models.layers.attention import TapAttention
 from mmwsol.models.layers.conv_stem import ConvStem
-from mmwsol.models.weights import load_backbone
 from mmwsol.registry import MODELS
 
 
 @MODELS.register_module()
-class TapViT(PretrainedLast, VisionTransformer):
+class TapViT(Tapping, PretrainedBackbone, VisionTransformer):
     """mmpretrain's ``VisionTransformer`` (same parameter names) that hands out its attention.
 
     Any input size that the patch size divides works, square or not; position embeddings are resized as mmpretrain
@@ -65,8 +64,6 @@ class TapViT(PretrainedLast, VisionTransformer):
                 "evaluation mode) or frozen=['backbone.layers.[0-2].*'] (parameters of three blocks) in the localizer."
             )
         super().__init__(arch=arch, out_type="raw", **kwargs)
-        if tap not in TAPS:
-            raise ValueError(f"tap must be one of {TAPS}, got {tap!r}.")
         self.patch_size: tuple[int, ...] = self.patch_embed.projection.stride
         if stem_channels is not None:
             if (2 ** len(stem_channels),) * 2 != self.patch_size:
@@ -75,12 +72,7 @@ class TapViT(PretrainedLast, VisionTransformer):
                     f"patch_size is {self.patch_size}."
                 )
             self.patch_embed = ConvStem(self.embed_dims, stem_channels, self.img_size)
-        self.tap = tap
-        self.tap_in_train = tap_in_train
-        depth = self.num_layers
-        layers = range(depth) if tap_layers is None else tap_layers
-        self.tap_layers = layer_indices("tap_layers", layers, depth)
-        self.out_tokens = layer_indices("out_tokens", out_tokens, depth + 1)
+        self.set_taps(self.num_layers, tap, tap_layers, tap_in_train, out_tokens)
         for layer in self.layers:
             layer.attn = TapAttention.like(layer.attn)
         float_drop_path(self)
@@ -93,15 +85,6 @@ class TapViT(PretrainedLast, VisionTransformer):
                 trunc_normal_(module.weight, std=0.02)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-
-    def load_weights(self, init_cfg: dict) -> None:
-        """Load a file of any layout that :func:`mmwsol.models.weights.load_backbone` knows."""
-        load_backbone(self, init_cfg["checkpoint"], init_cfg.get("prefix"))
-
-    def train(self, mode: bool = True) -> TapViT:
-        """Set the mode and return self (mmpretrain's method returns None)."""
-        super().train(mode)
-        return self
 
     def forward(self, x: Tensor) -> Features:
         """Compute features of images (B, 3, H, W); H and W must be multiples of the patch size.
@@ -118,10 +101,9 @@ class TapViT(PretrainedLast, VisionTransformer):
         patches = slice(1, 1 + grid[0] * grid[1])
         x = self.pre_norm(self.drop_after_pos(x))
 
-        tap = self.tap if self.tap_in_train or not self.training else "none"
-        weights, gates, tokens = [], [], []
-        if 0 in self.out_tokens:
-            tokens.append(x)
+        tap = self.active_tap()
+        weights, gates = [], []
+        tokens = [x] if 0 in self.out_tokens else []
         for i, layer in enumerate(self.layers):
             out, attn, gate = self.attend(layer, x, tap if i in self.tap_layers else "none")
             x = x + out
@@ -135,14 +117,7 @@ class TapViT(PretrainedLast, VisionTransformer):
         x = self.ln1(x) if self.final_norm else x
 
         patch_map = x[:, patches].transpose(1, 2).unflatten(2, grid)
-        cls_attn = full_attn = gate_maps = None
-        if weights:
-            stacked = torch.stack(weights, dim=1)
-            cls_attn = stacked[:, :, :, 0, patches].unflatten(-1, grid)
-            full_attn = stacked if tap == "full" else None
-        if gates:
-            gate_maps = torch.stack(gates, dim=1)[:, :, patches].unflatten(-1, grid)
-        return Features(patch_map, x[:, 0], cls_attn, full_attn, tuple(tokens), gate_maps)
+        return Features(patch_map, x[:, 0], tokens=tuple(tokens), **tapped_fields(weights, tap, patches, grid, gates))
 
     def embed(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Make tokens (B, 1 + N, D) of images, class token first, with their positions; also give the grid (h, w)."""
@@ -161,15 +136,3 @@ class TapViT(PretrainedLast, VisionTransformer):
         """Run the attention of a block: output, tapped weights or None, gate (B, tokens) of a method that has one."""
         out, weights = layer.attn(layer.ln1(x), tap)
         return out, weights, None
-
-
-def layer_indices(name: str, values: Sequence[int], size: int) -> tuple[int, ...]:
-    """Return ``values``, which may count from the end, sorted and without repetition.
-
-    Raises:
-        ValueError: If one is not in [-size, size).
-    """
-    for value in values:
-        if not -size <= value < size:
-            raise ValueError(f"{name} has {value}, but the model allows {-size} to {size - 1}.")
-    return tuple(sorted({value % size for value in values}))

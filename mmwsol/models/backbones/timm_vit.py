@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmwsol.models.backbones.tap_vit import layer_indices
+from mmwsol.models.backbones.tapping import Tapping, tapped_fields
 from mmwsol.models.features import Features
-from mmwsol.models.layers.attention import TAPS, attention_weights
+from mmwsol.models.layers.attention import attention_weights
 from mmwsol.models.weights import forget_timm_files, read_timm_files
 from mmwsol.registry import MODELS
 
@@ -20,7 +20,7 @@ QUERIES = ("cls", "mean", "pool")
 
 
 @MODELS.register_module()
-class TimmViT(BaseModule):
+class TimmViT(Tapping, BaseModule):
     """A plain vision transformer of timm (DeiT, CLIP, DINOv2, SigLIP, EVA-02, ...) with the output of :class:`TapViT`.
 
     timm's own code computes the features, its fused attention included. The attention rows that a head reads are
@@ -72,8 +72,6 @@ class TimmViT(BaseModule):
         **kwargs,
     ) -> None:
         super().__init__()
-        if tap not in TAPS:
-            raise ValueError(f"tap must be one of {TAPS}, got {tap!r}.")
         if kwargs.get("patch_drop_rate"):
             raise ValueError("patch_drop_rate drops patches, and a map needs them all: leave it at 0.")
         if img_size is not None:
@@ -90,11 +88,7 @@ class TimmViT(BaseModule):
         if tap == "full" and self.query != "cls":
             raise ValueError(f"tap='full' needs a class token; {model_name!r} runs with query={self.query!r}.")
         self._trim_head()
-        self.tap = tap
-        self.tap_in_train = tap_in_train
-        depth = len(self.model.blocks)
-        self.tap_layers = layer_indices("tap_layers", range(depth) if tap_layers is None else tap_layers, depth)
-        self.out_tokens = layer_indices("out_tokens", out_tokens, depth + 1)
+        self.set_taps(len(self.model.blocks), tap, tap_layers, tap_in_train, out_tokens)
 
     def _choose_query(self, model_name: str, query: str | None) -> str:
         """Check ``query`` against the model, or choose it."""
@@ -119,6 +113,16 @@ class TimmViT(BaseModule):
         if not isinstance(self.model.norm, nn.Identity):
             self.model.fc_norm = nn.Identity()
 
+    @property
+    def img_size(self) -> tuple[int, int] | None:
+        """(H, W) of the images that the position embeddings are made for."""
+        return self.model.patch_embed.img_size
+
+    @property
+    def patch_size(self) -> tuple[int, int]:
+        """(H, W) of a patch."""
+        return self.model.patch_embed.feat_ratio(as_scalar=False)
+
     def init_weights(self) -> None:
         """Keep what timm has initialized or loaded; mmengine would call timm's ``init_weights`` again."""
 
@@ -129,14 +133,14 @@ class TimmViT(BaseModule):
             ValueError: If the patch size does not divide the image.
         """
         size = (x.shape[2], x.shape[3])
-        patch = self.model.patch_embed.feat_ratio(as_scalar=False)
+        patch = self.patch_size
         if size[0] % patch[0] or size[1] % patch[1]:
             raise ValueError(
                 f"Image size {size} is not a multiple of the patch size {patch}: resize the images in the pipeline."
             )
         grid = (size[0] // patch[0], size[1] // patch[1])
         x, rope = self._embed(x)
-        tap = self.tap if self.tap_in_train or not self.training else "none"
+        tap = self.active_tap()
         weights = []
         kept = [self._split(x)] if 0 in self.out_tokens else []
         for i, block in enumerate(self.model.blocks):
@@ -154,13 +158,9 @@ class TimmViT(BaseModule):
             cls_token = self.model.attn_pool(pooled)
             if tap != "none":
                 weights.append(_pool_row(self.model.attn_pool, pooled))
-        cls_attn = full_attn = None
-        if weights:
-            stacked = torch.stack(weights, dim=1)
-            cls_attn = stacked[:, :, :, 0, -grid[0] * grid[1] :].unflatten(-1, grid)
-            full_attn = stacked if tap == "full" else None
+        fields = tapped_fields(weights, tap, slice(-grid[0] * grid[1], None), grid)
         tokens = tuple(torch.cat([first[:, None], rest], dim=1) for first, rest in kept)
-        return Features(patches.transpose(1, 2).unflatten(2, grid), cls_token, cls_attn, full_attn, tokens)
+        return Features(patches.transpose(1, 2).unflatten(2, grid), cls_token, tokens=tokens, **fields)
 
     def _embed(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Make tokens (B, T, D) of images, and the rotary embedding if the model has one."""

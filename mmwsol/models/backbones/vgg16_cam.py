@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mmwsol.models.initialization import PretrainedLast, split_pretrained
-from mmwsol.models.weights import load_backbone
+from mmwsol.models.backbones.tapping import PretrainedBackbone
+from mmwsol.models.initialization import split_pretrained
 from mmwsol.registry import MODELS
 
 # Convolutions of the five stages, as multiples of base_channels; a pooling layer stands between stages.
@@ -13,7 +13,7 @@ _STAGES = ((1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8))
 
 
 @MODELS.register_module()
-class VGG16CAM(PretrainedLast):
+class VGG16CAM(PretrainedBackbone):
     """VGG16 (without batch norm) up to its last convolution, and one further 3x3 convolution, as the CAM papers use it.
 
     The last pooling layer and the fully connected layers are gone: the map has stride 16. Parameters of ``features``
@@ -40,10 +40,6 @@ class VGG16CAM(PretrainedLast):
         self.features = nn.Sequential(*layers)
         self.conv6 = nn.Conv2d(channels, 16 * base_channels, 3, padding=1)
         self.relu = nn.ReLU(inplace=True)
-
-    def load_weights(self, init_cfg: dict) -> None:
-        """Load a file of any layout that :func:`mmwsol.models.weights.load_backbone` knows."""
-        load_backbone(self, init_cfg["checkpoint"], init_cfg.get("prefix"))
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
         """Compute the map (B, 16 * base_channels, H / 16, W / 16) of images (B, 3, H, W), in a tuple of one."""

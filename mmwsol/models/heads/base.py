@@ -88,8 +88,11 @@ class MapLoss(nn.Module):
     def check_classes(self, classes: Sequence[str]) -> None:
         """Raise ``ValueError`` if the loss knows class names that differ from ``classes``. Does nothing by default."""
 
-    def set_normalization(self, mean: Tensor, std: Tensor) -> None:
-        """Take the mean and standard deviation (3,) of the inputs, in 0-255. Does nothing by default."""
+    def set_normalization(self, mean: Tensor, std: Tensor, to_rgb: bool = True) -> None:
+        """Take the mean and standard deviation (3,) of the inputs, in 0-255, and whether they are RGB, not BGR.
+
+        Does nothing by default.
+        """
 
 
 class LocHead(PretrainedLast, metaclass=ABCMeta):
@@ -101,7 +104,8 @@ class LocHead(PretrainedLast, metaclass=ABCMeta):
 
     Args:
         num_classes (int): Number of classes C.
-        loss (dict, optional): Classification loss. Defaults to None: ``dict(type='mmpretrain.CrossEntropyLoss')``.
+        loss (dict, optional): Classification loss, ``loss_cls`` of the head and in the log; the option has the name of
+            mmpretrain's heads. Defaults to None: ``dict(type='mmpretrain.CrossEntropyLoss')``.
         topk (int): Number of classes, the most probable ones, that get a map in :meth:`predict`. Defaults to 5.
         map_losses (dict, optional): Losses of maps by name, each a :class:`MapLoss`, such as
             ``dict(loss_area=dict(type='mmwsol.BatchAreaLoss', target=0.25))``. One that is None or has
@@ -145,11 +149,11 @@ class LocHead(PretrainedLast, metaclass=ABCMeta):
                 raise ValueError(f"names in map_losses must start with 'loss_' to count as losses, got {name!r}.")
             if cfg is None or cfg.get("loss_weight", 1.0) == 0:  # it costs nothing and leaves no zero in the log
                 continue
-            loss = MODELS.build(cfg)
-            if not isinstance(loss, MapLoss):
+            map_loss = MODELS.build(cfg)
+            if not isinstance(map_loss, MapLoss):
                 raise ValueError(f"map_losses.{name} must be a mmwsol.models.MapLoss, got {cfg['type']!r}.")
-            loss.num_classes = num_classes
-            self.map_losses[name] = loss
+            map_loss.num_classes = num_classes
+            self.map_losses[name] = map_loss
 
     # What a head implements.
 
@@ -224,13 +228,13 @@ class LocHead(PretrainedLast, metaclass=ABCMeta):
         Raises:
             ValueError: If they differ.
         """
-        for loss in self.map_losses.values():
-            loss.check_classes(classes)
+        for map_loss in self.map_losses.values():
+            map_loss.check_classes(classes)
 
-    def set_normalization(self, mean: Tensor, std: Tensor) -> None:
-        """Tell losses of maps the mean and standard deviation (3,) of the inputs, in 0-255."""
-        for loss in self.map_losses.values():
-            loss.set_normalization(mean, std)
+    def set_normalization(self, mean: Tensor, std: Tensor, to_rgb: bool = True) -> None:
+        """Tell losses of maps what :meth:`MapLoss.set_normalization` takes."""
+        for map_loss in self.map_losses.values():
+            map_loss.set_normalization(mean, std, to_rgb)
 
     def check_dataset(self, dataset: Any) -> None:
         """Check that the training set gives what the losses need. Does nothing by default.
@@ -263,13 +267,17 @@ class LocHead(PretrainedLast, metaclass=ABCMeta):
         batch = Batch(labels, data_samples, inputs)
         losses = self.terms(encoded, batch)
         maps: dict[str, Tensor] = {}
-        for name, loss in self.map_losses.items():
-            if loss.source not in maps:
-                of_label = loss.source == "label"
-                raw = self.label_map(encoded, labels) * self.map_scale if of_label else self.foreground(encoded)
-                maps[loss.source] = raw
-            losses[name] = loss(maps[loss.source], batch)
+        for name, map_loss in self.map_losses.items():
+            if map_loss.source not in maps:
+                of_label = map_loss.source == "label"
+                raw = self.scaled(self.label_map(encoded, labels)) if of_label else self.foreground(encoded)
+                maps[map_loss.source] = raw
+            losses[name] = map_loss(maps[map_loss.source], batch)
         return losses
+
+    def scaled(self, maps: Tensor) -> Tensor:
+        """Bring maps of any shape to the size for which losses of them were made: times ``map_scale``."""
+        return maps * self.map_scale
 
     def predict(self, feats: Features, gt_labels: Tensor | None = None, scores: Tensor | None = None) -> LocPrediction:
         """Compute class scores and maps.

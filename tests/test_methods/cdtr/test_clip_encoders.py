@@ -13,12 +13,13 @@ from small_clip import DEPTH, EMBED, FORMS, HEADS, TIMM, WIDTH
 
 from mmwsol.methods.cdtr import SemanticBoostLoss
 from mmwsol.methods.cdtr.clip_encoders import (
+    FrozenEncoder,
     OpenCLIP,
     StandInCLIP,
     TimmCLIP,
     load_clip_weights,
-    save_text_embeddings,
 )
+from mmwsol.methods.cdtr.text_embeddings import save_text_embeddings
 
 QUICK, PLAIN = "vit_base_patch32_clip_quickgelu_224", "vit_base_patch32_clip_224"
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
@@ -246,3 +247,8 @@ def test_stand_in_is_deterministic_and_linear():
     torch.testing.assert_close(first(2 * images) - first.bias, 2 * (first(images) - first.bias))
     with pytest.raises(ValueError, match="patch_size=5 does not divide input_size=32"):
         StandInCLIP(4, 32, 5)
+
+
+def test_an_encoder_that_does_not_say_what_it_takes_is_refused():
+    with pytest.raises(ValueError, match="clip must be a ClipEncoder, such as mmwsol.TimmCLIP, got Linear"):
+        FrozenEncoder(torch.nn.Linear(2, 2))

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 
 from mmwsol.engine import NumClassesHook
 from mmwsol.methods.cdtr import SemanticBoostLoss
-from mmwsol.methods.cdtr.clip_encoders import CLIP_MEAN, CLIP_STD, save_text_embeddings
+from mmwsol.methods.cdtr.clip_encoders import CLIP_MEAN, CLIP_STD
+from mmwsol.methods.cdtr.text_embeddings import save_text_embeddings
 from mmwsol.models import Batch
 from mmwsol.registry import MODELS
 from mmwsol.structures import LocDataSample
@@ -137,14 +138,12 @@ def test_images_in_clip_normalization():
     ],
 )
 def test_normalization_is_that_of_the_data_preprocessor(preprocessor, mean, std):
-    """CLIP sees the same image whatever the network's own normalization."""
+    """CLIP sees the same image whatever the network's own normalization and order of channels."""
     torch.manual_seed(0)
     pixel = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     model = localizer(sba=dict(mask_space="pixel", clip_norm=True), preprocessor=preprocessor)
     boost = model.head.map_losses["loss_sba"]
     inputs = model.data_preprocessor(dict(inputs=list(pixel.flip(1))))["inputs"]  # from BGR
-    if preprocessor.get("type"):
-        inputs = inputs.flip(1)  # no to_rgb
     maps = torch.rand(2, 1, 4, 4)
     mask = F.interpolate(maps, (32, 32), mode="bilinear", align_corners=True)
     masked = torch.cat([pixel * mask, pixel * (1 - mask)]) / 255
@@ -162,6 +161,23 @@ def test_normalization_must_be_known():
             value(loss(**options))
     with pytest.raises(TypeError, match="mean"):
         loss(mean=NORMALIZATION[0])
+
+
+@pytest.mark.parametrize("clip_norm", [True, False])
+def test_clip_gets_rgb_of_a_network_on_bgr(clip_norm):
+    pixel = torch.randint(0, 256, (1, 3, 32, 32), generator=torch.Generator().manual_seed(3)).float()
+    mean, std = NORMALIZATION
+    if not clip_norm:  # the network's own, which must then not differ by channel
+        mean, std = (110.0,) * 3, (60.0,) * 3
+    features = []
+    for to_rgb in (True, False):
+        order = slice(None) if to_rgb else slice(None, None, -1)
+        model = localizer(
+            sba=dict(clip_norm=clip_norm), preprocessor=dict(mean=mean[order], std=std[order], to_rgb=to_rgb)
+        )
+        inputs = model.data_preprocessor(dict(inputs=list(pixel)))["inputs"]
+        features.append(model.head.map_losses["loss_sba"].encode(inputs))
+    torch.testing.assert_close(*features)
 
 
 def test_map_scale_acts_on_the_mask_alone():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -33,7 +34,7 @@ def config(data_root, **sampler) -> Config:
         dict(pack, algorithm_keys=keys),
     ]
     dataset = dict(type="mmwsol.Shapes", data_root=str(data_root), image_size=32, split="train", num_images=12)
-    writer = dict(type="mmwsol.ProposalWriter", min_area=0.05, blur_kernel=9, blur_sigma=8.0, sheet_size=4)
+    writer = dict(type="mmwsol.ProposalWriter", min_area=0.05, blur_kernel=9, blur_sigma=8.0)
     head = dict(
         type="mmwsol.DiPSHead",
         num_classes=10,
@@ -97,7 +98,9 @@ def test_cache(whole):
     summary = manifest["summary"]
     assert summary["proposals_per_image"] >= 1
     assert summary["recall_at_1"] <= summary["recall_at_2"] <= summary["recall_at_5"] <= summary["recall_of_all"]
-    assert (cache / "contact_sheet.jpg").stat().st_size > 1000
+    sheet = cv2.imread(str(cache.parent / "contact_sheet.png"))
+    assert sheet.shape == (22 + 12 * 164, 4 + 2 * 164, 3)  # an image a row, two panels each
+    assert [file.name for file in cache.iterdir() if file.is_file()] == ["manifest.json"]
     for file in files:
         written = read_proposals(file)
         assert (np.diff(written.scores) <= 0).all() and (written.boxes >= 0).all() and (written.boxes <= 32).all()

@@ -14,7 +14,7 @@ from mmwsol.registry import MODELS
 from mmwsol.structures import Frame, LocDataSample
 
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=4, feedforward_channels=32)
-SMALL = dict(blur_kernel=9, blur_sigma=8.0, sheet_size=0)
+SMALL = dict(blur_kernel=9, blur_sigma=8.0)
 
 
 class RedClassifier(nn.Module):
@@ -114,6 +114,27 @@ def test_other_classifier_sees_its_own_normalization():
     (ours,) = [writer._logits(model, images)]
     red = torch.stack([image[2].float() for image in data["inputs"]])  # BGR
     torch.testing.assert_close(ours[:, 1], ((red - 10) / 1).mean((1, 2)), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("to_rgb", [True, False])
+def test_other_classifier_gets_the_channels_in_its_order(to_rgb):
+    model, data = build(), batch((1, 1))
+    writer = ProposalWriter(0.0, **SMALL)
+    writer.scorer = RedClassifier()  # of the first channel, which is red or blue
+    preprocessor = dict(type="mmpretrain.ClsDataPreprocessor", mean=(10.0, 20.0, 30.0), std=(1.0, 2.0, 4.0))
+    writer.scorer.data_preprocessor = MODELS.build(dict(preprocessor, to_rgb=to_rgb))
+    images = model.data_preprocessor(data)["inputs"]
+    expected = writer.scorer(writer.scorer.data_preprocessor(data)["inputs"])
+    torch.testing.assert_close(writer._logits(model, images), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_classifier_without_normalization_gets_the_input_as_it_is():
+    model, data = build(), batch((1, 1))
+    writer = ProposalWriter(0.0, **SMALL)
+    writer.scorer = RedClassifier()
+    writer.scorer.data_preprocessor = MODELS.build(dict(type="mmpretrain.ClsDataPreprocessor"))
+    images = model.data_preprocessor(data)["inputs"]
+    assert torch.equal(writer._logits(model, images), writer.scorer(images))
 
 
 def test_score_by_size():

@@ -11,7 +11,7 @@ import pytest
 from mmwsol.datasets.offline_cache import cache_file, read_manifest
 from mmwsol.datasets.transforms import LoadImage, PackLocInputs, RandomCrop, RandomFlip, Resize
 from mmwsol.methods.locloc import LoadPseudoMask, RevealRandomBox
-from mmwsol.methods.locloc.transforms import box_mask
+from mmwsol.methods.locloc.transforms import cutmix_mask
 
 RNG = np.random.default_rng(0)
 
@@ -42,10 +42,10 @@ def test_mask_follows_crop_and_flip(stored):
 def test_revealed_box(stored):
     """lambda .75 at row 10, column 200: rows 0 to 74, columns 136 to 256."""
     folder, item, mask = stored
-    box = box_mask((256, 256), 0.75, 10, 200)
+    box = cutmix_mask((256, 256), 0.75, 10, 200)
     rows, columns = np.nonzero(box)
     assert (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1) == (0, 74, 136, 256)
-    assert box_mask((256, 256), 0.0, 128, 128).all() and not box_mask((256, 256), 1.0, 128, 128).any()
+    assert cutmix_mask((256, 256), 0.0, 128, 128).all() and not cutmix_mask((256, 256), 1.0, 128, 128).any()
     results = LoadPseudoMask(str(folder / "cache"))(LoadImage()(dict(item, gt_label=3)))
     reveal = RevealRandomBox()
     reveal.rand_box_params = lambda shape: (0.75, 10, 200)

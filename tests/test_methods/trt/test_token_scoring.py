@@ -121,6 +121,19 @@ def test_stable_softmax_of_large_scores():
     torch.testing.assert_close(importance_weights(small, keep, stable=True), importance_weights(small, keep))
 
 
+def test_option_for_the_softmax_of_the_paper():
+    """The paper's masked softmax does not overflow; that of the official code, without a shift, does."""
+    tokens, cls_attn = inputs(torch.float32)
+    found = {}
+    for stable in (False, True):
+        scoring = module(stable_softmax=stable, lambda_eps=0)
+        nn.init.constant_(scoring.fc.bias, 100)
+        found[stable] = scoring(tokens, cls_attn)
+    assert found[False].weights.isnan().any()
+    for scores, keep, weights in zip(found[True].scores, found[True].keep, found[True].weights, strict=True):
+        torch.testing.assert_close(weights[keep], scores[keep].softmax(0))
+
+
 def module(**kwargs) -> TokenPriorityScoring:
     torch.manual_seed(3)
     block = TransformerEncoderLayer(24, 3, 48, drop_path_rate=0.0)
