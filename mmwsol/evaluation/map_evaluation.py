@@ -11,6 +11,7 @@ import numpy as np
 from mmwsol.registry import METRICS
 
 from .functional import FRAME_RULES
+from .map_dump import read_frame
 from .map_files import MapFiles, read_ground_truth, read_scores
 from .metrics import BaseLocMetric
 from .protocols import get_protocol, protocol_metrics
@@ -144,7 +145,7 @@ def evaluate_files(
     protocols: Sequence[str] = ("wsol_v1", "wsol_v2"),
     threshold: float | str | None = None,
     iou_thrs: Sequence[float] = (0.3, 0.5, 0.7),
-    frame: tuple[int, int] = (224, 224),
+    frame: tuple[int, int] | None = None,
     scores: str | Path | None = None,
     bad_maps: str = "error",
     ignore_extra_maps: bool = False,
@@ -160,7 +161,8 @@ def evaluate_files(
         protocols: See :func:`build_metrics`, also for ``threshold`` and ``iou_thrs``.
         threshold: As there.
         iou_thrs: As there.
-        frame: (H, W) of the evaluation frame. Defaults to (224, 224).
+        frame: (H, W) of the evaluation frame. Defaults to None: that of a dump, else (224, 224), see
+            :func:`mmwsol.evaluation.map_dump.read_frame`, also for the errors.
         scores: File of class scores, see :func:`mmwsol.evaluation.map_files.read_scores`.
         bad_maps: 'error' or 'zero'.
         ignore_extra_maps: Whether maps may belong to no image.
@@ -178,6 +180,7 @@ def evaluate_files(
     cropped = [title for title, metric in metrics.items() if FRAME_RULES[metric.protocol.frame_rule].crops]
     if masks and cropped:
         raise ValueError(f"PxAP needs maps of the whole image, protocol '{cropped[0]}' has others: leave one out")
+    frame = read_frame(meta, frame)
     items, classes = read_ground_truth(meta, **ground_truth)
     if masks and not any(len(item["gt_bboxes_ori"]) for item in items):
         metrics = {}  # a set with masks only, such as OpenImages

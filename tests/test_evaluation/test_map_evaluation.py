@@ -101,6 +101,18 @@ def test_one_protocol_has_stable_keys(case):
     assert "take the class for right" in results["class_scores"]
 
 
+def test_the_frame_is_that_of_the_dump(case):
+    folder, _ = case
+    small = evaluate_files(folder / "maps", folder / "meta", ["wsol_v2"], frame=SIZE)
+    usual = evaluate_files(folder / "maps", folder / "meta", ["wsol_v2"])
+    (folder / "meta/frame.txt").write_text(f"{FRAME},{FRAME}\n")
+    dumped = evaluate_files(folder / "maps", folder / "meta", ["wsol_v2"])
+    assert dumped["metrics"] == small["metrics"] != usual["metrics"]
+    assert {tuple(entry["img_shape"]) for entry in dumped["predictions"]} == {SIZE}
+    with pytest.raises(ValueError, match=r"the frame \(224, 224\) is not that of the maps, \(32, 32\)"):
+        evaluate_files(folder / "maps", folder / "meta", ["wsol_v2"], frame=(224, 224))
+
+
 def test_image_without_boxes(case):
     folder, _ = case
     lines = (folder / "meta/localization.txt").read_text().splitlines()

@@ -59,7 +59,6 @@ def evaluate(path: str, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Return the curves of maps."""
     from mmengine.utils import track_iter_progress
 
-    from mmwsol.evaluation.map_dump import read_frame
     from mmwsol.evaluation.map_evaluation import evaluate_files
     from mmwsol.evaluation.protocols import get_protocol
 
@@ -69,7 +68,7 @@ def evaluate(path: str, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
         args.meta,
         protocols,
         None if all(get_protocol(name).searches for name in protocols) else "best",
-        frame=read_frame(args.meta, (args.frame[0], args.frame[-1]) if args.frame else None),
+        frame=(args.frame[0], args.frame[-1]) if args.frame else None,
         scores=args.scores,
         ignore_extra_maps=args.ignore_extra_maps,
         progress=lambda batches: track_iter_progress(batches, file=sys.stderr) if len(batches) > 5 else batches,
