@@ -11,11 +11,13 @@ import numpy as np
 from mmwsol.registry import METRICS
 
 from .functional import FRAME_RULES
+from .ground_truth import read_ground_truth
 from .map_dump import read_frame
-from .map_files import MapFiles, read_ground_truth, read_scores
+from .map_files import MapFiles
 from .metrics import BaseLocMetric
 from .protocols import get_protocol, protocol_metrics
 from .results_file import assemble, image_entry, records_of
+from .score_files import read_scores
 
 CURVE_STEP = 0.01  # of the curves of protocols with one threshold, and of the search of the best
 BEST = {"grid": CURVE_STEP, "select_by": "gt_known", "select_on": "test"}
@@ -105,7 +107,7 @@ def evaluate_maps(
     """Evaluate stored maps in one pass.
 
     Args:
-        items: Ground truth, see :func:`mmwsol.evaluation.map_files.read_ground_truth`.
+        items: Ground truth, see :func:`mmwsol.evaluation.ground_truth.read_ground_truth`.
         maps: Maps that were matched with the ids of ``items``.
         metrics: Metrics by title, see :func:`build_metrics`.
         frame: (H, W) of the evaluation frame. Defaults to (224, 224).
@@ -157,19 +159,19 @@ def evaluate_files(
 
     Args:
         maps: See :class:`mmwsol.evaluation.map_files.MapFiles`, also for ``bad_maps``.
-        meta: See :func:`mmwsol.evaluation.map_files.read_ground_truth`.
+        meta: See :func:`mmwsol.evaluation.ground_truth.read_ground_truth`.
         protocols: See :func:`build_metrics`, also for ``threshold`` and ``iou_thrs``.
         threshold: As there.
         iou_thrs: As there.
         frame: (H, W) of the evaluation frame. Defaults to None: that of a dump, else (224, 224), see
             :func:`mmwsol.evaluation.map_dump.read_frame`, also for the errors.
-        scores: File of class scores, see :func:`mmwsol.evaluation.map_files.read_scores`.
+        scores: File of class scores, see :func:`mmwsol.evaluation.score_files.read_scores`.
         bad_maps: 'error' or 'zero'.
         ignore_extra_maps: Whether maps may belong to no image.
         keep: Whether the results get ``curves`` and ``predictions``.
         progress: See :func:`evaluate_maps`, also for the result.
-        **ground_truth: Further arguments of :func:`mmwsol.evaluation.map_files.read_ground_truth`; with ``mask_root``,
-            PxAP and pIoU are computed.
+        **ground_truth: Further arguments of :func:`mmwsol.evaluation.ground_truth.read_ground_truth`; with
+            ``mask_root``, PxAP and pIoU are computed.
 
     Raises:
         FileNotFoundError, ValueError: As the files and the metrics raise it.

@@ -5,9 +5,10 @@ import pytest
 from map_case import FRAME, IDS, make_set
 
 from mmwsol.evaluation.functional import box_iou, threshold_boxes, threshold_grid
+from mmwsol.evaluation.ground_truth import read_ground_truth
 from mmwsol.evaluation.map_evaluation import build_metrics, evaluate_files
-from mmwsol.evaluation.map_files import read_ground_truth, read_scores
 from mmwsol.evaluation.metrics import LocAccuracy, MaxBoxAcc
+from mmwsol.evaluation.score_files import read_scores
 from mmwsol.models.box_rules import ComponentBox, ContourBox
 from mmwsol.structures import Frame
 
