@@ -60,7 +60,7 @@ def _largest(order, starts, height, width, count_pixels):
             north, south, west, east = label[p - pitch], label[p + pitch], label[p - 1], label[p + 1]
             nw, ne, sw, se = label[p - pitch - 1], label[p - pitch + 1], label[p + pitch - 1], label[p + pitch + 1]
             root = 0
-            # Neighbours of the pixel that touch each other are united already.
+            # Neighbors of the pixel that touch each other are united already.
             if north:
                 root = find(parent, north)
             if south:

@@ -145,8 +145,8 @@ def test_baselines():
     assert values == {
         "baseline/whole_frame_gt_known": pytest.approx(200 / 3),
         "baseline/whole_frame_box_acc_v2": pytest.approx(100 * (2 / 3 + 2 / 3 + 1 / 3) / 3),
-        "baseline/centre_box_gt_known": pytest.approx(100 / 3),
-        "baseline/centre_box_box_acc_v2": pytest.approx(100 / 3),
+        "baseline/center_box_gt_known": pytest.approx(100 / 3),
+        "baseline/center_box_box_acc_v2": pytest.approx(100 / 3),
     }
     # In the frame of CDTR the crop cuts the first box; only the first box of 'c' counts.
     frame = Frame.identity((224, 224)).resized((256, 256)).cropped(16, 16, (224, 224))
