@@ -19,13 +19,16 @@ from .protocols import get_protocol, protocol_metrics
 from .results_file import assemble, image_entry, records_of
 from .score_files import read_scores
 
-CURVE_STEP = 0.01  # of the curves of protocols with one threshold, and of the search of the best
-BEST = {"grid": CURVE_STEP, "select_by": "gt_known", "select_on": "test"}
+CURVE_STEP = 0.01  # of the curves of protocols with one threshold
 Progress = Callable[[Iterable], Iterable]
 
 
 def evaluator_configs(
-    names: Sequence[str], threshold: float | str | None = None, scores: bool = True, **overrides: Any
+    names: Sequence[str],
+    threshold: float | str | None = None,
+    scores: bool = True,
+    curve_step: float | None = None,
+    **overrides: Any,
 ) -> dict[str, dict[str, Any]]:
     """Return the configs of the metrics of several protocols by title.
 
@@ -34,7 +37,8 @@ def evaluator_configs(
             their names.
         threshold: For the protocols with one threshold: a number, 'CUB' or 'ILSVRC' for the published one, or 'best',
             the one of 0, .01, ... with the highest GT-known on the evaluated set itself.
-        scores: Whether there are class scores: without, there is no Top-k.
+        scores: Whether there are class scores: without, there is no Top-k. Defaults to True.
+        curve_step: Step of further thresholds for the curves. Defaults to None: none.
         **overrides: Fields of the protocols that differ.
 
     Raises:
@@ -48,16 +52,11 @@ def evaluator_configs(
         raise ValueError(f"protocols {list(names)} search their thresholds: leave out threshold={threshold!r}")
     configs: dict[str, dict[str, Any]] = {}
     for protocol in protocols:
-        best = threshold == "best" and not protocol.searches
-        given = None if protocol.searches else 0.0 if best else threshold
+        given = None if protocol.searches else threshold
         prefix = "loc" if len(names) == 1 else protocol.name
-        for config in protocol_metrics(protocol.name, given, prefix, **overrides):
+        for config in protocol_metrics(protocol.name, given, prefix, scores, curve_step, **overrides):
             short = config["type"].removeprefix("mmwsol.")
             configs[f"{protocol.name}_{short}" if protocol.name in configs else protocol.name] = config
-            if best:
-                config["threshold"] = dict(BEST)
-            if short == "LocAccuracy" and not scores:
-                config |= dict(topk=(), errors=False)
     parts = {FRAME_RULES[protocol.frame_rule].covers: protocol.name for protocol in protocols}
     if len(parts) > 1:
         listed = ", ".join(f"'{name}' of {part}" for part, name in parts.items())
@@ -84,11 +83,9 @@ def build_metrics(
         scores: As there. Defaults to False.
         keep: Whether the metrics keep records and curves. Defaults to True.
     """
-    configs = evaluator_configs(names, threshold, scores, iou_thrs=tuple(iou_thrs))
+    configs = evaluator_configs(names, threshold, scores, CURVE_STEP if keep else None, iou_thrs=tuple(iou_thrs))
     metrics: dict[str, BaseLocMetric] = {}
     for title, config in configs.items():
-        if keep and config["type"] == "mmwsol.LocAccuracy":
-            config["curve_step"] = CURVE_STEP
         metrics[title] = METRICS.build(config)
         metrics[title].keep_records = keep
     return metrics

@@ -15,7 +15,6 @@ from mmwsol.evaluation.functional import (
     localization_error,
     pixel_curves,
     pixel_histograms,
-    threshold_grid,
 )
 from mmwsol.evaluation.metrics import MaxBoxAcc
 from mmwsol.evaluation.protocols import protocol_metrics
@@ -431,9 +430,7 @@ def check_box_accuracy(case: Case) -> None:
 
 
 def check_max_box_acc(case: Case, key: str, expected: dict, rule: dict, step: float, samples: list[dict]) -> None:
-    metric = MaxBoxAcc(
-        map_to_box=rule, thresholds=threshold_grid(step).tolist(), multi_contour=rule["contour"] == "all"
-    )
+    metric = MaxBoxAcc(map_to_box=rule, threshold=dict(grid=step), multi_contour=rule["contour"] == "all")
     metric.process(None, samples)
     values = metric.evaluate(len(samples))
     name = "max_box_acc_v2" if rule["contour"] == "all" else "max_box_acc"

@@ -27,7 +27,6 @@ class LocBaselines(BaseLocMetric):
 
     Args:
         protocol: See :class:`BaseLocMetric`. Defaults to 'tscam'.
-        collect_device: See mmengine's ``BaseMetric``.
         prefix: Prefix of the keys. Defaults to 'baseline'.
         **overrides: Fields of the protocol that differ.
     """
@@ -37,11 +36,10 @@ class LocBaselines(BaseLocMetric):
     def __init__(
         self,
         protocol: str | Protocol | Mapping[str, Any] = "tscam",
-        collect_device: str = "cpu",
         prefix: str | None = None,
         **overrides: Any,
     ) -> None:
-        super().__init__(protocol, overrides, collect_device, prefix)
+        super().__init__(protocol, overrides, prefix)
         rule = self.protocol.frame_rule
         self.box_acc_frame_rule = rule if FRAME_RULES[rule].crops else "wsol"
         self.description |= {
