@@ -66,7 +66,7 @@ def read_ground_truth(
 
 def _item(info: dict[str, Any], image_size: tuple[int, int] | None, meta: str) -> dict[str, Any]:
     """Return what the evaluation needs of an image; its boxes must lie in it."""
-    width, height = info["ori_size"] if "ori_size" in info else image_size or (0, 0)  # the list has a size or all have
+    width, height = info.get("ori_size", image_size or (0, 0))  # one of them has it
     for x0, y0, x1, y1 in info["gt_bboxes_ori"]:
         if max(x0, x1) > width + 0.5 or max(y0, y1) > height + 0.5:
             raise ValueError(
