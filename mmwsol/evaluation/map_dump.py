@@ -30,8 +30,8 @@ class DumpedImage(NamedTuple):
     frame_shape: tuple[int, int]  # (H, W)
 
 
-def check_ids(img_ids: Sequence[str]) -> None:
-    """Compare the ids of the images of a dump with each other.
+def check_file_names(img_ids: Sequence[str]) -> None:
+    """Check that every image of a dump has a file of its own, and a name that its lists can hold.
 
     Raises:
         ValueError: If two images have one file, such as 'a.jpg' and 'a.png', or an id has a comma, which the lists

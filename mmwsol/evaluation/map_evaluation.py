@@ -11,18 +11,24 @@ import numpy as np
 from mmwsol.registry import METRICS
 
 from .functional import FRAME_RULES
-from .map_files import MapFiles, read_ground_truth, read_scores
+from .ground_truth import read_ground_truth
+from .map_dump import read_frame
+from .map_files import MapFiles
 from .metrics import BaseLocMetric
 from .protocols import get_protocol, protocol_metrics
 from .results_file import assemble, image_entry, records_of
+from .score_files import read_scores
 
-CURVE_STEP = 0.01  # of the curves of protocols with one threshold, and of the search of the best
-BEST = {"grid": CURVE_STEP, "select_by": "gt_known", "select_on": "test"}
+CURVE_STEP = 0.01  # of the curves of protocols with one threshold
 Progress = Callable[[Iterable], Iterable]
 
 
 def evaluator_configs(
-    names: Sequence[str], threshold: float | str | None = None, scores: bool = True, **overrides: Any
+    names: Sequence[str],
+    threshold: float | str | None = None,
+    scores: bool = True,
+    curve_step: float | None = None,
+    **overrides: Any,
 ) -> dict[str, dict[str, Any]]:
     """Return the configs of the metrics of several protocols by title.
 
@@ -31,7 +37,8 @@ def evaluator_configs(
             their names.
         threshold: For the protocols with one threshold: a number, 'CUB' or 'ILSVRC' for the published one, or 'best',
             the one of 0, .01, ... with the highest GT-known on the evaluated set itself.
-        scores: Whether there are class scores: without, there is no Top-k.
+        scores: Whether there are class scores: without, there is no Top-k. Defaults to True.
+        curve_step: Step of further thresholds for the curves. Defaults to None: none.
         **overrides: Fields of the protocols that differ.
 
     Raises:
@@ -45,16 +52,11 @@ def evaluator_configs(
         raise ValueError(f"protocols {list(names)} search their thresholds: leave out threshold={threshold!r}")
     configs: dict[str, dict[str, Any]] = {}
     for protocol in protocols:
-        best = threshold == "best" and not protocol.searches
-        given = None if protocol.searches else 0.0 if best else threshold
+        given = None if protocol.searches else threshold
         prefix = "loc" if len(names) == 1 else protocol.name
-        for config in protocol_metrics(protocol.name, given, prefix, **overrides):
+        for config in protocol_metrics(protocol.name, given, prefix, scores, curve_step, **overrides):
             short = config["type"].removeprefix("mmwsol.")
             configs[f"{protocol.name}_{short}" if protocol.name in configs else protocol.name] = config
-            if best:
-                config["threshold"] = dict(BEST)
-            if short == "LocAccuracy" and not scores:
-                config |= dict(topk=(), errors=False)
     parts = {FRAME_RULES[protocol.frame_rule].covers: protocol.name for protocol in protocols}
     if len(parts) > 1:
         listed = ", ".join(f"'{name}' of {part}" for part, name in parts.items())
@@ -81,11 +83,9 @@ def build_metrics(
         scores: As there. Defaults to False.
         keep: Whether the metrics keep records and curves. Defaults to True.
     """
-    configs = evaluator_configs(names, threshold, scores, iou_thrs=tuple(iou_thrs))
+    configs = evaluator_configs(names, threshold, scores, CURVE_STEP if keep else None, iou_thrs=tuple(iou_thrs))
     metrics: dict[str, BaseLocMetric] = {}
     for title, config in configs.items():
-        if keep and config["type"] == "mmwsol.LocAccuracy":
-            config["curve_step"] = CURVE_STEP
         metrics[title] = METRICS.build(config)
         metrics[title].keep_records = keep
     return metrics
@@ -104,7 +104,7 @@ def evaluate_maps(
     """Evaluate stored maps in one pass.
 
     Args:
-        items: Ground truth, see :func:`mmwsol.evaluation.map_files.read_ground_truth`.
+        items: Ground truth, see :func:`mmwsol.evaluation.ground_truth.read_ground_truth`.
         maps: Maps that were matched with the ids of ``items``.
         metrics: Metrics by title, see :func:`build_metrics`.
         frame: (H, W) of the evaluation frame. Defaults to (224, 224).
@@ -144,7 +144,7 @@ def evaluate_files(
     protocols: Sequence[str] = ("wsol_v1", "wsol_v2"),
     threshold: float | str | None = None,
     iou_thrs: Sequence[float] = (0.3, 0.5, 0.7),
-    frame: tuple[int, int] = (224, 224),
+    frame: tuple[int, int] | None = None,
     scores: str | Path | None = None,
     bad_maps: str = "error",
     ignore_extra_maps: bool = False,
@@ -156,18 +156,19 @@ def evaluate_files(
 
     Args:
         maps: See :class:`mmwsol.evaluation.map_files.MapFiles`, also for ``bad_maps``.
-        meta: See :func:`mmwsol.evaluation.map_files.read_ground_truth`.
+        meta: See :func:`mmwsol.evaluation.ground_truth.read_ground_truth`.
         protocols: See :func:`build_metrics`, also for ``threshold`` and ``iou_thrs``.
         threshold: As there.
         iou_thrs: As there.
-        frame: (H, W) of the evaluation frame. Defaults to (224, 224).
-        scores: File of class scores, see :func:`mmwsol.evaluation.map_files.read_scores`.
+        frame: (H, W) of the evaluation frame. Defaults to None: that of a dump, else (224, 224), see
+            :func:`mmwsol.evaluation.map_dump.read_frame`, also for the errors.
+        scores: File of class scores, see :func:`mmwsol.evaluation.score_files.read_scores`.
         bad_maps: 'error' or 'zero'.
         ignore_extra_maps: Whether maps may belong to no image.
         keep: Whether the results get ``curves`` and ``predictions``.
         progress: See :func:`evaluate_maps`, also for the result.
-        **ground_truth: Further arguments of :func:`mmwsol.evaluation.map_files.read_ground_truth`; with ``mask_root``,
-            PxAP and pIoU are computed.
+        **ground_truth: Further arguments of :func:`mmwsol.evaluation.ground_truth.read_ground_truth`; with
+            ``mask_root``, PxAP and pIoU are computed.
 
     Raises:
         FileNotFoundError, ValueError: As the files and the metrics raise it.
@@ -178,6 +179,7 @@ def evaluate_files(
     cropped = [title for title, metric in metrics.items() if FRAME_RULES[metric.protocol.frame_rule].crops]
     if masks and cropped:
         raise ValueError(f"PxAP needs maps of the whole image, protocol '{cropped[0]}' has others: leave one out")
+    frame = read_frame(meta, frame)
     items, classes = read_ground_truth(meta, **ground_truth)
     if masks and not any(len(item["gt_bboxes_ori"]) for item in items):
         metrics = {}  # a set with masks only, such as OpenImages

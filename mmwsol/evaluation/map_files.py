@@ -1,22 +1,19 @@
-"""Localization maps, class scores and ground truth in files that any program can write."""
+"""Localization maps in files that any program can write."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from mmwsol.datasets import LocListDataset
 from mmwsol.datasets.labels import MAX_LABEL, number_of
-from mmwsol.datasets.readers import read_text
-from mmwsol.datasets.records import MAX_SIDE
-from mmwsol.datasets.walk import IMG_EXTENSIONS, walk
+from mmwsol.datasets.walk import walk
+
+from .named_arrays import as_names, load_arrays, match_names, read_array
 
 MAP_EXTENSIONS = (".npz", ".npy", ".png")
 BAD_MAPS = ("error", "zero")
@@ -38,7 +35,7 @@ class MapFiles:
         path: Folder or npz.
         classes: Class names in the order of the labels, to understand keys that are names.
         bad_maps: What happens to a constant map or one with NaN or infinite values: 'error', or 'zero': it becomes
-            the zero map, whose box is the protocol's default box. Default 'error'.
+            the zero map, whose box is the protocol's default box. Defaults to 'error'.
 
     Attributes:
         num_zeroed: Maps that became zero so far.
@@ -83,14 +80,14 @@ class MapFiles:
             self._places[name] = file
 
     def _index_archive(self) -> None:
-        archive = _load(self.path)
+        archive = load_arrays(self.path)
         if isinstance(archive, np.ndarray):
             raise ValueError(f"maps '{self.path}': it is a bare array, not an npz of named ones")
         if set(archive.files) not in ({"ids", "maps"}, {"ids", "maps", "labels"}):
             self._archive = archive  # arrays are read when asked for
             self._places = {name: name for name in archive.files}
             return
-        self._stacked = stack = {name: _member(archive, name, self.path) for name in archive.files}
+        self._stacked = stack = {name: read_array(archive, name, self.path) for name in archive.files}
         lengths = {name: len(array) if array.ndim else 0 for name, array in stack.items()}
         if len(set(lengths.values())) > 1 or stack["maps"].ndim != 3:
             raise ValueError(
@@ -100,7 +97,7 @@ class MapFiles:
         stack.setdefault("labels", np.full(len(stack["ids"]), -1))
         if stack["ids"].ndim != 1 or stack["labels"].ndim != 1 or stack["labels"].dtype.kind not in "iu":
             raise ValueError(f"maps '{self.path}': ids are a list (N,) of names, labels (N,) whole numbers")
-        stack["ids"] = np.array(_as_names(stack["ids"]), dtype=object)
+        stack["ids"] = np.array(as_names(stack["ids"]), dtype=object)
         seen = set()
         for row, (name, label) in enumerate(zip(stack["ids"].tolist(), stack["labels"].tolist(), strict=True)):
             if (name, label) in seen:
@@ -126,7 +123,7 @@ class MapFiles:
         Args:
             img_id: Id of the image.
             frame: (H, W) of the evaluation frame, which the maps must cover: of that size, or smaller in the same
-                proportion. Default: not checked.
+                proportion. Defaults to None: not checked.
 
         Returns:
             ``maps`` (K, h, w) as stored and ``labels`` (K,) int64, -1 for a class-agnostic map.
@@ -142,7 +139,7 @@ class MapFiles:
         elif isinstance(place, Path):
             maps_by_label = self._read(place, context)
         else:
-            maps_by_label = {-1: _member(self._archive, place, self.path)}
+            maps_by_label = {-1: read_array(self._archive, place, self.path)}
         agnostic = -1 in maps_by_label
         if agnostic and len(maps_by_label) > 1:
             raise ValueError(f"{context}: has both a class-agnostic map and maps of classes: keep one kind")
@@ -170,12 +167,12 @@ class MapFiles:
             if picture.ndim != 2:
                 raise ValueError(f"{context}: has {picture.shape[2]} channels: save maps as gray pictures, not colored")
             return {-1: picture}
-        content = _load(file)
+        content = load_arrays(file)
         if isinstance(content, np.ndarray):
             return {-1: content}
         with content:
             if content.files == ["map"]:
-                return {-1: _member(content, "map", file)}
+                return {-1: read_array(content, "map", file)}
             maps_by_label: dict[int, np.ndarray] = {}
             for key in content.files:
                 label = self._label_of(key, context)
@@ -186,7 +183,7 @@ class MapFiles:
                         f"{context}: key '{key}' is neither 'map' alone nor the index or name of a class; keys are "
                         f"{content.files[:5]}"
                     )
-                maps_by_label[label] = _member(content, key, file)
+                maps_by_label[label] = read_array(content, key, file)
         if not maps_by_label:
             raise ValueError(f"{context}: the npz is empty")
         return maps_by_label
@@ -230,199 +227,3 @@ class MapFiles:
             raise ValueError(f"{context}: {what}; bad_maps='zero' (--bad-maps zero) scores such maps as empty")
         self.num_zeroed += 1
         return np.zeros_like(scoremap)
-
-
-def match_names(
-    img_ids: Sequence[str], names: Mapping[str, Any], context: str, what: str, allow_extra: bool = False
-) -> dict[str, str]:
-    """Return the name in ``names`` that belongs to every image id, as :class:`MapFiles` describes.
-
-    Raises:
-        ValueError: If an image has no name or several, or a name no image (unless ``allow_extra``) or several.
-    """
-    matches: dict[str, str] = {}
-    users: dict[str, str] = {}
-    missing = []
-    for img_id in img_ids:
-        candidates = _names_of(img_id)
-        hits = [name for name in candidates if name in names]
-        if not hits:
-            missing.append((img_id, candidates))
-            continue
-        if len(hits) > 1:
-            raise ValueError(f"{context}: image '{img_id}' has {len(hits)} {what}s, {hits}: remove all but one")
-        if hits[0] in users:
-            raise ValueError(f"{context}: '{hits[0]}' fits two images, '{users[hits[0]]}' and '{img_id}': keep folders")
-        matches[img_id] = hits[0]
-        users[hits[0]] = img_id
-    if missing:
-        img_id, candidates = missing[0]
-        raise ValueError(
-            f"{context}: {len(missing)} of {len(img_ids)} images have no {what}, e.g. '{img_id}' (looked for "
-            f"{', '.join(candidates)}); there is e.g. '{next(iter(names), '')}'"
-        )
-    extra = [name for name in names if name not in users]
-    if extra and not allow_extra:
-        raise ValueError(
-            f"{context}: {len(extra)} of {len(names)} {what}s belong to no image of the list, e.g. '{extra[0]}': "
-            "choose the split they belong to, or pass --ignore-extra-maps"
-        )
-    return matches
-
-
-def _names_of(img_id: str) -> list[str]:
-    """Return the names that the files of an image may have, without repetition."""
-    path = img_id.replace("\\", "/")
-    stem = path
-    for extension in IMG_EXTENSIONS:
-        if path.lower().endswith(extension):
-            stem = path[: -len(extension)]
-    forms = [form for base in (stem, path) for form in (base, base.replace("/", "_"), base.replace("/", "__"))]
-    return list(dict.fromkeys(forms))
-
-
-def _load(file: Path) -> Any:
-    try:
-        return np.load(file, allow_pickle=False)
-    except Exception as error:  # numpy raises anything on broken files
-        raise ValueError(f"'{file}' is no npy or npz file of numbers: {error}") from error
-
-
-def _member(archive: Any, name: str, file: Path) -> np.ndarray:
-    """Read an array of an npz."""
-    try:
-        return np.asarray(archive[name])
-    except Exception as error:  # zip, zlib and numpy raise anything on broken files
-        raise ValueError(f"'{file}': array '{name}' is damaged or no array of numbers ({error})") from error
-
-
-def _as_names(ids: np.ndarray) -> list[str]:
-    """Return ids as text, from numpy's bytes too."""
-    return [name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in ids.tolist()]
-
-
-def read_scores(path: str | Path, img_ids: Sequence[str]) -> dict[str, np.ndarray]:
-    """Read class scores, for Top-k localization.
-
-    Args:
-        path: npz with ``ids`` (N,) and ``scores`` (N, C), or one array (C,) under the id of each image; or a CSV
-            ``id,score,score,...`` (header optional).
-        img_ids: Ids of the ground truth; scores of other images are ignored.
-
-    Returns:
-        Scores (C,) by image id.
-
-    Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If an image has no scores or comes twice, scores are not finite, or differ in number.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"scores '{path}' do not exist")
-    rows = _scores_of_csv(path) if path.suffix.lower() == ".csv" else _scores_of_npz(path)
-    table: dict[str, np.ndarray] = {}
-    for name, scores in rows:
-        if name in table:
-            raise ValueError(f"scores '{path}': image '{name}' comes twice")
-        table[name] = scores
-    of = match_names(img_ids, table, f"scores '{path}'", "row of scores", allow_extra=True)
-    selected = {img_id: table[name] for img_id, name in of.items()}
-    count = next(iter(selected.values()), np.empty(0)).size
-    for img_id, scores in selected.items():
-        numbers = scores.dtype.kind in "buif"
-        if not numbers or scores.shape != (count,) or not count or not np.isfinite(scores).all():
-            raise ValueError(f"scores '{path}': image '{img_id}' needs {count} finite numbers, got {scores}")
-    return selected
-
-
-def _scores_of_npz(path: Path) -> list[tuple[str, np.ndarray]]:
-    content = _load(path)
-    if not hasattr(content, "files"):
-        raise ValueError(f"scores '{path}': an npz with ids (N,) and scores (N, C) is needed, not a bare array")
-    with content:
-        if set(content.files) != {"ids", "scores"}:
-            return [(name, _member(content, name, path)) for name in content.files]
-        ids, scores = (_member(content, name, path) for name in ("ids", "scores"))
-    if scores.ndim != 2 or ids.shape != scores.shape[:1]:
-        raise ValueError(f"scores '{path}': needs ids (N,) and scores (N, C), got {ids.shape} and {scores.shape}")
-    return list(zip(_as_names(ids), scores, strict=True))
-
-
-def _scores_of_csv(path: Path) -> list[tuple[str, np.ndarray]]:
-    rows = []
-    try:
-        lines = list(csv.reader(io.StringIO(read_text(str(path)), newline="")))
-    except csv.Error as error:
-        raise ValueError(f"scores '{path}' are no CSV text: {error}") from error
-    for number, row in enumerate(lines, 1):
-        if not row:
-            continue
-        try:
-            rows.append((row[0].strip(), np.array([float(text) for text in row[1:]])))
-        except ValueError as error:
-            if number > 1:  # the first line may be a header
-                raise ValueError(f"scores '{path}:{number}': {error}") from error
-    return rows
-
-
-def read_ground_truth(
-    meta: str | Path,
-    split: str = "",
-    image_root: str | None = None,
-    image_size: tuple[int, int] | None = None,
-    mask_root: str | None = None,
-    classes: Sequence[str] | None = None,
-    box_format: str | None = None,
-) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-    """Read labels, boxes and image sizes of an evaluation set; images are not needed if the list has their sizes.
-
-    Args:
-        meta: List in a format of :class:`mmwsol.datasets.LocListDataset`: wsolevaluation's folder, a CSV, COCO json.
-        split: Split of a list that has several.
-        image_root: Image folder: where sizes are read that the list does not have, and pictures are drawn from.
-        image_size: (W, H) of every image, where neither list nor images tell.
-        mask_root: Folder to which the mask files of the list are relative.
-        classes: Class names in the order of the labels. Default: those of the list.
-        box_format: 'xyxy', 'xywh', 'xyxy_norm' or 'cxcywh_norm'. Default: that of the format.
-
-    Returns:
-        One dict an image (``img_id``, ``img_path`` or None, ``ori_shape`` (H, W), ``gt_label``, ``gt_bboxes_ori``
-        (M, 4), and mask files where listed), and the class names.
-
-    Raises:
-        FileNotFoundError, ValueError: As ``LocListDataset``; also if an image has no size.
-    """
-    prefix = {"img_path": image_root or "", **({"mask_path": mask_root} if mask_root else {})}
-    options: dict[str, Any] = dict(
-        ann_file=str(meta),
-        split=split,
-        data_prefix=prefix,
-        metainfo=None if classes is None else dict(classes=list(classes)),
-        box_format=box_format,
-        test_mode=True,
-    )
-    if image_size is not None and not all(0 < side < MAX_SIDE for side in image_size):
-        raise ValueError(f"image_size (--image-size) is W and H in pixels, got {image_size}")
-    dataset = LocListDataset(**options)
-    unknown = [i for i in range(len(dataset)) if "ori_size" not in dataset.get_data_info(i)]
-    if unknown and image_root:
-        dataset = LocListDataset(**options, size_source="file")
-    elif unknown and image_size is None:
-        raise ValueError(
-            f"'{meta}' has no size of {len(unknown)} images, e.g. '{dataset.get_data_info(unknown[0])['img_id']}': "
-            "give the image folder (--image-root), or the one size of all images (--image-size W H)"
-        )
-    items = []
-    for index in range(len(dataset)):
-        info = dataset.get_data_info(index)
-        width, height = info.get("ori_size", image_size)
-        item = {name: info[name] for name in ("img_id", "gt_label", "gt_bboxes_ori")}
-        item |= {name: info[name] for name in ("mask_paths", "ignore_path") if name in info}
-        for x0, y0, x1, y1 in info["gt_bboxes_ori"]:
-            if max(x0, x1) > width + 0.5 or max(y0, y1) > height + 0.5:
-                raise ValueError(
-                    f"'{meta}': box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) of image '{info['img_id']}' is outside its size "
-                    f"{width}x{height} (W x H): correct the list or the size (--image-size W H)"
-                )
-        items.append({**item, "img_path": info["img_path"] if image_root else None, "ori_shape": (height, width)})
-    return items, tuple(dataset.metainfo.get("classes") or ())

@@ -14,10 +14,12 @@ instance: ``protocol_metrics(PROTOCOLS["wsol_v2"].changed(name="mine", gt_mode="
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
+
+from mmwsol.registry import METRICS
 
 from .functional import FRAME_RULES, threshold_grid
 
@@ -98,7 +100,8 @@ class Protocol:
         published: Thresholds of the papers and codes, by data set.
         error_box: Box that the kinds of errors are counted for: the 'fixed' one of the other values, or 'oracle', the
             best of all thresholds for every image.
-        metrics: Metrics that the papers report: configs without what the protocol says.
+        metrics: Metrics that the papers report, :class:`mmwsol.evaluation.metrics.BaseLocMetric`: configs without what
+            the protocol says.
 
     Raises:
         ValueError: If a field has a value that is not listed.
@@ -166,7 +169,7 @@ def as_thresholds(given: float | Sequence[float]) -> np.ndarray:
         ValueError: If one lies outside [0, 1), or there is none.
     """
     grid = threshold_grid(given) if isinstance(given, (int, float)) else np.asarray(given, np.float64)
-    if grid.ndim != 1 or not len(grid) or grid.min() < 0 or grid.max() >= 1:
+    if grid.ndim != 1 or not len(grid) or not (grid.min() >= 0 and grid.max() < 1):  # NaN lies nowhere
         raise ValueError(f"thresholds must lie in [0, 1), got {given}")
     return grid
 
@@ -185,6 +188,7 @@ def _contour(preset: str) -> dict[str, str]:
 
 _BOX_ACC = ({"type": "mmwsol.MaxBoxAcc"},)
 _LOC = ({"type": "mmwsol.LocAccuracy"},)
+BEST = Search(0.01, "gt_known", "test")  # what 'best' means for a protocol with one threshold
 _BEST_OF_EACH = Search(0.001, "each", "test")
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -312,30 +316,37 @@ def parse_threshold(text: str) -> float | str:
 
 
 def protocol_metrics(
-    name: str | Protocol, threshold: float | str | None = None, prefix: str | None = None, **overrides: Any
+    name: str | Protocol,
+    threshold: float | str | None = None,
+    prefix: str | None = None,
+    scores: bool = True,
+    curve_step: float | None = None,
+    **overrides: Any,
 ) -> list[dict[str, Any]]:
     """Return the metrics of a protocol, as configs for an evaluator.
 
     Args:
         name: One of :data:`PROTOCOLS`, or a protocol.
-        threshold: A number, or 'CUB' or 'ILSVRC' for the published one. Needed by the protocols that do not search a
-            grid.
+        threshold: A number, 'CUB' or 'ILSVRC' for the published one, or 'best', the one of 0, .01, ... with the highest
+            GT-known on the evaluated set. Needed by the protocols that do not search a grid.
         prefix: Prefix of the keys. Defaults to None: the name.
+        scores: Whether there are class scores: without, there is no Top-k. Defaults to True.
+        curve_step: Step of further thresholds for the curves. Defaults to None: none.
         **overrides: Further arguments of the metrics. A metric that does not know one refuses it.
 
     Raises:
         ValueError: On an unknown name, a missing threshold, or one that the protocol does not take.
     """
     protocol = get_protocol(name)
-    number = given_threshold(protocol, threshold)
+    best = threshold == "best" and not protocol.searches
+    policy = BEST if best else given_threshold(protocol, threshold)
     known = PROTOCOLS.get(protocol.name) is protocol
     configs = []
     for metric in protocol.metrics:
         config: dict[str, Any] = {**metric, "protocol": protocol.name if known else protocol}
-        if config["type"] == "mmwsol.LocAccuracy":  # by default it takes the model's own boxes
-            config["map_to_box"] = dict(protocol.map_to_box)
-            config["threshold"] = asdict(protocol.threshold) if isinstance(protocol.threshold, Search) else number
-        elif number is not None:
-            config["threshold"] = number
+        metric_class: Any = METRICS.get(metric["type"])
+        if metric_class is None:
+            raise ValueError(f"protocol {protocol.name!r}: there is no metric {metric['type']!r}")
+        config |= metric_class.config_of(protocol, policy, scores, curve_step)
         configs.append({**config, **overrides, "prefix": prefix or protocol.name})
     return configs

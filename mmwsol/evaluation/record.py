@@ -86,23 +86,23 @@ class Track:
     frame: Frame
     rank: int | None
 
-    def record(self, img_id: str, index: int, protocol: Protocol, error: str | None = "") -> Record:
+    def error(self, index: int, protocol: Protocol) -> str:
+        """Return the kind of error of the box at a threshold, one of ``ERROR_TYPES``."""
+        return localization_error(
+            self.boxes.at(index),
+            self.gt_bboxes,
+            self.rank in (0, None),
+            protocol.plus_one,
+            protocol.iou_thr,
+            protocol.strict_topk,
+        )
+
+    def record(self, img_id: str, index: int, error: str | None) -> Record:
         """Return the record at a threshold.
 
         Args:
             img_id: Image.
             index: Which of the T thresholds.
-            protocol: Protocol, for the kind of error.
-            error: Kind of error where it is known, or None where there is none. Defaults to '': that of the box.
+            error: Kind of error, such as that of :meth:`error`; None where all contours compete.
         """
-        bbox = self.boxes.at(index)
-        if error == "":
-            error = localization_error(
-                bbox,
-                self.gt_bboxes,
-                self.rank in (0, None),
-                protocol.plus_one,
-                protocol.iou_thr,
-                protocol.strict_topk,
-            )
-        return Record(img_id, bbox, float(self.iou.at(index)), self.rank, error, self.frame)
+        return Record(img_id, self.boxes.at(index), float(self.iou.at(index)), self.rank, error, self.frame)

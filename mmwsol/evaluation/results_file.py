@@ -5,7 +5,7 @@ A file, .json or .pkl, holds a dict:
 - ``version``: 2,
 - ``metrics``: values by key,
 - ``protocol``: what the numbers of a metric mean (frame, box rule, threshold and how it was chosen, ``prefix`` of its
-  keys, ``name`` of its protocol), by the title of the metric,
+  keys, ``name`` of its protocol, which says so where the boxes are of another box rule), by the title of the metric,
 - ``curves``: arrays over thresholds, by the title of the metric,
 - ``class_scores``: 'given', or 'none: ...' where kinds of errors take the class for right,
 - ``predictions``: a list with one dict an image, in the order of the data set:

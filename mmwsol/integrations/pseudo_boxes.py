@@ -155,24 +155,32 @@ def export_boxes(
     )
     export = _new_export(dataset, class_agnostic, info, model.head.num_classes)
     for sample in _predict(model, dataset, cfg[f"{split}_dataloader"], export):
-        index, wanted = _choose(sample, label)
-        x0, y0, x1, y1 = sample.pred_instances.bboxes[index].tolist()
-        score = float(sample.pred_score[wanted])
-        if score < score_thr:
-            export.skipped["score below the threshold"] += 1
+        instance = _instance(model.map_to_box, sample, label, masks, score_thr)
+        if isinstance(instance, str):
+            export.skipped[instance] += 1
             continue
-        if x1 - x0 < 1 or y1 - y0 < 1:
-            export.skipped["no foreground"] += 1
-            continue
-        instance = dict(label=0 if class_agnostic else wanted, box=(x0, y0, x1, y1), score=round(score, 6))
-        if masks is not None:
-            mask = instance_masks(model.map_to_box, sample)[index]
-            if not mask.any():
-                export.skipped["no foreground"] += 1
-                continue
-            instance.update(segmentation=encode_mask(mask, masks), area=int(mask.sum()))
+        if class_agnostic:
+            instance["label"] = 0
         export.add(sample.img_path, (sample.ori_shape[1], sample.ori_shape[0]), [instance])
     return export
+
+
+def _instance(rule: Any, sample: Any, label: str, masks: str | None, score_thr: float) -> dict[str, Any] | str:
+    """Return the instance of an image for :meth:`BoxExport.add`, or why it is left out."""
+    index, wanted = _choose(sample, label)
+    x0, y0, x1, y1 = sample.pred_instances.bboxes[index].tolist()
+    score = float(sample.pred_score[wanted])
+    if score < score_thr:
+        return "score below the threshold"
+    if x1 - x0 < 1 or y1 - y0 < 1:
+        return "no foreground"
+    instance: dict[str, Any] = dict(label=wanted, box=(x0, y0, x1, y1), score=round(score, 6))
+    if masks is not None:
+        mask = instance_masks(rule, sample)[index]
+        if not mask.any():
+            return "no foreground"
+        instance.update(segmentation=encode_mask(mask, masks), area=int(mask.sum()))
+    return instance
 
 
 def export_ground_truth(cfg: Config, split: str = "val", class_agnostic: bool = False) -> BoxExport:

@@ -188,7 +188,7 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
     def _fill(self, prediction: LocPrediction, data_samples: list[LocDataSample], size: tuple[int, int]) -> None:
         """Write the prediction into the samples, on the CPU, one box per map."""
         threshold = self.map_to_box.get_threshold()
-        rule = dict(self.map_to_box.rule, threshold=threshold)
+        rule = dict(type=type(self.map_to_box).__name__, **self.map_to_box.rule, threshold=threshold)
         for sample, (score, maps, labels) in zip(data_samples, prediction.images(), strict=True):
             sample.set_metainfo(dict(box_rule=rule))  # metrics report it
             boxes = self.map_to_box(maps, size, threshold)

@@ -22,7 +22,7 @@ class LocDataSample(DataSample):
         frame (Frame): Geometry from original to network pixels.
         gt_bboxes_ori (numpy.ndarray): (M, 4) ground-truth boxes in original pixels, as the data set lists them.
         mask_paths (list[str]), ignore_path (str): Mask files, where the data set has them.
-        box_rule (dict): Rule and threshold that made ``pred_instances``.
+        box_rule (dict): Type, settings and threshold of the rule that made ``pred_instances``.
 
     Data fields:
         gt_label (Tensor): (1,) class index.

@@ -19,8 +19,10 @@ from map_case import make_set
 from mat4py import savemat
 
 from mmwsol.datasets import CUB, ILSVRC, FGVCAircraft, LocListDataset, StanfordCars, StanfordDogs, TinyImageNet
-from mmwsol.evaluation.map_files import MapFiles, read_ground_truth, read_scores
+from mmwsol.evaluation.ground_truth import read_ground_truth
+from mmwsol.evaluation.map_files import MapFiles
 from mmwsol.evaluation.results_file import choose_protocol, load_results, outcomes, save_results
+from mmwsol.evaluation.score_files import read_scores
 
 ABC = dict(classes=["a", "b", "c"])
 

@@ -5,9 +5,10 @@ import pytest
 from map_case import FRAME, IDS, make_set
 
 from mmwsol.evaluation.functional import box_iou, threshold_boxes, threshold_grid
+from mmwsol.evaluation.ground_truth import read_ground_truth
 from mmwsol.evaluation.map_evaluation import build_metrics, evaluate_files
-from mmwsol.evaluation.map_files import read_ground_truth, read_scores
 from mmwsol.evaluation.metrics import LocAccuracy, MaxBoxAcc
+from mmwsol.evaluation.score_files import read_scores
 from mmwsol.models.box_rules import ComponentBox, ContourBox
 from mmwsol.structures import Frame
 
@@ -101,6 +102,18 @@ def test_one_protocol_has_stable_keys(case):
     assert "take the class for right" in results["class_scores"]
 
 
+def test_the_frame_is_that_of_the_dump(case):
+    folder, _ = case
+    small = evaluate_files(folder / "maps", folder / "meta", ["wsol_v2"], frame=SIZE)
+    usual = evaluate_files(folder / "maps", folder / "meta", ["wsol_v2"])
+    (folder / "meta/frame.txt").write_text(f"{FRAME},{FRAME}\n")
+    dumped = evaluate_files(folder / "maps", folder / "meta", ["wsol_v2"])
+    assert dumped["metrics"] == small["metrics"] != usual["metrics"]
+    assert {tuple(entry["img_shape"]) for entry in dumped["predictions"]} == {SIZE}
+    with pytest.raises(ValueError, match=r"the frame \(224, 224\) is not that of the maps, \(32, 32\)"):
+        evaluate_files(folder / "maps", folder / "meta", ["wsol_v2"], frame=(224, 224))
+
+
 def test_image_without_boxes(case):
     folder, _ = case
     lines = (folder / "meta/localization.txt").read_text().splitlines()
@@ -125,7 +138,7 @@ def test_bad_maps_score_as_empty(case):
 def test_masks(case):
     import cv2
 
-    from mmwsol.evaluation.functional import pixel_histograms, pxap
+    from mmwsol.evaluation.functional import pixel_curves, pixel_histograms
 
     folder, maps = case
     random = np.random.RandomState(0)
@@ -137,7 +150,7 @@ def test_masks(case):
     results = evaluate_files(folder / "maps", folder / "meta", frame=SIZE, mask_root=str(folder))
     rule = ContourBox(preset="wsol")
     pooled = sum(pixel_histograms(rule.scoremap(maps[k][None], SIZE)[0], masks[k].astype(bool)) for k in IDS)
-    assert results["metrics"]["seg/pxap"] == pytest.approx(pxap(pooled))
+    assert results["metrics"]["seg/pxap"] == pytest.approx(pixel_curves(pooled)[1]["pxap"])
     assert "seg/piou" in results["metrics"] and not any("box" in key for key in results["metrics"])
 
 

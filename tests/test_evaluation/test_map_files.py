@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from map_case import IDS, make_set
 
-from mmwsol.evaluation.map_files import MapFiles, read_ground_truth, read_scores
+from mmwsol.evaluation.ground_truth import read_ground_truth
+from mmwsol.evaluation.map_files import MapFiles
+from mmwsol.evaluation.score_files import read_scores
 
 MAP = np.arange(6.0).reshape(2, 3)
 

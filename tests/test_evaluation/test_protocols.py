@@ -8,7 +8,8 @@ import pytest
 from mmengine.evaluator import Evaluator
 
 from mmwsol.evaluation.metrics import LocAccuracy, MaxBoxAcc
-from mmwsol.evaluation.protocols import PROTOCOLS, get_protocol, protocol_metrics
+from mmwsol.evaluation.metrics.sample import rule_settings
+from mmwsol.evaluation.protocols import BEST, PROTOCOLS, get_protocol, protocol_metrics
 from mmwsol.models.box_rules import ContourBox
 from mmwsol.registry import METRICS
 from mmwsol.structures import Frame
@@ -120,6 +121,35 @@ def test_ways_to_name_a_protocol():
         MaxBoxAcc("sat")
 
 
+def test_a_metric_of_ones_own_is_one_class():
+    """It tells what it needs of a protocol; nothing else knows its type."""
+
+    class Mine(LocAccuracy):
+        pass
+
+    METRICS.register_module(name="MineOfATest", module=Mine)
+    try:
+        mine = PROTOCOLS["tscam"].changed(name="mine", metrics=({"type": "mmwsol.MineOfATest", "errors": True},))
+        [config] = protocol_metrics(mine, "best", scores=False, curve_step=0.1)
+        metric = METRICS.build(config)
+        assert (metric.topk, metric.errors) == ((), False) and metric.searching
+        assert metric.search == BEST and metric.map_to_box.rule == metric.protocol_box_rule.rule
+        [config] = protocol_metrics(mine, "CUB", curve_step=0.25)
+        assert METRICS.build(config).thresholds.tolist() == [0, 0.1, 0.25, 0.5, 0.75]
+    finally:
+        METRICS.module_dict.pop("MineOfATest")
+
+
+def test_best_of_a_protocol_with_one_threshold():
+    """MaxBoxAcc takes the best of every value, LocAccuracy that of GT-known."""
+    [config] = protocol_metrics("trt_v2", "best")
+    assert METRICS.build(config).thresholds.tolist() == BEST.thresholds().tolist()
+    loc, box_acc = protocol_metrics("sat", "best")
+    assert loc["threshold"] == dict(grid=0.01, select_by="gt_known", select_on="test")
+    values = run(METRICS.build(loc), samples(CROP)) | run(METRICS.build(box_acc), samples(CROP))
+    assert values["sat/gt_known"] == values["sat/max_box_acc"] > 0
+
+
 def test_a_score_map_is_made_once_an_image(monkeypatch):
     """The metrics of an evaluator share maps and sweeps, by the options of their rules."""
     made = []
@@ -148,7 +178,7 @@ def test_papers_that_call_the_mean_of_the_largest_contour_max_box_acc_v2():
 
 def test_one_threshold_for_all_metrics():
     """SAT's MaxBoxAcc evaluates at the model's, whatever set it there."""
-    rule = MaxBoxAcc("sat", "model").map_to_box.rule
+    rule = rule_settings(MaxBoxAcc("sat", "model").map_to_box)
     for threshold in (0.3, 0.7):
         made = samples(CROP)
         for sample in made:
@@ -160,6 +190,9 @@ def test_one_threshold_for_all_metrics():
     with pytest.raises(ValueError, match="evaluates at the threshold of the model, which must be a localizer"):
         run(MaxBoxAcc("sat", "model"), samples(CROP))
     made[0]["box_rule"] = dict(rule, norm="none", threshold=0.3)
+    with pytest.raises(ValueError, match="give both the same map_to_box"):
+        run(MaxBoxAcc("sat", "model"), made)
+    made[0]["box_rule"] = dict(rule, type="ContourBox", threshold=0.3)  # its thresholds mean something else
     with pytest.raises(ValueError, match="give both the same map_to_box"):
         run(MaxBoxAcc("sat", "model"), made)
     made[0]["box_rule"] = dict(rule, threshold=0.4)

@@ -147,7 +147,7 @@ def check_max_box_acc(case: Case, name: str, thresholds: list, samples: list[dic
     """Compare box accuracies (3,) at IoU .3, .5, .7 of TRT's evaluator: all contours, first box only."""
     metric = MaxBoxAcc(
         map_to_box=dict(type="mmwsol.ContourBox", preset="trt_v2"),
-        thresholds=thresholds,
+        threshold=dict(grid=thresholds),
         gt_mode="first",
     )
     values = run(metric, samples)

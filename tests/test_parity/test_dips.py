@@ -13,9 +13,8 @@ from mmwsol.evaluation.functional import (
     box_iou,
     gt_to_frame,
     localization_error,
+    pixel_curves,
     pixel_histograms,
-    pxap,
-    threshold_grid,
 )
 from mmwsol.evaluation.metrics import MaxBoxAcc
 from mmwsol.evaluation.protocols import protocol_metrics
@@ -431,9 +430,7 @@ def check_box_accuracy(case: Case) -> None:
 
 
 def check_max_box_acc(case: Case, key: str, expected: dict, rule: dict, step: float, samples: list[dict]) -> None:
-    metric = MaxBoxAcc(
-        map_to_box=rule, thresholds=threshold_grid(step).tolist(), multi_contour=rule["contour"] == "all"
-    )
+    metric = MaxBoxAcc(map_to_box=rule, threshold=dict(grid=step), multi_contour=rule["contour"] == "all")
     metric.process(None, samples)
     values = metric.evaluate(len(samples))
     name = "max_box_acc_v2" if rule["contour"] == "all" else "max_box_acc"
@@ -475,8 +472,8 @@ def check_pxap(case: Case) -> None:
         step = float(key.removeprefix("step"))  # coarser bins: scores cut to multiples of it
         score_maps = np.floor(case["score_maps"][:count] / step) * step if step > 0.001 else case["score_maps"][:count]
         histograms = [pixel_histograms(*image) for image in zip(score_maps, masks, ignores, strict=True)]
-        assert pxap(sum(histograms)) == pytest.approx(expected["pxap"], abs=1e-9)
-        ours = [pxap(histogram) for histogram in histograms]
+        assert pixel_curves(sum(histograms))[1]["pxap"] == pytest.approx(expected["pxap"], abs=1e-9)
+        ours = [pixel_curves(histogram)[1]["pxap"] for histogram in histograms]
         np.testing.assert_allclose(ours, expected["per_image"], atol=1e-9)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from golden_case import Case, case_paths
 
-from mmwsol.evaluation.functional import gt_to_frame, pixel_histograms, pxap, to_uint8
+from mmwsol.evaluation.functional import gt_to_frame, pixel_curves, pixel_histograms, to_uint8
 from mmwsol.evaluation.metrics import MaxBoxAcc
 from mmwsol.models.box_rules import ContourBox
 
@@ -74,4 +74,4 @@ def check_pxap(case: Case, scoremaps: np.ndarray) -> None:
     histograms = sum(pixel_histograms(*images) for images in zip(scoremaps, fg, ignore, strict=True))
     np.testing.assert_array_equal(histograms[0], case["gt_true_hist"])
     np.testing.assert_array_equal(histograms[1], case["gt_false_hist"])
-    assert pxap(histograms) == pytest.approx(float(case["pxap"]), abs=1e-9)
+    assert pixel_curves(histograms)[1]["pxap"] == pytest.approx(float(case["pxap"]), abs=1e-9)

@@ -260,6 +260,36 @@ def test_threshold_curve_of_test_py(tool, case):
         assert set(arrays.files) == {f"run/LocAccuracy/{name}" for name in ("threshold", "gt_known", "iou_count")}
 
 
+def test_threshold_curve_has_plain_titles_and_no_nan(tool, case, monkeypatch):
+    from matplotlib.figure import Figure
+
+    shown = []
+    monkeypatch.setattr(
+        Figure,
+        "savefig",
+        lambda figure, file, **_: shown.append(
+            [(axis.get_title(), [text.get_text() for text in axis.get_legend().get_texts()]) for axis in figure.axes]
+        ),
+    )
+    results = evaluate(tool, case, "out.json")
+    nan = dict(threshold=[float("nan")], gt_known=[50.0])
+    results["curves"] |= {"LocAccuracy": nan, "LocAccuracy_own": dict(threshold=[0.3], gt_known=[50.0])}
+    results["protocol"]["LocAccuracy_own"] = dict(name="cdtr with the model's box rule")
+    Path("run.json").write_text(json.dumps(results))
+    tool(TOOLS / "threshold_curve.py", "run.json", "--out", "curve")
+    tool(TOOLS / "threshold_curve.py", "curve.npz", "--out", "again")
+    assert shown[0] == shown[1]
+    assert [title for title, _ in shown[0]] == [
+        "Box accuracy, protocol wsol_v1", "Box accuracy, protocol wsol_v2", "Localization accuracy, protocol tscam",
+        "Localization accuracy, protocol cdtr with the model's box rule, own",
+    ]  # fmt: skip
+    assert shown[0][3][1] == ["GT-known: 50.00 at 0.3"]
+    assert not any("nan" in text for _, texts in shown[0] for text in texts)
+    Path("old.json").write_text(json.dumps(results | {"curves": {"LocAccuracy": nan}}))
+    with pytest.raises(SystemExit, match="no curves of accuracy against the threshold"):
+        tool(TOOLS / "threshold_curve.py", "old.json")
+
+
 def test_threshold_curve_errors(tool, case):
     results = evaluate(tool, case, "out.json", "--protocol", "wsol_v1")
     with pytest.raises(SystemExit, match="no curves of protocol 'tscam'; there are those of"):

@@ -64,7 +64,6 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     """Evaluate as the command line says, with a bar on anything that takes long."""
     from mmengine.utils import track_iter_progress
 
-    from mmwsol.evaluation.map_dump import read_frame
     from mmwsol.evaluation.map_evaluation import evaluate_files
     from mmwsol.evaluation.protocols import parse_threshold
 
@@ -82,7 +81,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         args.protocol,
         None if args.threshold is None else parse_threshold(args.threshold),
         args.iou_thrs,
-        read_frame(args.meta, (args.frame[0], args.frame[-1]) if args.frame else None),
+        (args.frame[0], args.frame[-1]) if args.frame else None,
         args.scores,
         args.bad_maps,
         args.ignore_extra_maps,

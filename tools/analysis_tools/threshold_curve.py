@@ -39,10 +39,10 @@ def read_curves(path: str, args: argparse.Namespace) -> Curves:
     if path.endswith((".json", ".pkl")):
         from mmwsol.evaluation.results_file import load_results
 
-        curves = load_results(path)["curves"]
-        if not curves:
+        results = load_results(path)
+        if not results["curves"]:
             raise ValueError(f"'{path}' holds no curves: evaluate again, with eval_maps.py or tools/test.py --out")
-        return {name: curves}
+        return {name: named_curves(results)}
     if not (path.endswith(".npz") and Path(path).is_file()):
         raise ValueError(f"'{path}' is neither a .json or .pkl nor an npz file of curves: for maps, give --meta")
     curves_of: Curves = {}
@@ -55,31 +55,39 @@ def read_curves(path: str, args: argparse.Namespace) -> Curves:
     return curves_of
 
 
+def named_curves(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the curves of a results file, each with the name of its protocol under 'protocol_name'."""
+    names = {title: protocol["name"] for title, protocol in results["protocol"].items() if "name" in protocol}
+    return {title: {**curve, "protocol_name": names.get(title, "")} for title, curve in results["curves"].items()}
+
+
 def evaluate(path: str, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Return the curves of maps."""
     from mmengine.utils import track_iter_progress
 
-    from mmwsol.evaluation.map_dump import read_frame
     from mmwsol.evaluation.map_evaluation import evaluate_files
     from mmwsol.evaluation.protocols import get_protocol
 
     protocols = args.protocol or ("wsol_v1", "wsol_v2")
-    return evaluate_files(
+    results = evaluate_files(
         path,
         args.meta,
         protocols,
         None if all(get_protocol(name).searches for name in protocols) else "best",
-        frame=read_frame(args.meta, (args.frame[0], args.frame[-1]) if args.frame else None),
+        frame=(args.frame[0], args.frame[-1]) if args.frame else None,
         scores=args.scores,
         ignore_extra_maps=args.ignore_extra_maps,
         progress=lambda batches: track_iter_progress(batches, file=sys.stderr) if len(batches) > 5 else batches,
         split=args.split,
-    )["curves"]
+    )
+    return named_curves(results)
 
 
 def lines(curve: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Return the accuracies (T,) of a curve by their label; other arrays of a metric are left out."""
-    labels = {}
+    """Return the accuracies (T,) of a curve by their label; other arrays, and values at no threshold, are left out."""
+    labels: dict[str, np.ndarray] = {}
+    if not np.isfinite(np.asarray(curve.get("threshold", np.nan), np.float64)).all():
+        return labels  # older results files have NaN for the threshold of a model that does not tell it
     for name, values in curve.items():
         if name == "gt_known" or name.startswith("top"):
             labels[name.replace("gt_known", "GT-known").replace("top", "Top-")] = np.asarray(values)
@@ -87,6 +95,15 @@ def lines(curve: dict[str, Any]) -> dict[str, np.ndarray]:
             for iou_thr, row in zip(curve["iou_thr"], values, strict=True):
                 labels[f"BoxAcc@{iou_thr:g}, {'largest' if name == 'single' else 'all contours'}"] = np.asarray(row)
     return labels
+
+
+def panel_title(title: str, curves: Curves) -> str:
+    """Say in words what a panel shows: the kind of accuracy, the protocol, and what tells metrics of a kind apart."""
+    curve: dict[str, Any] = next((by_protocol[title] for by_protocol in curves.values() if title in by_protocol), {})
+    parts = ["Box accuracy" if "single" in curve else "Localization accuracy"]
+    name = str(curve.get("protocol_name", ""))
+    rest = title.replace("LocAccuracy", "").replace("MaxBoxAcc", "").strip("_")  # the prefix, or the protocol
+    return ", ".join(parts + [f"protocol {name}"] * bool(name) + [rest] * (rest not in ("", name)))
 
 
 def plot(curves: Curves, protocols: list[str], file: Path) -> None:
@@ -112,7 +129,13 @@ def plot(curves: Curves, protocols: list[str], file: Path) -> None:
                     linestyle=styles[line % len(styles)],
                     label=f"{source}, {text}" if len(curves) > 1 else text,
                 )
-        axis.set(title=protocol, xlabel="threshold", ylabel="accuracy in percent", xlim=(0, 1), ylim=(0, 101))
+        axis.set(
+            title=panel_title(protocol, curves),
+            xlabel="threshold",
+            ylabel="accuracy in percent",
+            xlim=(0, 1),
+            ylim=(0, 101),
+        )
         axis.grid(alpha=0.3)
         axis.legend(fontsize=7)
     figure.tight_layout()

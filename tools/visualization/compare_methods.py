@@ -129,10 +129,12 @@ def draw_comparison(args: argparse.Namespace, pairs: list[tuple[str, str]], imag
 
     columns: list[list[Any]] = []
     items: list[Any] = []
+    total = 0
     for config, checkpoint in pairs:
         inferencer = WSOLInferencer(config, checkpoint, args.device, show_progress=False)
         if not items:
             paths = list_inputs(images)
+            total = len(paths)
             if 0 <= args.number < len(paths):
                 steps = np.linspace(0, len(paths) - 1, args.number)
                 paths = [paths[i] for i in steps.round().astype(int)]
@@ -156,6 +158,8 @@ def draw_comparison(args: argparse.Namespace, pairs: list[tuple[str, str]], imag
     if not cv2.imwrite(args.out, sheet):
         raise ValueError(f"cannot write '{args.out}'.")
     print(f"{len(rows)} images, {len(pairs)} models: {args.out}")
+    if len(rows) < total:
+        print(f"These are {len(rows)} of {total} images, spread evenly; --number -1 draws all.")
 
 
 if __name__ == "__main__":

@@ -4,5 +4,5 @@ evaluator = [
     dict(type='mmwsol.LocAccuracy', protocol='sat'),
     dict(type='mmwsol.MaxBoxAcc', frame_rule='sat', map_class='agnostic'),
     # What Table 3 of the paper calls MaxBoxAccV2: the hit rates at IoU .3, .5 and .7 of one box at one threshold.
-    dict(type='mmwsol.MaxBoxAcc', protocol='sat', thresholds='model', prefix='sat'),
+    dict(type='mmwsol.MaxBoxAcc', protocol='sat', threshold='model', prefix='sat'),
 ]

@@ -11,5 +11,5 @@ evaluator = [
     dict(type='mmwsol.LocAccuracy'),
     dict(type='mmwsol.MaxBoxAcc'),
     # What the paper calls MaxBoxAccV2: all contours at one threshold, the first box alone.
-    dict(type='mmwsol.MaxBoxAcc', protocol='trt_v2', thresholds='model', prefix='trt_v2'),
+    dict(type='mmwsol.MaxBoxAcc', protocol='trt_v2', threshold='model', prefix='trt_v2'),
 ]

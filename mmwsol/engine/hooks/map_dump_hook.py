@@ -11,7 +11,7 @@ from mmengine.dist import all_gather_object, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmwsol.evaluation.map_dump import DumpedImage, check_ids, write_lists, write_maps
+from mmwsol.evaluation.map_dump import DumpedImage, check_file_names, write_lists, write_maps
 from mmwsol.registry import HOOKS
 from mmwsol.structures import LocDataSample
 
@@ -43,7 +43,7 @@ class MapDumpHook(Hook):
         """Forget earlier tests, and check the names of the files."""
         self._images = {}
         dataset = runner.test_dataloader.dataset
-        check_ids([str(dataset.get_data_info(index)["img_id"]) for index in range(len(dataset))])
+        check_file_names([str(dataset.get_data_info(index)["img_id"]) for index in range(len(dataset))])
 
     def after_test_iter(
         self,

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from mmwsol.compat import load_checkpoint_file
 from mmwsol.evaluation.metrics import LocAccuracy
+from mmwsol.evaluation.metrics.sample import rule_settings
 from mmwsol.files import writing
 from mmwsol.models import ImageLocalizer
 from mmwsol.registry import HOOKS
@@ -63,7 +64,7 @@ class ThresholdCalibrationHook(Hook):
     def before_val_epoch(self, runner: Runner) -> None:
         """Let the metric search; give an uncalibrated model a threshold to start with."""
         self._metric = self._find_metric(runner)
-        self._metric.searching = True
+        self._metric.start_search()
         buffer = _box_rule(runner).threshold
         if buffer.isnan():
             runner.logger.info("The box rule has no threshold yet: the model's own boxes use 0.5 in this validation.")
@@ -74,7 +75,7 @@ class ThresholdCalibrationHook(Hook):
         metric, self._metric = self._metric, None
         if metric is None:
             return
-        metric.searching = False
+        metric.stop_search()
         threshold = float((metrics or {})[f"{metric.prefix}/threshold"])
         _box_rule(runner).threshold.fill_(threshold)
         runner.logger.info(
@@ -108,10 +109,10 @@ class ThresholdCalibrationHook(Hook):
                 "needed: dict(type='mmwsol.LocAccuracy', map_to_box=..., threshold=dict(grid=0.01, select_on='val'))"
             )
         [metric] = searching
-        if metric.map_to_box.rule != rule.rule:
+        if rule_settings(metric.map_to_box) != rule_settings(rule):
             raise ValueError(
-                f"ThresholdCalibrationHook: the model's box rule is {rule.rule}, that of the metric "
-                f"{metric.map_to_box.rule}: give both the same map_to_box"
+                f"ThresholdCalibrationHook: the model's box rule is {rule_settings(rule)}, that of the metric "
+                f"{rule_settings(metric.map_to_box)}: give both the same map_to_box"
             )
         return metric
 

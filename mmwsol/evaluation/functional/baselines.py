@@ -1,4 +1,4 @@
-"""Accuracy of fixed boxes, which no model predicts: what a protocol gives for free."""
+"""Fixed boxes, which no model predicts: what a protocol gives for free."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .boxes import box_iou, default_bbox, end_boxes
 
 
 def baseline_boxes(size: tuple[int, int], box_end: str = "exclusive") -> dict[str, np.ndarray]:
-    """Return the fixed boxes (1, 4) 'whole_frame' and 'centre_box' of a frame of ``size`` (H, W).
+    """Return the fixed boxes (1, 4) 'whole_frame' and 'center_box' of a frame of ``size`` (H, W).
 
     The sides of the center box are half the frame's. ``box_end`` matters for the whole frame alone: it
     ends at W, H ('exclusive') or W-1, H-1.
@@ -19,38 +19,23 @@ def baseline_boxes(size: tuple[int, int], box_end: str = "exclusive") -> dict[st
     center = np.array([[width / 4, height / 4, 3 * width / 4, 3 * height / 4]])
     return {
         "whole_frame": end_boxes(default_bbox("frame", size), size, box_end),
-        "centre_box": center,
+        "center_box": center,
     }
 
 
-def baseline_ious(
-    gt_bboxes: Sequence[np.ndarray], bbox: np.ndarray, plus_one: bool = True, gt_mode: str = "any"
-) -> np.ndarray:
-    """Compute the IoU (N,) of one fixed box with the ground truth of N images.
+def baseline_ious(gt_bboxes: Sequence[np.ndarray], bbox: np.ndarray, plus_one: bool = True) -> np.ndarray:
+    """Compute the best IoU (N,) of one fixed box with the ground truth of each of N images.
 
     Args:
         gt_bboxes: N arrays (M_i, 4), M_i >= 1, in the evaluation frame.
         bbox: (1, 4) or (4,) box in that frame.
-        plus_one: IoU convention, see :func:`box_iou`.
-        gt_mode: 'any' takes the best ground-truth box, 'first' only the first.
+        plus_one: IoU convention, see :func:`box_iou`. Defaults to True.
+
+    Raises:
+        ValueError: If N is 0.
     """
-    if gt_mode not in ("any", "first"):
-        raise ValueError(f"gt_mode must be 'any' or 'first', got {gt_mode!r}")
     if not len(gt_bboxes):
         raise ValueError("no image with ground-truth boxes")
-    chosen = [boxes[:1] if gt_mode == "first" else boxes for boxes in gt_bboxes]
-    counts = np.array([len(boxes) for boxes in chosen])
-    iou = box_iou(bbox, np.concatenate(chosen), plus_one)[0]
+    counts = np.array([len(boxes) for boxes in gt_bboxes])
+    iou = box_iou(bbox, np.concatenate(list(gt_bboxes)), plus_one)[0]
     return np.maximum.reduceat(iou, np.cumsum(counts) - counts)
-
-
-def baseline_accuracy(
-    gt_bboxes: Sequence[np.ndarray],
-    bbox: np.ndarray,
-    iou_thrs: Sequence[float] = (0.5,),
-    plus_one: bool = True,
-    gt_mode: str = "any",
-) -> np.ndarray:
-    """Compute the percentage (D,) of images whose IoU with one fixed box reaches each threshold."""
-    iou = baseline_ious(gt_bboxes, bbox, plus_one, gt_mode)
-    return np.array([100.0 * (iou >= iou_thr).sum() / len(iou) for iou_thr in iou_thrs])

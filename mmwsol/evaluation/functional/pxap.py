@@ -76,16 +76,3 @@ def pixel_curves(histograms: np.ndarray) -> tuple[dict[str, np.ndarray], dict[st
         "piou_threshold": float(threshold[iou.argmax()]),
     }
     return {"threshold": threshold, "precision": precision, "recall": recall, "iou": iou}, numbers
-
-
-def pxap(histograms: np.ndarray) -> float:
-    """Compute PxAP in percent from pooled histograms (2, 1002).
-
-    The step area under precision over recall.
-    """
-    return pixel_curves(histograms)[1]["pxap"]
-
-
-def piou(histograms: np.ndarray) -> float:
-    """Compute pIoU in percent from pooled histograms (2, 1002): the best IoU over thresholds."""
-    return pixel_curves(histograms)[1]["piou"]

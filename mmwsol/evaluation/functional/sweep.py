@@ -35,6 +35,49 @@ def _merge_largest(parent, data, a, b):
 
 
 @njit(nogil=True, cache=True)
+def _add_pixel(region, p, row, col):
+    """Put a pixel into a region: first position and box; a region of size -1 is new."""
+    if region[0] < 0:
+        region[0], region[1] = 0, p
+        region[2] = region[4] = col
+        region[3] = region[5] = row
+        return
+    region[1] = min(region[1], p)
+    region[2] = min(region[2], col)
+    region[3] = min(region[3], row)
+    region[4] = max(region[4], col)
+    region[5] = max(region[5], row)
+
+
+@njit(nogil=True, cache=True)
+def _cells(north, south, west, east, nw, ne, sw, se):
+    """Return by how much a pixel raises twice the polygon area: the 2x2 cells around it that it fills."""
+    n, s, w, e = north > 0, south > 0, west > 0, east > 0
+    return (
+        np.int32(n + w + (nw > 0) >= 2)
+        + np.int32(n + e + (ne > 0) >= 2)
+        + np.int32(s + w + (sw > 0) >= 2)
+        + np.int32(s + e + (se > 0) >= 2)
+    )
+
+
+@njit(nogil=True, cache=True)
+def _winner(parent, data, tied, ties, checked, v, count_pixels):
+    """Leave every region once among those of the best size; return their number, and the first or the last."""
+    kept, winner = 0, 0
+    for i in range(ties):
+        root = find(parent, tied[i])
+        if checked[root] == v:
+            continue
+        checked[root] = v
+        tied[kept] = root
+        kept += 1
+        if winner == 0 or (data[root, 1] < data[winner, 1]) == count_pixels:
+            winner = root
+    return kept, winner
+
+
+@njit(nogil=True, cache=True)
 def _largest(order, starts, height, width, count_pixels):
     """Find the box (256, 4) of the largest region of every level, and the number of levels.
 
@@ -60,7 +103,7 @@ def _largest(order, starts, height, width, count_pixels):
             north, south, west, east = label[p - pitch], label[p + pitch], label[p - 1], label[p + 1]
             nw, ne, sw, se = label[p - pitch - 1], label[p - pitch + 1], label[p + pitch - 1], label[p + pitch + 1]
             root = 0
-            # Neighbours of the pixel that touch each other are united already.
+            # Neighbors of the pixel that touch each other are united already.
             if north:
                 root = find(parent, north)
             if south:
@@ -77,52 +120,21 @@ def _largest(order, starts, height, width, count_pixels):
                 root = _merge_largest(parent, data, root, find(parent, sw))
             if se and not south and not east:
                 root = _merge_largest(parent, data, root, find(parent, se))
-            row, col = p // pitch - 1, p % pitch - 1
             if root == 0:
                 used += 1
                 root = used
                 parent[root] = root
-                data[root, 0] = 0
-                data[root, 1] = p
-                data[root, 2] = data[root, 4] = col
-                data[root, 3] = data[root, 5] = row
-            else:
-                data[root, 1] = min(data[root, 1], p)
-                data[root, 2] = min(data[root, 2], col)
-                data[root, 3] = min(data[root, 3], row)
-                data[root, 4] = max(data[root, 4], col)
-                data[root, 5] = max(data[root, 5], row)
+                data[root, 0] = -1  # no pixel yet
+            _add_pixel(data[root], p, p // pitch - 1, p % pitch - 1)
             label[p] = root
-            if count_pixels:
-                data[root, 0] += 1
-            else:
-                n, s, w, e = north > 0, south > 0, west > 0, east > 0
-                data[root, 0] += (
-                    np.int32(n + w + (nw > 0) >= 2)
-                    + np.int32(n + e + (ne > 0) >= 2)
-                    + np.int32(s + w + (sw > 0) >= 2)
-                    + np.int32(s + e + (se > 0) >= 2)
-                )
+            data[root, 0] += 1 if count_pixels else _cells(north, south, west, east, nw, ne, sw, se)
             size = data[root, 0]
-            if size >= best:
-                if size > best:
-                    best, ties = size, 0
-                if ties == 0 or tied[ties - 1] != root:
-                    if ties == len(tied):  # cannot happen: one pixel adds one entry at most
-                        break
-                    tied[ties] = root
-                    ties += 1
-        kept, winner = 0, 0
-        for i in range(ties):
-            root = find(parent, tied[i])
-            if checked[root] == v:
-                continue
-            checked[root] = v
-            tied[kept] = root
-            kept += 1
-            if winner == 0 or (data[root, 1] < data[winner, 1]) == count_pixels:
-                winner = root
-        ties = kept
+            if size > best:
+                best, ties = size, 0
+            if size == best and (ties == 0 or tied[ties - 1] != root):
+                tied[ties] = root  # one entry a pixel at most: there is room
+                ties += 1
+        ties, winner = _winner(parent, data, tied, ties, checked, v, count_pixels)
         boxes[v - 1, 0], boxes[v - 1, 1] = data[winner, 2], data[winner, 3]
         boxes[v - 1, 2], boxes[v - 1, 3] = data[winner, 4] + 1, data[winner, 5] + 1
     return boxes, peak
@@ -187,6 +199,8 @@ def _region_nodes(order, starts, height, width):
             north, south, west, east = label[p - pitch], label[p + pitch], label[p - 1], label[p + 1]
             nw, ne, sw, se = label[p - pitch - 1], label[p - pitch + 1], label[p + pitch - 1], label[p + pitch + 1]
             root = 0
+            # Written out: a function for the branch that repeats makes all boxes of a smooth map 2.2 times slower (2.3
+            # to 5.2 ms on one CPU core), a loop over the neighbors 1.25 times.
             if north:
                 root = find(parent, north)
             if south:

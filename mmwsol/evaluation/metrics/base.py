@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,13 @@ from mmengine.logging import print_log
 
 from mmwsol.evaluation.functional import check_frame, frame_of_rule, gt_to_frame
 from mmwsol.evaluation.functional.boxes import as_boxes
-from mmwsol.evaluation.protocols import Protocol, get_protocol
+from mmwsol.evaluation.protocols import Protocol, Search, get_protocol
 from mmwsol.evaluation.record import Record
+from mmwsol.registry import TASK_UTILS
 from mmwsol.structures import Frame
 
 from .record_pool import RecordPool
-from .sample import class_rank, field, to_numpy
+from .sample import class_rank, field, model_box, rule_settings, to_numpy
 
 
 class BaseLocMetric(BaseMetric):
@@ -30,14 +33,14 @@ class BaseLocMetric(BaseMetric):
         protocol: Name, instance, or dict with a name and fields that differ, see
             :class:`mmwsol.evaluation.protocols.Protocol`.
         overrides: Fields of the protocol that differ.
-        collect_device: See mmengine's ``BaseMetric``.
         prefix: Prefix of the keys.
         num_threads: Threads of ``self.pool``, for metrics that compute their results there. Defaults to 0.
 
     Attributes:
         protocol: The protocol.
         description: What the numbers mean, as plain values, for the log and the results file: frame, box rule,
-            threshold and how it was chosen.
+            threshold and how it was chosen. ``name`` is that of the protocol, or says that the boxes are of another
+            box rule than the protocol's.
         curve: After an evaluation, arrays by name, on the main process.
         keep_records: Whether to keep a :class:`mmwsol.evaluation.record.Record` of every image; costs time and memory.
         records: After an evaluation, if they were kept, the records by image id, None for an image without
@@ -48,11 +51,10 @@ class BaseLocMetric(BaseMetric):
         self,
         protocol: str | Protocol | Mapping[str, Any],
         overrides: Mapping[str, Any],
-        collect_device: str = "cpu",
         prefix: str | None = None,
         num_threads: int | None = 0,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
+        super().__init__(prefix=prefix)
         self.protocol = get_protocol(protocol, **overrides)
         self.pool = RecordPool(num_threads)
         self.curve: dict[str, np.ndarray] = {}
@@ -67,6 +69,67 @@ class BaseLocMetric(BaseMetric):
         }
         if self.protocol.resize_size is not None:
             self.description["resize_size"] = self.protocol.resize_size
+
+    @classmethod
+    def config_of(
+        cls,
+        protocol: Protocol,
+        threshold: float | Search | None,
+        scores: bool = True,
+        curve_step: float | None = None,
+    ) -> dict[str, Any]:
+        """Return arguments with which the metric evaluates as a protocol says, beside the protocol itself.
+
+        A metric that needs more than the threshold overrides this.
+
+        Args:
+            protocol: Protocol.
+            threshold: A number, or a search on the evaluated set; None where the protocol has its own.
+            scores: Whether there are class scores. Defaults to True.
+            curve_step: Step of the thresholds of a curve, where one is wanted. Defaults to None.
+        """
+        if threshold is None:
+            return {}
+        return {"threshold": asdict(threshold) if isinstance(threshold, Search) else threshold}
+
+    @cached_property
+    def protocol_box_rule(self) -> Any:
+        """The box rule of the protocol."""
+        return TASK_UTILS.build(dict(self.protocol.map_to_box))
+
+    def describe_box_rule(self, settings: dict[str, Any], owner: str) -> None:
+        """Write the box rule into the description; where it is not the protocol's, its name and the log say so.
+
+        Args:
+            settings: Of the rule that makes the boxes, as :func:`mmwsol.evaluation.metrics.sample.rule_settings`.
+            owner: Whose rule it is, 'model' or 'metric'.
+        """
+        if settings == self.description.get("box_rule"):
+            return
+        self.description |= {"name": self.protocol.name, "box_rule": settings}
+        wanted = rule_settings(self.protocol_box_rule)
+        names = [name for name in {**wanted, **settings} if settings.get(name) != wanted.get(name)]
+        if names:
+            self.description["name"] += f" with the {owner}'s box rule"
+            listed = ", ".join(f"{name} {settings.get(name)!r}, not {wanted.get(name)!r}" for name in names)
+            print_log(
+                f"{type(self).__name__} '{self.prefix}': protocol '{self.protocol.name}' with the {owner}'s box rule, "
+                f"which is another one ({listed}): these are not the protocol's numbers",
+                logger="current",
+            )
+
+    def model_box(self, sample: dict) -> np.ndarray:
+        """Return the box (1, 4) that the model made of the protocol's map, in the frame; describe its rule.
+
+        Raises:
+            ValueError: If there is no such box.
+        """
+        if sample.get("box_rule") is not None:  # the localizer writes down how it made the boxes
+            settings = dict(sample["box_rule"])
+            self.description["threshold"] = settings.pop("threshold")
+            # A localizer's box is that of the largest region, also where the rule finds all.
+            self.describe_box_rule({**settings, "contour": "largest"}, "model")
+        return model_box(sample, self.protocol.map_class)
 
     def gt_boxes(self, sample: dict, frame_rule: str | None = None, gt_mode: str | None = None) -> np.ndarray:
         """Return the ground-truth boxes (M, 4) of a sample in the evaluation frame.

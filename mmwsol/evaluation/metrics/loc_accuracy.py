@@ -14,7 +14,7 @@ from mmwsol.registry import METRICS, TASK_UTILS
 
 from .base import BaseLocMetric, frame_size, known_rank
 from .record_pool import named_call
-from .sample import class_rank, field, model_box, model_threshold
+from .sample import class_rank, field, model_threshold, rule_settings
 from .score_maps import ScoreMaps, chosen_map
 
 IOU_EDGES = np.arange(10, 21) / 20  # .50, .55, ..., 1
@@ -42,7 +42,8 @@ class LocAccuracy(BaseLocMetric):
         protocol: See :class:`BaseLocMetric`. Defaults to 'tscam' (TRT too).
         map_to_box: Config of a TASK_UTIL, e.g. ``dict(type='mmwsol.ContourBox', preset='tscam',
             threshold=.1)``: boxes are made here from ``pred_maps``. Defaults to None: the model's own
-            boxes, ``pred_instances.frame_bboxes``.
+            boxes, ``pred_instances.frame_bboxes``. Where their box rule is another one than the protocol's, the
+            description and the log say so.
         threshold: For ``map_to_box``: a number; or a search, ``dict(grid=..., select_by='gt_known',
             select_on='val')``, see :class:`mmwsol.evaluation.protocols.Search`. Defaults to None: that of
             ``map_to_box``, or else the protocol's.
@@ -54,17 +55,17 @@ class LocAccuracy(BaseLocMetric):
             ``iou_thr``), IoU in percent, and the histogram of correct boxes to ``curve``. Defaults to
             False.
         curve_step: Step of further thresholds for ``curve``, beside a single one that counts. Defaults to None: none.
-        collect_device: See mmengine's ``BaseMetric``.
         prefix: Prefix of the keys. Defaults to 'loc'.
         **overrides: Fields of the protocol that differ, such as ``gt_mode='any'``.
 
     Attributes:
-        curve: After an evaluation: ``threshold`` (T,) and the accuracies (T,) by metric name; with
-            ``iou_stats`` also ``iou_edge`` (11,), the edges .50, .55, ..., 1 of the bins, and
-            ``iou_count`` (10,), how many boxes lie in each (the last includes 1), to be divided by
-            the number of correct boxes or of images ``iou_images`` (1,).
+        curve: After an evaluation: ``threshold`` (T,) and the accuracies (T,) by metric name, none for boxes of a
+            model that does not tell its threshold; with ``iou_stats`` also ``iou_edge`` (11,), the edges
+            .50, .55, ..., 1 of the bins, and ``iou_count`` (10,), how many boxes lie in each (the last
+            includes 1), to be divided by the number of correct boxes or of images ``iou_images`` (1,).
+        thresholds: Thresholds (T,) of the boxes that are made here; none where the model makes them.
         search: The search of the threshold, None for a single one.
-        searching: Whether the threshold is searched on the evaluated set.
+        searching: Whether the threshold is searched on the evaluated set, see :meth:`start_search`.
         records: At the threshold that counts for GT-known.
     """
 
@@ -79,13 +80,12 @@ class LocAccuracy(BaseLocMetric):
         errors: bool = False,
         iou_stats: bool = False,
         curve_step: float | None = None,
-        collect_device: str = "cpu",
         prefix: str | None = None,
         **overrides: Any,
     ) -> None:
         if threshold is not None:
             overrides["threshold"] = threshold
-        super().__init__(protocol, overrides, collect_device, prefix)
+        super().__init__(protocol, overrides, prefix)
         self.topk, self.errors, self.iou_stats = tuple(topk), errors, iou_stats
         self.oracle = self.protocol.error_box == "oracle"
         self.map_to_box: Any = None if map_to_box is None else TASK_UTILS.build(dict(map_to_box))
@@ -96,11 +96,9 @@ class LocAccuracy(BaseLocMetric):
             self.thresholds = self.search.thresholds()
             if "top1" in self.search.select_by and 1 not in self.topk:
                 raise ValueError(f"select_by={self.search.select_by!r} needs 1 in topk, got {self.topk}")
-        elif self.map_to_box is None:
-            self.thresholds = np.array([np.nan])  # the model's own
         else:
-            self.thresholds = as_thresholds([policy])
-        self._fixed = float(self.thresholds[0])
+            self.thresholds = np.zeros(0) if self.map_to_box is None else as_thresholds([policy])
+        self.given_threshold = None if policy is None or self.search is not None else float(policy)
         if curve_step is not None and self.search is None:
             if self.map_to_box is None:
                 raise ValueError("curve_step= needs map_to_box=: the model's own boxes have one threshold")
@@ -127,10 +125,14 @@ class LocAccuracy(BaseLocMetric):
             "map_class": protocol.map_class,
             "iou_thr": protocol.iou_thr,
             "strict_topk": protocol.strict_topk,
-            "box_rule": "of the model" if of_model else self.map_to_box.rule,
-            "threshold": "of the model" if of_model else self.thresholds.tolist() if self.search else [self._fixed],
+            "box_rule": "of the model",
+            "threshold": "of the model" if of_model else self.thresholds.tolist(),
             "threshold_source": self.search.source() if self.search else "fixed",
         }
+        if self.given_threshold is not None:
+            self.description["threshold"] = [self.given_threshold]
+        if not of_model:
+            self.describe_box_rule(rule_settings(self.map_to_box), "metric")
         if self.errors:
             self.description["error_box"] = protocol.error_box
 
@@ -140,13 +142,44 @@ class LocAccuracy(BaseLocMetric):
         return self.search is not None and not self.searching
 
     @property
-    def column(self) -> int | None:
-        """Index of the threshold that counts among those of a result, None while it is searched."""
+    def reported_index(self) -> int | None:
+        """Which of the boxes of a result is at the threshold that is reported, None while it is searched."""
         if self.searching:
             return None
-        if self.at_model_threshold or self.map_to_box is None:
+        if self.given_threshold is None:  # the model's, before those of the curve
             return 0
-        return int(np.searchsorted(self.thresholds, self._fixed))
+        return int(np.searchsorted(self.thresholds, self.given_threshold))
+
+    @classmethod
+    def config_of(
+        cls,
+        protocol: Protocol,
+        threshold: float | Search | None,
+        scores: bool = True,
+        curve_step: float | None = None,
+    ) -> dict[str, Any]:
+        """Return arguments for boxes by the protocol's own rule, see :meth:`BaseLocMetric.config_of`."""
+        policy = threshold if threshold is not None or not protocol.searches else protocol.threshold
+        config = {"map_to_box": dict(protocol.map_to_box), **super().config_of(protocol, policy)}
+        if not scores:
+            config |= dict(topk=(), errors=False)
+        if curve_step is not None:
+            config["curve_step"] = curve_step
+        return config
+
+    def start_search(self) -> None:
+        """Search the threshold on the images of the next evaluation, which are those of ``select_on='val'``.
+
+        Raises:
+            ValueError: If the metric has no search.
+        """
+        if self.search is None:
+            raise ValueError("there is no threshold to search: give threshold=dict(grid=..., select_on='val')")
+        self.searching = True
+
+    def stop_search(self) -> None:
+        """Evaluate at the model's threshold again, if the search is not one on every evaluated set."""
+        self.searching = self.search is not None and self.search.select_on == "test"
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Append a :class:`LocHits` per sample. With a calibrated model, its threshold comes before the grid."""
@@ -164,8 +197,8 @@ class LocAccuracy(BaseLocMetric):
         errors = np.zeros(0, np.uint8)
         if self.errors:
             every = self.gt_boxes(sample, gt_mode="any")  # an error may be that the box covers several of them
-            column = self.column
-            counted = np.array([iou_of_box.argmax()]) if self.oracle else rows if column is None else rows[[column]]
+            index = self.reported_index
+            counted = np.array([iou_of_box.argmax()]) if self.oracle else rows if index is None else rows[[index]]
             errors = self._codes(boxes.boxes, counted, every, rank == 0)
         track = None
         if self.keep_records:
@@ -186,19 +219,12 @@ class LocAccuracy(BaseLocMetric):
     def _boxes(self, sample: dict) -> ThresholdBoxes:
         """Return the boxes of a sample at every threshold."""
         if self.map_to_box is None:
-            return _of_one_threshold(self._own_box(sample))
+            return _of_one_threshold(self.model_box(sample))
         thresholds = self.thresholds
         if self.at_model_threshold:
             thresholds = np.append(self._model_threshold(sample), thresholds)
         maps, index = chosen_map(sample, self.protocol.map_class)
         return named_call(sample["img_id"], self._boxes_of_map, maps, index, frame_size(sample), thresholds)
-
-    def _own_box(self, sample: dict) -> np.ndarray:
-        """Return the box (1, 4) that the model made."""
-        if "box_rule" in sample:  # the localizer writes down how it made the boxes
-            rule = dict(sample["box_rule"])
-            self.description.update(threshold=rule.pop("threshold"), box_rule=rule)
-        return model_box(sample, self.protocol.map_class)
 
     def _boxes_of_map(
         self, maps: ScoreMaps, index: int, size: tuple[int, int], thresholds: np.ndarray
@@ -212,7 +238,7 @@ class LocAccuracy(BaseLocMetric):
 
     def _model_threshold(self, sample: dict) -> float:
         """Return the threshold that the localizer wrote down, if it is one for this box rule."""
-        threshold = model_threshold(sample, self.map_to_box.rule)
+        threshold = model_threshold(sample, rule_settings(self.map_to_box))
         self.description["threshold"] = threshold
         return threshold
 
@@ -236,25 +262,33 @@ class LocAccuracy(BaseLocMetric):
         rank = np.array([result.rank for result in scored])[:, None]
         for k in self.topk:
             values[f"top{k}"] = 100.0 * ((rank < k) & localized).mean(axis=0)
-        metrics, column = self._at_threshold(values)
+        metrics, index = self._at_threshold(values)
         if self.errors:
             codes = np.stack([result.errors for result in scored])
-            codes = codes[:, 0 if codes.shape[1] == 1 else column]
+            codes = codes[:, 0 if codes.shape[1] == 1 else index]
             for code, name in enumerate(ERROR_TYPES):
                 if name != "right":
                     metrics[f"error/{name}"] = float(100.0 * (codes == code).mean())
-        first = 1 if self.at_model_threshold else 0
-        self.curve = {"threshold": self.thresholds, **{name: row[first:] for name, row in values.items()}}
+        self.curve = self._curve(values)
         if self.iou_stats:
-            metrics |= self._iou_stats(iou[:, column])
-        self._keep(hits, column)
+            metrics |= self._iou_stats(iou[:, index])
+        self._keep(hits, index)
         self.log_description(len(scored), len(hits) - len(scored))
         return metrics
 
+    def _curve(self, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return thresholds (T,) and accuracies (T,); empty where the model does not tell its threshold."""
+        if self.map_to_box is None:
+            threshold = self.description["threshold"]
+            return {} if isinstance(threshold, str) else {"threshold": np.array([float(threshold)]), **values}
+        first = 1 if self.at_model_threshold else 0
+        return {"threshold": self.thresholds, **{name: row[first:] for name, row in values.items()}}
+
     def _at_threshold(self, values: dict[str, np.ndarray]) -> tuple[dict[str, float], int]:
         """Return the values at the threshold that counts, and its index; it is searched here if it is to be."""
-        if self.column is not None:
-            return {name: float(row[self.column]) for name, row in values.items()}, self.column
+        reported = self.reported_index
+        if reported is not None:
+            return {name: float(row[reported]) for name, row in values.items()}, reported
         select_by = self.search.select_by if self.search is not None else "gt_known"
         if select_by == "each":
             index = {name: int(row.argmax()) for name, row in values.items()}
@@ -265,17 +299,18 @@ class LocAccuracy(BaseLocMetric):
         self.description["threshold"] = threshold
         return {**{name: float(row[best]) for name, row in values.items()}, "threshold": threshold}, best
 
-    def _keep(self, results: list[LocHits], column: int) -> None:
+    def _keep(self, results: list[LocHits], index: int) -> None:
         """Make the records at the threshold that counts."""
         self.records = {}
         for img_id, _, _, errors, track in results if self.keep_records else ():
             if track is None:
                 self.records[img_id] = None
                 continue
-            error = ""
             if errors is not None and len(errors):
-                error = ERROR_TYPES[errors[0 if len(errors) == 1 else column]]
-            self.records[img_id] = track.record(img_id, column, self.protocol, error)
+                error = ERROR_TYPES[errors[0 if len(errors) == 1 else index]]
+            else:
+                error = track.error(index, self.protocol)
+            self.records[img_id] = track.record(img_id, index, error)
 
     def _iou_stats(self, iou: np.ndarray) -> dict[str, float]:
         """Return the medians and put the histogram of the boxes with IoU >= .5 into the curve."""

@@ -20,14 +20,13 @@ class LocBaselines(BaseLocMetric):
     """Accuracy of the whole frame and of the center box, from the ground truth alone.
 
     The sides of the center box are half the frame's.
-    ``baseline/whole_frame_gt_known`` and ``baseline/centre_box_gt_known`` are GT-known under the
-    protocol; ``baseline/whole_frame_box_acc_v2`` and ``baseline/centre_box_box_acc_v2``, the
+    ``baseline/whole_frame_gt_known`` and ``baseline/center_box_gt_known`` are GT-known under the
+    protocol; ``baseline/whole_frame_box_acc_v2`` and ``baseline/center_box_box_acc_v2``, the
     mean over its ``iou_thrs``, those of ``MaxBoxAcc``: any box, in the frame of wsolevaluation, or that of a protocol
     that crops. All in percent of the images that have boxes.
 
     Args:
         protocol: See :class:`BaseLocMetric`. Defaults to 'tscam'.
-        collect_device: See mmengine's ``BaseMetric``.
         prefix: Prefix of the keys. Defaults to 'baseline'.
         **overrides: Fields of the protocol that differ.
     """
@@ -37,11 +36,10 @@ class LocBaselines(BaseLocMetric):
     def __init__(
         self,
         protocol: str | Protocol | Mapping[str, Any] = "tscam",
-        collect_device: str = "cpu",
         prefix: str | None = None,
         **overrides: Any,
     ) -> None:
-        super().__init__(protocol, overrides, collect_device, prefix)
+        super().__init__(protocol, overrides, prefix)
         rule = self.protocol.frame_rule
         self.box_acc_frame_rule = rule if FRAME_RULES[rule].crops else "wsol"
         self.description |= {
@@ -84,7 +82,7 @@ class LocBaselines(BaseLocMetric):
             raise ValueError(f"LocBaselines: none of {len(results)} images has a ground-truth box")
         iou = np.stack(ious)
         metrics = {}
-        for n, name in enumerate(("whole_frame", "centre_box")):
+        for n, name in enumerate(("whole_frame", "center_box")):
             metrics[f"{name}_gt_known"] = float(100.0 * (iou[:, n, 0] >= self.protocol.iou_thr).mean())
             hits = iou[:, n, 1, None] >= np.array(self.protocol.iou_thrs)
             metrics[f"{name}_box_acc_v2"] = float((100.0 * hits.mean(axis=0)).mean())

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmwsol.evaluation.functional import best_ious, box_acc, threshold_boxes, threshold_grid
-from mmwsol.evaluation.protocols import Protocol, Search
+from mmwsol.evaluation.functional import best_ious, box_acc, threshold_boxes
+from mmwsol.evaluation.protocols import Protocol, Search, as_thresholds
 from mmwsol.evaluation.record import Steps, Track
-from mmwsol.registry import METRICS, TASK_UTILS
+from mmwsol.registry import METRICS
 
 from .base import BaseLocMetric, frame_size, known_rank
-from .sample import field, model_threshold
+from .sample import field, model_threshold, rule_settings
 from .score_maps import ScoreMaps, chosen_map
 
 
@@ -40,10 +40,9 @@ class MaxBoxAcc(BaseLocMetric):
     Args:
         protocol: See :class:`BaseLocMetric`. Of its box rule, resize, normalization and box ends matter; ``contour``
             and ``threshold`` do not. Defaults to 'wsol_v2'.
-        thresholds: Step of the grid 0, step, ... (wsolevaluation .001), or the rising thresholds
-            themselves; 'model': the one threshold of the model, a localizer whose box rule makes the same map.
-            Defaults to None: those of the protocol.
-        collect_device: See mmengine's ``BaseMetric``.
+        threshold: A number; ``dict(grid=...)``, the best on the evaluated set for every value, of the step 0, step, ...
+            (wsolevaluation .001) or of a list that rises; or 'model': the threshold of the model, a localizer whose
+            box rule makes the same map. Defaults to None: that of the protocol.
         prefix: Prefix of the keys. Defaults to 'loc'.
         num_threads: Threads that compute boxes while the next batch is in the network; 0 computes
             them at once. Defaults to None: 4, or the number of CPUs if that is smaller.
@@ -65,25 +64,28 @@ class MaxBoxAcc(BaseLocMetric):
     def __init__(
         self,
         protocol: str | Protocol | Mapping[str, Any] = "wsol_v2",
-        thresholds: float | Sequence[float] | str | None = None,
-        collect_device: str = "cpu",
+        threshold: float | Mapping[str, Any] | str | None = None,
         prefix: str | None = None,
         num_threads: int | None = None,
         **overrides: Any,
     ) -> None:
-        super().__init__(protocol, overrides, collect_device, prefix, num_threads)
+        self.of_model = threshold == "model"
+        if isinstance(threshold, Mapping):
+            overrides["threshold"] = {"select_by": "each", "select_on": "test", **threshold}
+        elif threshold is not None and not self.of_model:
+            overrides["threshold"] = threshold
+        super().__init__(protocol, overrides, prefix, num_threads)
         protocol = self.protocol
-        self.thresholds: Any = self._grid(thresholds)
-        self.of_model = self.thresholds is None
+        self.thresholds: Any = None if self.of_model else self._grid()
         self.v2_thrs = [float(iou_thr) for iou_thr in protocol.iou_thrs]
         self.iou_thrs = np.array(sorted({0.5, *self.v2_thrs}))
         self.contours = ("largest", "all") if protocol.multi_contour else ("largest",)
-        self.map_to_box = TASK_UTILS.build(dict(protocol.map_to_box))
-        rule = {name: value for name, value in self.map_to_box.rule.items() if name != "contour"}
+        self.map_to_box = self.protocol_box_rule
+        settings = rule_settings(self.map_to_box)
         self.description |= {
             "map_class": protocol.map_class,
             "multi_contour": protocol.multi_contour,
-            "box_rule": {"type": type(self.map_to_box).__name__, **rule},
+            "box_rule": {name: value for name, value in settings.items() if name != "contour"},
             "threshold": "of the model",
             "threshold_source": "fixed",
         }
@@ -94,22 +96,33 @@ class MaxBoxAcc(BaseLocMetric):
         elif self.thresholds is not None:
             self.description["threshold"] = float(self.thresholds[0])
 
-    def _grid(self, thresholds: float | Sequence[float] | str | None) -> np.ndarray | None:
-        """Return the thresholds (T,): those given, or the protocol's; None for the model's."""
-        given: Any = thresholds
-        if isinstance(given, str) and given == "model":
-            return None
-        if given is None:
-            policy = self.protocol.threshold
-            if policy is None:
-                raise ValueError(f"protocol {self.protocol.name!r} needs a threshold: give threshold= or thresholds=")
-            given = policy.grid if isinstance(policy, Search) else [policy]
-        grid = threshold_grid(given) if isinstance(given, (int, float)) else np.asarray(given, np.float64)
-        if grid.ndim != 1 or not len(grid):
-            raise ValueError(f"thresholds must be a step or a list, got {given}")
-        if grid[0] < 0 or grid[-1] >= 1 or (np.diff(grid) <= 0).any():
-            raise ValueError(f"thresholds must rise and lie in [0, 1), got {given}")
+    def _grid(self) -> np.ndarray:
+        """Return the thresholds (T,) of the protocol."""
+        policy = self.protocol.threshold
+        if policy is None:
+            raise ValueError(f"protocol {self.protocol.name!r} needs a threshold: give threshold=")
+        if isinstance(policy, Search) and policy.select_on == "val":
+            raise ValueError(
+                "MaxBoxAcc takes the best threshold of the evaluated set, select_on='test', got 'val'; for the "
+                "threshold that the model keeps, give threshold='model'"
+            )
+        grid = policy.thresholds() if isinstance(policy, Search) else as_thresholds([policy])
+        if (np.diff(grid) <= 0).any():
+            raise ValueError(f"thresholds must rise, got {grid.tolist()}")
         return grid
+
+    @classmethod
+    def config_of(
+        cls,
+        protocol: Protocol,
+        threshold: float | Search | None,
+        scores: bool = True,
+        curve_step: float | None = None,
+    ) -> dict[str, Any]:
+        """Return the threshold, see :meth:`BaseLocMetric.config_of`; of a search, every value takes its own."""
+        if isinstance(threshold, Search):
+            return {"threshold": {"grid": threshold.grid}}
+        return super().config_of(protocol, threshold)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Append a :class:`BoxHits` per sample."""
@@ -120,8 +133,9 @@ class MaxBoxAcc(BaseLocMetric):
                 self.results.append(BoxHits(img_id, None, None))
                 continue
             if self.of_model:
-                map_options = dict(self.map_to_box.map_options())  # contours and box ends may be others
-                self._take_threshold(model_threshold(sample, map_options, "map_to_box, as far as the map goes"))
+                # contours and box ends may be others
+                needed = {"type": type(self.map_to_box).__name__, **dict(self.map_to_box.map_options())}
+                self._take_threshold(model_threshold(sample, needed, "map_to_box, as far as the map goes"))
             maps, index = chosen_map(sample, self.protocol.map_class)
             size = frame_size(sample)
             frame_and_rank = (self.frame(sample), known_rank(sample)) if self.keep_records else None
@@ -204,9 +218,12 @@ class MaxBoxAcc(BaseLocMetric):
         self.records = {}
         if not self.keep_records:
             return
-        error = None if self.protocol.multi_contour else ""
         for img_id, _, _, track in results:
-            self.records[img_id] = None if track is None else track.record(img_id, index, self.protocol, error)
+            if track is None:
+                self.records[img_id] = None
+                continue
+            error = None if self.protocol.multi_contour else track.error(index, self.protocol)
+            self.records[img_id] = track.record(img_id, index, error)
 
 
 def _name(iou_thr: float) -> str:

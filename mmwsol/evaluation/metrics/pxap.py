@@ -10,7 +10,7 @@ import numpy as np
 from mmwsol.datasets.transforms.loading import load_mask
 from mmwsol.evaluation.functional import PIXEL_EDGES, pixel_curves, pixel_histograms
 from mmwsol.evaluation.protocols import Protocol
-from mmwsol.registry import METRICS, TASK_UTILS
+from mmwsol.registry import METRICS
 from mmwsol.structures import Frame
 
 from .base import BaseLocMetric, frame_size
@@ -37,7 +37,6 @@ class PxAP(BaseLocMetric):
             Defaults to 'wsol_v1'.
         cache_masks: Whether to keep the masks in memory, 13 kB for an image at 224, since decoding takes most
             of the time of later evaluations. Defaults to True.
-        collect_device: See mmengine's ``BaseMetric``.
         prefix: Prefix of the keys. Defaults to 'seg'.
         num_threads: As in :class:`MaxBoxAcc`.
         **overrides: Fields of the protocol that differ, such as ``map_to_box`` or ``map_class``.
@@ -56,13 +55,12 @@ class PxAP(BaseLocMetric):
         self,
         protocol: str | Protocol | Mapping[str, Any] = "wsol_v1",
         cache_masks: bool = True,
-        collect_device: str = "cpu",
         prefix: str | None = None,
         num_threads: int | None = None,
         **overrides: Any,
     ) -> None:
-        super().__init__(protocol, overrides, collect_device, prefix, num_threads)
-        self.map_to_box = TASK_UTILS.build(dict(self.protocol.map_to_box))
+        super().__init__(protocol, overrides, prefix, num_threads)
+        self.map_to_box = self.protocol_box_rule
         self.cache_masks = cache_masks
         self._masks: dict[tuple, np.ndarray] = {}  # by files and frame: packed foreground and ignore bits
         self.description = {

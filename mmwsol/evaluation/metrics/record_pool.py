@@ -25,7 +25,7 @@ class RecordPool:
     do. At most one batch waits: :meth:`settle` is called before the next one is submitted.
 
     Args:
-        num_threads: Number of threads; 0 computes at once. Default None: 4, or the number of CPUs if
+        num_threads: Number of threads; 0 computes at once. Defaults to None: 4, or the number of CPUs if
             that is smaller.
 
     Raises:

@@ -90,25 +90,30 @@ def model_threshold(sample: dict, rule: dict, what: str = "map_to_box") -> float
 
     Args:
         sample: Data sample as a dict.
-        rule: ``rule`` of the metric's box rule, or those of its options that decide what a threshold means.
+        rule: Settings of the metric's box rule, or those of them that decide what a threshold means.
         what: What both must agree in, for the message.
 
     Raises:
         ValueError: If the model is no localizer with a box rule, or has another rule.
     """
-    own = dict(sample.get("box_rule") or {})
-    threshold = own.pop("threshold", None)
+    model_rule = dict(sample.get("box_rule") or {})
+    threshold = model_rule.pop("threshold", None)
     if threshold is None:
         raise ValueError(
             "the metric evaluates at the threshold of the model, which must be a localizer with a box rule: give the "
             "metric a number, or a search, dict(grid=..., select_on='test'), the best on the evaluated set"
         )
-    if {name: own.get(name) for name in rule} != rule:
+    if {name: model_rule.get(name) for name in rule} != rule:
         raise ValueError(
-            f"the model's threshold is one for its own box rule {own}; this metric has {rule}: give both the same "
-            f"{what}"
+            f"the model's threshold is one for its own box rule {model_rule}; this metric has {rule}: give both the "
+            f"same {what}"
         )
     return threshold
+
+
+def rule_settings(rule: Any) -> dict[str, Any]:
+    """Return all settings of a box rule, its type first and without a threshold."""
+    return {"type": type(rule).__name__, **rule.rule}
 
 
 def model_box(sample: dict, map_class: str) -> np.ndarray:

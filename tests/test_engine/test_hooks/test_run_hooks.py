@@ -18,6 +18,7 @@ from mmwsol.engine.hooks.loc_visualization_hook import original_image
 from mmwsol.evaluation.metrics import BaseLocMetric, LocAccuracy, MaxBoxAcc
 from mmwsol.evaluation.results_file import load_results
 from mmwsol.models import ImageLocalizer
+from mmwsol.models.box_rules import ContourBox
 from mmwsol.structures import Frame, LocDataSample
 
 
@@ -106,7 +107,9 @@ def run_test(hook, samples, metrics=(), rounds=1):
 def test_prediction_dump(tmp_path, suffix):
     path = tmp_path / "new" / f"results.{suffix}"
     repeated = [sample(1), sample(0), sample(1)]  # what two ranks give for two images
-    metrics = [LocAccuracy(), object(), MaxBoxAcc(thresholds=[0.2, 0.5]), LocAccuracy(map_class="pred")]
+    for one in repeated:
+        one.set_metainfo(dict(box_rule=dict(type="ContourBox", **ContourBox(preset="tscam").rule, threshold=0.4)))
+    metrics = [LocAccuracy(), object(), MaxBoxAcc(threshold=dict(grid=[0.2, 0.5])), LocAccuracy(map_class="pred")]
     run_test(PredictionDumpHook(str(path)), repeated, metrics, rounds=2)
     assert not any(metric.keep_records for metric in metrics if isinstance(metric, BaseLocMetric))
     read = load_results(path)
@@ -117,6 +120,7 @@ def test_prediction_dump(tmp_path, suffix):
     curves = np.load(tmp_path / "new" / "results_curves.npz")
     assert {"MaxBoxAcc/threshold", "LocAccuracy_loc/gt_known"} <= set(curves)
     assert curves["MaxBoxAcc/single"].tolist() == [[100, 100]] * 3
+    assert curves["LocAccuracy/threshold"].tolist() == [0.4]
     assert read["protocol"]["LocAccuracy"]["iou_thr"] == 0.5
     assert [p["img_id"] for p in read["predictions"]] == ["part/0.jpg", "part/1.jpg"]
     first = read["predictions"][0]

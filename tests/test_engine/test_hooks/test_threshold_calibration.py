@@ -95,7 +95,7 @@ def config(data, work_dir, **settings) -> Config:
 def expected(runner) -> float:
     """Search once more by hand: the first best threshold of the validation set."""
     metric = LocAccuracy(**{k: v for k, v in SEARCH.items() if k != "type"})
-    metric.searching = True
+    metric.start_search()
     model = runner.model.eval()
     with torch.no_grad():
         for batch in runner.val_dataloader:

@@ -10,9 +10,8 @@ from mmwsol.evaluation.functional import (
     box_iou,
     boxes_per_level,
     localization_error,
-    piou,
+    pixel_curves,
     pixel_histograms,
-    pxap,
     score_bins,
     threshold_grid,
     threshold_levels,
@@ -55,17 +54,19 @@ def test_pxap_and_piou():
     fg = np.array([[1, 1, 0, 0, 0]], bool)
     ignore = np.array([[0, 0, 0, 0, 1]], bool)
     histograms = pixel_histograms(scores, fg, ignore)
-    assert pxap(histograms) == pytest.approx(83.3333, abs=1e-4)
-    assert piou(histograms) == pytest.approx(66.6667, abs=1e-4)
+    _, values = pixel_curves(histograms)
+    assert values["pxap"] == pytest.approx(83.3333, abs=1e-4)
+    assert values["piou"] == pytest.approx(66.6667, abs=1e-4)
     histograms = pixel_histograms(scores, fg)
-    assert pxap(histograms) == pytest.approx(50) and piou(histograms) == pytest.approx(50)
+    _, values = pixel_curves(histograms)
+    assert values["pxap"] == pytest.approx(50) and values["piou"] == pytest.approx(50)
     # Foreground wins over ignore.
     np.testing.assert_array_equal(pixel_histograms(scores, fg, ignore | fg), pixel_histograms(scores, fg, ignore))
 
 
 def test_pxap_of_tied_scores():
     scores, fg = np.array([[0.9, 0.6, 0.1, 0.6, 0.2]]), np.array([[1, 1, 1, 0, 0]], bool)
-    assert pxap(pixel_histograms(scores, fg)) == pytest.approx(75.5556, abs=1e-4)
+    assert pixel_curves(pixel_histograms(scores, fg))[1]["pxap"] == pytest.approx(75.5556, abs=1e-4)
 
 
 def test_pixel_bins():
@@ -82,7 +83,7 @@ def test_pixel_bins():
 
 def test_pxap_without_foreground():
     with pytest.raises(ValueError, match="no foreground"):
-        pxap(pixel_histograms(np.zeros((2, 2)), np.zeros((2, 2), bool)))
+        pixel_curves(pixel_histograms(np.zeros((2, 2)), np.zeros((2, 2), bool)))
 
 
 def test_maximum_is_taken_per_bar():

@@ -8,7 +8,7 @@ from mmengine.structures import InstanceData
 
 from mmwsol.evaluation.functional import box_iou, gt_to_frame, threshold_boxes
 from mmwsol.evaluation.metrics import LocAccuracy
-from mmwsol.models.box_rules import ContourBox
+from mmwsol.models.box_rules import ComponentBox, ContourBox
 from mmwsol.registry import METRICS
 from mmwsol.structures import Frame, LocDataSample
 
@@ -163,6 +163,53 @@ def test_own_box_rule_equals_the_models():
     of_metric, model = run(LocAccuracy(map_to_box=RULE), samples), run(LocAccuracy(), samples)
     assert of_metric == model
     assert of_metric["loc/gt_known"] == pytest.approx(100 * np.mean(hits)) and 0 < sum(hits) < 6
+
+
+COMPONENT = dict(type="ComponentBox", **ComponentBox(preset="sat").rule)
+
+
+@pytest.mark.parametrize(
+    "protocol, box_rule, name",
+    [
+        ("tscam", dict(type="ContourBox", **ContourBox(preset="locloc").rule), "tscam"),  # equal in effect
+        ("tscam", dict(type="ContourBox", **ContourBox(preset="trt_v2").rule), None),
+        ("wsol_v2", dict(type="ContourBox", **ContourBox(preset="wsol_v2").rule), None),  # a model gives one box
+        ("cdtr", COMPONENT, None),
+        ("tscam", dict(ContourBox(preset="tscam").rule, type="ComponentBox"), None),
+    ],
+)
+def test_the_models_box_rule_is_told_where_it_is_not_the_protocols(protocol, box_rule, name, monkeypatch):
+    lines = []
+    monkeypatch.setattr("mmwsol.evaluation.metrics.base.print_log", lambda line, **_: lines.append(line))
+    metric = LocAccuracy(protocol, map_class="gt", frame_rule="tscam")
+    samples = [make_sample(img_id, GT, GT) for img_id in "abc"]
+    for sample in samples:
+        sample["box_rule"] = dict(box_rule, threshold=0.2)
+    values = run(metric, samples)
+    assert list(values) == ["loc/gt_known", "loc/top1", "loc/top5"]  # keys stay
+    assert metric.description["name"] == (name or f"{protocol} with the model's box rule")
+    assert metric.description["box_rule"] == dict(box_rule, contour="largest")
+    assert metric.curve["threshold"].tolist() == [0.2] and metric.curve["gt_known"].tolist() == [100]
+    told = [line for line in lines if "these are not the protocol's numbers" in line]
+    assert len(told) == (0 if name else 1)
+    if protocol == "cdtr":
+        assert "protocol 'cdtr' with the model's box rule" in told[0]
+        assert "type 'ComponentBox', not 'ContourBox'" in told[0]
+
+
+def test_the_metrics_box_rule_is_told_where_it_is_not_the_protocols():
+    assert LocAccuracy("tscam", RULE).description["name"] == "tscam"
+    metric = LocAccuracy("cdtr", RULE)
+    assert metric.description["name"] == "cdtr with the metric's box rule"
+    assert metric.description["box_rule"]["norm_order"] == "after"
+
+
+def test_no_threshold_no_curve():
+    metric = LocAccuracy(iou_stats=True)
+    run(metric, [make_sample("a", GT, GT)])
+    assert set(metric.curve) == {"iou_edge", "iou_count", "iou_images"}
+    with pytest.raises(ValueError, match="no threshold to search"):
+        metric.start_search()
 
 
 def test_threshold_search():
@@ -347,7 +394,7 @@ def test_errors_of_the_oracle_box():
 def test_threshold_of_the_model():
     """Without a search the values are those at the threshold that the localizer wrote down."""
     samples = random_samples(8)
-    rule = {**ContourBox(preset="tscam").rule, "threshold": 0.6}
+    rule = {"type": "ContourBox", **ContourBox(preset="tscam").rule, "threshold": 0.6}
     for sample in samples:
         sample["box_rule"] = rule
     metric = LocAccuracy(map_to_box=RULE, threshold=dict(grid=[0.1, 0.3], select_by="gt_known"), errors=True)
@@ -357,9 +404,10 @@ def test_threshold_of_the_model():
     assert metric.description["threshold_source"] == "best gt_known on the validation set"
     at = [run(LocAccuracy(map_to_box=RULE, threshold=t), samples)["loc/gt_known"] for t in (0.1, 0.3)]
     assert metric.curve["gt_known"].tolist() == pytest.approx(at)
-    samples[0]["box_rule"] = dict(rule, norm="max")
-    with pytest.raises(ValueError, match="one for its own box rule"):
-        run(metric, samples)
+    for change in (dict(norm="max"), dict(type="ComponentBox")):
+        samples[0]["box_rule"] = dict(rule, **change)
+        with pytest.raises(ValueError, match="one for its own box rule"):
+            run(metric, samples)
     del samples[0]["box_rule"]
     with pytest.raises(ValueError, match="evaluates at the threshold of the model"):
         run(metric, samples)

@@ -1,4 +1,4 @@
-"""LocBaselines: the whole frame and the centre box, at the protocol's IoU threshold."""
+"""LocBaselines: the whole frame and the center box, at the protocol's IoU threshold."""
 
 import pytest
 from loc_samples import make_sample, run

@@ -51,7 +51,7 @@ def test_equals_the_loop_over_thresholds():
 def test_component_rule_and_single_only():
     samples = random_samples(5)
     rule = dict(type="mmwsol.ComponentBox", preset="sat")
-    metric = MaxBoxAcc(map_to_box=rule, thresholds=0.003, multi_contour=False)
+    metric = MaxBoxAcc(map_to_box=rule, threshold=dict(grid=0.003), multi_contour=False)
     values = run(metric, samples)
     iou = brute_force(samples, ComponentBox(preset="sat"), np.arange(0, 1, 0.003).tolist())
     curves = np.stack([100 * (iou >= iou_thr).mean(axis=0) for iou_thr in IOU_THRS])
@@ -62,7 +62,7 @@ def test_component_rule_and_single_only():
 def test_options():
     samples = random_samples(6)
     # One threshold: no maximum.
-    values = run(MaxBoxAcc(thresholds=[0.5]), samples)
+    values = run(MaxBoxAcc(threshold=0.5), samples)
     expected = brute_force(samples, ContourBox(preset="wsol"), [0.5])
     assert values["loc/max_box_acc"] == pytest.approx(100 * (expected >= 0.5).mean())
     assert values["loc/max_box_acc_threshold"] == 0.5
@@ -107,10 +107,13 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match="frame_rule 'wsol' does not fit"):
         run(MaxBoxAcc(), [sample])
     for kwargs, message in [
-        (dict(thresholds=[0.5, 0.1]), "must rise"),
-        (dict(thresholds=[0.5, 1.0]), "must rise"),
-        (dict(thresholds=[]), "step or a list"),
-        (dict(thresholds=3), "got 3"),
+        (dict(threshold=dict(grid=[0.5, 0.1])), "must rise"),
+        (dict(threshold=dict(grid=[0.5, 1.0])), r"must lie in \[0, 1\)"),
+        (dict(threshold=dict(grid=[])), r"must lie in \[0, 1\)"),
+        (dict(threshold=dict(grid=0.1, select_by="gt_known", select_on="val")), "select_on='test', got 'val'"),
+        (dict(threshold=3), "got .3"),
+        (dict(threshold=float("nan")), "got .nan"),
+        (dict(thresholds=0.1), "a field of a protocol must be one of .* got 'thresholds'"),
         (dict(iou_thrs=()), "iou_thrs"),
         (dict(iou_thrs=(50,)), r"got \(50,\)"),
         (dict(map_class="all"), "got 'all'"),
@@ -145,8 +148,8 @@ def test_baselines():
     assert values == {
         "baseline/whole_frame_gt_known": pytest.approx(200 / 3),
         "baseline/whole_frame_box_acc_v2": pytest.approx(100 * (2 / 3 + 2 / 3 + 1 / 3) / 3),
-        "baseline/centre_box_gt_known": pytest.approx(100 / 3),
-        "baseline/centre_box_box_acc_v2": pytest.approx(100 / 3),
+        "baseline/center_box_gt_known": pytest.approx(100 / 3),
+        "baseline/center_box_box_acc_v2": pytest.approx(100 / 3),
     }
     # In the frame of CDTR the crop cuts the first box; only the first box of 'c' counts.
     frame = Frame.identity((224, 224)).resized((256, 256)).cropped(16, 16, (224, 224))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from loc_samples import make_sample, run
 
-from mmwsol.evaluation.functional import evaluation_map, piou, pixel_histograms, pxap
+from mmwsol.evaluation.functional import evaluation_map, pixel_curves, pixel_histograms
 from mmwsol.evaluation.metrics import PxAP
 from mmwsol.registry import METRICS
 from mmwsol.structures import Frame
@@ -56,8 +56,8 @@ def test_equals_pooled_histograms(tmp_path):
     metric = METRICS.build(dict(type="mmwsol.PxAP"))
     values = run(metric, samples)
     histograms = by_hand(samples)
-    assert values["seg/pxap"] == pytest.approx(pxap(histograms), abs=1e-9)
-    assert values["seg/piou"] == pytest.approx(piou(histograms), abs=1e-9)
+    assert values["seg/pxap"] == pytest.approx(pixel_curves(histograms)[1]["pxap"], abs=1e-9)
+    assert values["seg/piou"] == pytest.approx(pixel_curves(histograms)[1]["piou"], abs=1e-9)
     best = metric.curve["iou"].argmax()
     assert metric.curve["threshold"][best] == values["seg/piou_threshold"]
     assert 100 * metric.curve["iou"][best] == values["seg/piou"]
