@@ -152,11 +152,11 @@ def load_checkpoint_file(filename: str, map_location: Any = None) -> dict[str, A
     load then too.
 
     Args:
-        filename (str): Path of the checkpoint.
+        filename: Path of the checkpoint.
         map_location: As for :func:`torch.load`, for files of ``torch.save``. Defaults to None.
 
     Returns:
-        dict: The contents, where ``state_dict`` has the weights by name.
+        The contents, where ``state_dict`` has the weights by name.
 
     Raises:
         ValueError: If the file holds anything else: other types, which the message names; no weights; a web page, a Git
@@ -305,7 +305,7 @@ def init_cpu_distributed(cfg: Config) -> None:
     ``device_ids``. Does nothing where a GPU is present or ``cfg.launcher`` is 'none'.
 
     Args:
-        cfg (Config): Config of the run. ``launcher`` and ``env_cfg`` are read, ``env_cfg.dist_cfg.backend`` and
+        cfg: Config of the run. ``launcher`` and ``env_cfg`` are read, ``env_cfg.dist_cfg.backend`` and
             ``model_wrapper_cfg`` are written.
     """
     launcher = cfg.get("launcher", "none")
@@ -336,7 +336,7 @@ def init_distributed(cfg: Config) -> None:
     Does nothing if ``cfg.launcher`` is 'none'.
 
     Args:
-        cfg (Config): Config of the run; :func:`init_cpu_distributed` says what is written in it without a GPU.
+        cfg: Config of the run; :func:`init_cpu_distributed` says what is written in it without a GPU.
     """
     from mmengine.dist import init_dist, is_distributed
     from mmengine.utils.dl_utils import set_multi_processing
@@ -389,7 +389,7 @@ def float_drop_path(model: torch.nn.Module) -> None:
     ``np.float64``, so that ``fullgraph=True`` fails on its vision transformers, in eval mode too.
 
     Args:
-        model (nn.Module): Any model. Layers are found by their ``drop_prob`` attribute.
+        model: Any model. Layers are found by their ``drop_prob`` attribute.
     """
     for module in model.modules():
         rate = getattr(module, "drop_prob", None)

@@ -25,8 +25,8 @@ def writing(path: str | Path, ending: bool = True) -> Iterator[Path]:
     Folders that are missing are made. The name is always the same, so that the next run removes what a kill left.
 
     Args:
-        path (str | Path): The file.
-        ending (bool): Whether the name has the ending of ``path``, by which writers choose a format. Defaults to True.
+        path: The file.
+        ending: Whether the name has the ending of ``path``, by which writers choose a format. Defaults to True.
 
     Raises:
         OSError: If it cannot be written; the message names it.

@@ -19,7 +19,7 @@ class _Registry(root.Registry):
     """A child registry with places to look last, whose failed look-up names the nearest registered types.
 
     Args:
-        last (Sequence[str]): Packages that are imported when a type is in none of the ``locations``, which mmengine
+        last: Packages that are imported when a type is in none of the ``locations``, which mmengine
             imports all together.
         **kwargs: Arguments of mmengine's ``Registry``.
     """

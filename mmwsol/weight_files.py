@@ -28,10 +28,10 @@ def file_form(filename: str) -> str:
     """Tell in which form a file holds weights.
 
     Args:
-        filename (str): Path of the file.
+        filename: Path of the file.
 
     Returns:
-        str: 'safetensors', 'script' (an archive of ``torch.jit.save``) or 'torch' (of ``torch.save``, or unknown).
+        'safetensors', 'script' (an archive of ``torch.jit.save``) or 'torch' (of ``torch.save``, or unknown).
 
     Raises:
         ValueError: If the file is something that is often met in the place of weights: an empty file, a web page, a Git
@@ -94,7 +94,7 @@ def find_weights(loaded: Any, filename: str) -> dict[str, Tensor]:
 
     Args:
         loaded: Contents of the file: weights, weights in one of ``CONTAINERS``, or a network.
-        filename (str): Its name, for the error.
+        filename: Its name, for the error.
 
     Raises:
         ValueError: If there are no weights. The message names the entries.

@@ -23,7 +23,7 @@ class ExportableLocalizer(nn.Module):
     """A localizer from RGB pixels to scores and maps, with its normalization in it.
 
     Args:
-        model (nn.Module): An :class:`mmwsol.models.ImageLocalizer`.
+        model: An :class:`mmwsol.models.ImageLocalizer`.
     """
 
     mean: Tensor
@@ -42,10 +42,10 @@ class ExportableLocalizer(nn.Module):
         """Localize.
 
         Args:
-            images (Tensor): (B, 3, H, W) float32, RGB, 0 to 255, of the network's size.
+            images: (B, 3, H, W) float32, RGB, 0 to 255, of the network's size.
 
         Returns:
-            tuple: scores (B, C), class probabilities; maps (B, K, h, w) as the network gives them; labels (B, K), the
+            Scores (B, C), class probabilities; maps (B, K, h, w) as the network gives them; labels (B, K), the
             class of each map, best first, or -1 for one map that is the same for every class.
         """
         images = images.flip(1) if self.flip else images
@@ -65,13 +65,13 @@ def export_model(
     threshold.
 
     Args:
-        model (nn.Module): Model of :func:`mmwsol.apis.init_model`; it is moved to the CPU.
-        out (str | Path): File: ``.pt2`` for format 'torch', ``.onnx`` for 'onnx'.
-        format (str): 'torch' (``torch.export``) or 'onnx'. Defaults to 'onnx'.
-        size (tuple[int, int], optional): Image size (H, W). Defaults to None: ``input_size`` of the model.
+        model: Model of :func:`mmwsol.apis.init_model`; it is moved to the CPU.
+        out: File: ``.pt2`` for format 'torch', ``.onnx`` for 'onnx'.
+        format: 'torch' (``torch.export``) or 'onnx'. Defaults to 'onnx'.
+        size: Image size (H, W). Defaults to None: ``input_size`` of the model.
 
     Returns:
-        dict: ``file``, ``size`` and ``difference``, the largest relative difference of an output.
+        ``file``, ``size`` and ``difference``, the largest relative difference of an output.
 
     Raises:
         ImportError: If the packages of the extra 'deploy' are missing.

@@ -46,12 +46,12 @@ class WSOLInferencer(BaseInferencer):
     orientation is *not* applied, so that boxes count in the stored pixels.
 
     Args:
-        model (str | Path | Config, optional): Config file, name of a config, or config. A checkpoint file here counts
+        model: Config file, name of a config, or config. A checkpoint file here counts
             as ``weights``. Defaults to None: the config that is stored in the checkpoint.
-        weights (str | Path, optional): Checkpoint file or URL. Defaults to None: that of the metafile.
-        device (str, optional): Defaults to None: the accelerator, if there is one.
-        show_progress (bool): Whether to show a progress bar for several batches. Defaults to True.
-        stage (str, optional): Stage of a config that has several. Defaults to None: the last one.
+        weights: Checkpoint file or URL. Defaults to None: that of the metafile.
+        device: Defaults to None: the accelerator, if there is one.
+        show_progress: Whether to show a progress bar for several batches. Defaults to True.
+        stage: Stage of a config that has several. Defaults to None: the last one.
 
     Raises:
         FileNotFoundError: If a config or checkpoint does not exist.
@@ -112,19 +112,19 @@ class WSOLInferencer(BaseInferencer):
             inputs: A path, an array, a PIL image, or a list of them; a folder (searched with its sub-folders), or a
                 glob such as 'photos/*.jpg'. Arrays are (H, W, 3) uint8 BGR, as OpenCV reads them, or (H, W) gray. A
                 dict with ``img_path`` and an item's further keys (``gt_label``, ``gt_bboxes_ori``) shows ground truth.
-            return_datasamples (bool): Whether ``predictions`` are :class:`LocDataSample`, with the raw maps of the
+            return_datasamples: Whether ``predictions`` are :class:`LocDataSample`, with the raw maps of the
                 best classes. Defaults to False: dicts, see below.
-            batch_size (int): Images a batch. Defaults to 1.
-            return_vis (bool): Whether to return pictures, (H, W, 3) uint8 RGB. Defaults to False.
-            show (bool): Whether to open a window for each image. Defaults to False.
-            wait_time (float): Seconds that a window stays; 0: until a key is pressed. Defaults to 0.
-            out_dir (str | Path, optional): Folder for pictures and ``predictions.json``. Within a folder of ``inputs``
+            batch_size: Images a batch. Defaults to 1.
+            return_vis: Whether to return pictures, (H, W, 3) uint8 RGB. Defaults to False.
+            show: Whether to open a window for each image. Defaults to False.
+            wait_time: Seconds that a window stays; 0: until a key is pressed. Defaults to 0.
+            out_dir: Folder for pictures and ``predictions.json``. Within a folder of ``inputs``
                 it is not searched for images. Defaults to None.
-            return_maps (bool): Whether predictions have their map; a large folder may need the memory. Defaults to
+            return_maps: Whether predictions have their map; a large folder may need the memory. Defaults to
                 True.
 
         Returns:
-            dict: ``predictions``, ``visualization`` (pictures or None) and ``failed``, the inputs that could not be
+            ``predictions``, ``visualization`` (pictures or None) and ``failed``, the inputs that could not be
             read and why; they are missing from the other two. A prediction has
 
             - ``img_path`` (None for arrays), ``ori_shape`` [H, W],

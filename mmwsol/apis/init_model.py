@@ -36,15 +36,15 @@ def init_model(
     """Build a model and load its weights.
 
     Args:
-        config (str | Path | Config, optional): Config file, name of a config (:func:`list_models`), or config. None
+        config: Config file, name of a config (:func:`list_models`), or config. None
             takes the one that is stored in the checkpoint.
-        checkpoint (str | Path, optional): File or URL. Defaults to None: random weights.
-        device (str, optional): Defaults to None: the accelerator, if there is one.
-        stage (str, optional): Stage of the config. Defaults to None: the last one.
-        cfg_options (dict, optional): Changes of the config, by dotted keys. Defaults to None.
+        checkpoint: File or URL. Defaults to None: random weights.
+        device: Defaults to None: the accelerator, if there is one.
+        stage: Stage of the config. Defaults to None: the last one.
+        cfg_options: Changes of the config, by dotted keys. Defaults to None.
 
     Returns:
-        nn.Module: The model in evaluation mode, with its config as ``cfg`` and, where they are known, class names as
+        The model in evaluation mode, with its config as ``cfg`` and, where they are known, class names as
         ``dataset_meta['classes']``.
 
     Raises:
@@ -83,11 +83,11 @@ def find_model_config(
     """Return the config of one stage, from what :func:`init_model` takes.
 
     Args:
-        config (str | Path | Config, optional): File, name or config; None: that of the checkpoint.
-        loaded (dict, optional): Contents of the checkpoint.
-        source (str): Its name, for error messages.
-        stage (str, optional): Stage of the config. Defaults to None: the last one.
-        cfg_options (dict, optional): Changes of the config. Defaults to None.
+        config: File, name or config; None: that of the checkpoint.
+        loaded: Contents of the checkpoint.
+        source: Its name, for error messages.
+        stage: Stage of the config. Defaults to None: the last one.
+        cfg_options: Changes of the config. Defaults to None.
 
     Raises:
         ValueError: If there is no config.
@@ -151,12 +151,12 @@ def load_weights(model: nn.Module, loaded: dict[str, Any], source: str) -> list[
     one.
 
     Args:
-        model (nn.Module): The model, without wrappers.
-        loaded (dict): Contents of the checkpoint, see :func:`load_weights_file`.
-        source (str): Its name, for error messages.
+        model: The model, without wrappers.
+        loaded: Contents of the checkpoint, see :func:`load_weights_file`.
+        source: Its name, for error messages.
 
     Returns:
-        list[str]: Names of weights that the model has not.
+        Names of weights that the model has not.
 
     Raises:
         ValueError: If weights are missing or have other shapes, or the checkpoint is an official release.

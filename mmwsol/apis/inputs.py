@@ -24,7 +24,7 @@ def list_inputs(inputs: Any, out_dir: str | Path | None = None) -> list:
 
     Args:
         inputs: See its call.
-        out_dir (str | Path, optional): Folder that is not searched for images, unless it was asked for. Defaults to
+        out_dir: Folder that is not searched for images, unless it was asked for. Defaults to
             None.
 
     Raises:

@@ -24,9 +24,9 @@ class OutputFolder:
     Predictions are appended to a file of lines, which becomes ``predictions.json`` at the end.
 
     Args:
-        folder (str | Path): The folder, made if it is missing.
-        names (Sequence[str]): Names of the inputs, from which those of the pictures are made.
-        key (Any): What the predictions depend on besides the image. A killed run with the same key goes on.
+        folder: The folder, made if it is missing.
+        names: Names of the inputs, from which those of the pictures are made.
+        key: What the predictions depend on besides the image. A killed run with the same key goes on.
 
     Attributes:
         done: Predictions of the killed run, by the path of the image.

@@ -47,11 +47,11 @@ def inference_config(config: Config, source: str) -> Config:
     """Take what inference needs from the config of a checkpoint.
 
     Args:
-        config (Config): The config, as :func:`mmwsol.utils.config_text.read_config_text` gives it.
-        source (str): Name of the checkpoint, for messages.
+        config: The config, as :func:`mmwsol.utils.config_text.read_config_text` gives it.
+        source: Name of the checkpoint, for messages.
 
     Returns:
-        Config: ``default_scope``, ``model``, the drawing options of ``visualizer``, and of each dataloader type, class
+        ``default_scope``, ``model``, the drawing options of ``visualizer``, and of each dataloader type, class
         names and, but for training, pipeline of its data set. The whole config if ``MMWSOL_TRUST_CHECKPOINTS=1``.
 
     Raises:

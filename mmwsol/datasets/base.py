@@ -36,24 +36,24 @@ class BaseLocDataset(BaseDataset):
     ``img_id``, ``gt_label``, ``gt_bboxes_ori`` float32 (M, 4), M may be 0, and ``sample_idx``.
 
     Args:
-        data_root (str): Root of all relative paths. Defaults to ''.
-        ann_file (str): List file or folder of lists, relative to ``data_root``. Defaults to ''.
-        split (str): Split to read, where the data set has splits. Defaults to ''.
-        data_prefix (str | dict, optional): Image folder ``img_path``, and mask folder ``mask_path``, relative to
+        data_root: Root of all relative paths. Defaults to ''.
+        ann_file: List file or folder of lists, relative to ``data_root``. Defaults to ''.
+        split: Split to read, where the data set has splits. Defaults to ''.
+        data_prefix: Image folder ``img_path``, and mask folder ``mask_path``, relative to
             ``data_root``. Defaults to None: those of the data set.
-        metainfo (dict, optional): ``classes``, names in the order of the labels, and whatever else is wanted.
+        metainfo: ``classes``, names in the order of the labels, and whatever else is wanted.
             Defaults to None: that of the data set.
-        pipeline (Sequence): Transforms. Defaults to ().
-        test_mode (bool): Whether an unreadable image always raises. Defaults to False.
-        on_error (str): What happens to bad records (malformed line, label out of range, box outside its image, image
+        pipeline: Transforms. Defaults to ().
+        test_mode: Whether an unreadable image always raises. Defaults to False.
+        on_error: What happens to bad records (malformed line, label out of range, box outside its image, image
             listed twice, unreadable image): 'raise' one error that names them, or 'skip' them with one line in the
             log; while training, 'skip' also replaces an unreadable image by another sample. Defaults to 'raise'.
-        check_images (bool): Whether to decode every image at the start and check its boxes against its size.
+        check_images: Whether to decode every image at the start and check its boxes against its size.
             Defaults to False: images are not touched before they are needed.
-        k_shot (int, optional): Keep this many random images of every class, for few-shot training. The choice depends
+        k_shot: Keep this many random images of every class, for few-shot training. The choice depends
             on ``k_seed`` and the image ids alone, not on the order of the list or the process, and the images of a
             smaller number are among those of a larger one. Defaults to None: all images.
-        k_seed (int): Number of the draw of ``k_shot``. Defaults to 0.
+        k_seed: Number of the draw of ``k_shot``. Defaults to 0.
         **kwargs: Further arguments of ``mmengine.dataset.BaseDataset`` (``indices``, ``lazy_init``, ...).
 
     Raises:

@@ -28,10 +28,10 @@ def box_problem(
     """Return what is wrong with a listed box, or None.
 
     Args:
-        box (Sequence[float]): x0, y0, x1, y1 in pixels.
-        img_id (str): The image, for the message.
-        size (Sequence[float], optional): (W, H) of the image. Defaults to None: not known.
-        strict (bool): Whether the box must lie inside the image. Defaults to True.
+        box: x0, y0, x1, y1 in pixels.
+        img_id: The image, for the message.
+        size: (W, H) of the image. Defaults to None: not known.
+        strict: Whether the box must lie inside the image. Defaults to True.
     """
     x0, y0, x1, y1 = box
     width = height = MAX_SIDE

@@ -21,11 +21,11 @@ class BrainTumor(LocListDataset):
         {Train,Val}/<class>/labels/*.txt
 
     Args:
-        data_root (str): Folder with ``Train`` and ``Val``.
-        split (str): 'train' or 'val'. Defaults to 'train'.
-        ann_file (str, optional): Folder of the YOLO files. Defaults to None: that of the split.
-        data_prefix (str | dict, optional): Image folder. Defaults to that of the split.
-        metainfo (dict, optional): ``classes`` defaults to the four.
+        data_root: Folder with ``Train`` and ``Val``.
+        split: 'train' or 'val'. Defaults to 'train'.
+        ann_file: Folder of the YOLO files. Defaults to None: that of the split.
+        data_prefix: Image folder. Defaults to that of the split.
+        metainfo: ``classes`` defaults to the four.
         **kwargs: Arguments of :class:`LocListDataset`.
     """
 

@@ -60,10 +60,10 @@ def check_same_names(first: Sequence[str] | None, second: Sequence[str] | None, 
     numbers 0, 1, 2, ... in this order, as lists without names give them, are compared in number only.
 
     Args:
-        first (Sequence[str], optional): Class names in the order of the labels.
-        second (Sequence[str], optional): Those of the other place.
-        place (str): What has the first, for the message.
-        other (str): What has the second.
+        first: Class names in the order of the labels.
+        second: Those of the other place.
+        place: What has the first, for the message.
+        other: What has the second.
 
     Raises:
         ValueError: If the numbers differ or the names; the message names the first class that does.

@@ -36,7 +36,7 @@ def read_coco(path: str, problems: Problems) -> tuple[list[Record], list[str]]:
     that only stands above others, as in exports of Roboflow, is no class.
 
     Returns:
-        tuple: the records, boxes as x, y, w, h; and the category names in the order of their ids.
+        The records, boxes as x, y, w, h; and the category names in the order of their ids.
 
     Raises:
         FileNotFoundError: If there is no such file.

@@ -83,7 +83,7 @@ def read_csv(path: str, problems: Problems) -> tuple[list[Record], str | None]:
     rows, as pandas writes it, is left out.
 
     Returns:
-        tuple: the records, and 'xyxy', 'xywh' or 'cxcywh' where names of columns say what boxes are, else None.
+        The records, and 'xyxy', 'xywh' or 'cxcywh' where names of columns say what boxes are, else None.
 
     Raises:
         FileNotFoundError: If there is no such file.

@@ -29,11 +29,11 @@ class CUB(BaseLocDataset):
     evaluation protocols clip them.
 
     Args:
-        data_root (str): Folder of the release.
-        split (str): 'train' or 'test'. Defaults to 'train'.
-        ann_file (str): Folder of the four lists, if it is not ``data_root``. Defaults to ''.
-        data_prefix (str | dict, optional): Defaults to ``dict(img_path='images', mask_path='segmentations')``.
-        metainfo (dict, optional): ``classes`` defaults to the names in ``classes.txt`` beside the lists, else to the
+        data_root: Folder of the release.
+        split: 'train' or 'test'. Defaults to 'train'.
+        ann_file: Folder of the four lists, if it is not ``data_root``. Defaults to ''.
+        data_prefix: Defaults to ``dict(img_path='images', mask_path='segmentations')``.
+        metainfo: ``classes`` defaults to the names in ``classes.txt`` beside the lists, else to the
             200 of the data set.
         **kwargs: Arguments of :class:`BaseLocDataset`.
     """

@@ -25,11 +25,11 @@ class FineGrainedDataset(BaseLocDataset, ABC):
     """Base of the data sets that have a release and lists of SAT.
 
     Args:
-        data_root (str): Folder of the release, or of SAT's lists and images.
-        split (str): One of ``splits``. Defaults to 'train'.
-        format (str): 'official' or 'sat'. Defaults to 'official'.
-        data_prefix (str | dict, optional): Image folder. Defaults to None: that of the layout.
-        metainfo (dict, optional): ``classes`` defaults to the names of the data set.
+        data_root: Folder of the release, or of SAT's lists and images.
+        split: One of ``splits``. Defaults to 'train'.
+        format: 'official' or 'sat'. Defaults to 'official'.
+        data_prefix: Image folder. Defaults to None: that of the layout.
+        metainfo: ``classes`` defaults to the names of the data set.
         **kwargs: Arguments of :class:`BaseLocDataset`.
 
     Raises:

@@ -36,11 +36,11 @@ class ILSVRC(BaseLocDataset):
     * a folder with wsolevaluation's four files: its ``ILSVRC/test`` is this data set's ``split='val'``.
 
     Args:
-        data_root (str): Folder with ``train`` and ``val``.
-        split (str): 'train' or 'val'. Defaults to 'train'.
-        ann_file (str, optional): See above. Defaults to None.
-        data_prefix (str | dict, optional): Image folder. Defaults to the name of the split.
-        metainfo (dict, optional): For a part of the classes: ``classes`` and ``wnids``, in the order of the labels.
+        data_root: Folder with ``train`` and ``val``.
+        split: 'train' or 'val'. Defaults to 'train'.
+        ann_file: See above. Defaults to None.
+        data_prefix: Image folder. Defaults to the name of the split.
+        metainfo: For a part of the classes: ``classes`` and ``wnids``, in the order of the labels.
         **kwargs: Arguments of :class:`BaseLocDataset`.
     """
 

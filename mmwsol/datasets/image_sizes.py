@@ -36,10 +36,10 @@ def read_size(
     """Return the (W, H) of an image file, or the message that says why it cannot be read.
 
     Args:
-        path (str): Image file.
-        decode (bool): Whether to read all of it, not only its header. Defaults to True.
-        color_type (str): Whether the EXIF tag turns it, see :class:`LoadImage`. Defaults to 'color_ignore_orientation'.
-        max_pixels (int, optional): See :class:`LoadImage`.
+        path: Image file.
+        decode: Whether to read all of it, not only its header. Defaults to True.
+        color_type: Whether the EXIF tag turns it, see :class:`LoadImage`. Defaults to 'color_ignore_orientation'.
+        max_pixels: See :class:`LoadImage`.
     """
     header = read_header(path)
     if isinstance(header, str):

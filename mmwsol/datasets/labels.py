@@ -45,8 +45,8 @@ def index_of(text: str, index: Mapping[str, int]) -> int | str:
     it could be meant either way.
 
     Args:
-        text (str): Label as listed.
-        index (Mapping[str, int]): Class names and their numbers.
+        text: Label as listed.
+        index: Class names and their numbers.
     """
     if text in index:
         return index[text]

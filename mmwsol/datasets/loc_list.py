@@ -51,22 +51,22 @@ class LocListDataset(BaseLocDataset):
     numbers are indices, and names if some have zeros before them.
 
     Args:
-        data_root (str): Root of all relative paths.
-        ann_file (str): See above. Defaults to ''.
-        split (str): Split to read from a CSV or a folder of split folders; an error for what has no splits, but a
+        data_root: Root of all relative paths.
+        ann_file: See above. Defaults to ''.
+        split: Split to read from a CSV or a folder of split folders; an error for what has no splits, but a
             folder of that name. Defaults
             to '': everything.
-        format (str): One of the above, or 'auto': by what ``ann_file`` is. Defaults to 'auto'.
-        data_prefix (str | dict, optional): Folders ``img_path`` and ``mask_path`` to which the listed paths are
+        format: One of the above, or 'auto': by what ``ann_file`` is. Defaults to 'auto'.
+        data_prefix: Folders ``img_path`` and ``mask_path`` to which the listed paths are
             relative. Defaults to None: ``data_root``.
-        metainfo (dict, optional): ``classes``, in the order of the labels. Without it, names are taken in sorted order
+        metainfo: ``classes``, in the order of the labels. Without it, names are taken in sorted order
             from what is read, so give it where train and val are read separately.
-        label_map (dict, optional): Listed label (name or number) to class index. Defaults to None.
-        box_format (str, optional): 'xyxy', 'xywh' (corner and size), or in fractions of the image 'xyxy_norm' and
+        label_map: Listed label (name or number) to class index. Defaults to None.
+        box_format: 'xyxy', 'xywh' (corner and size), or in fractions of the image 'xyxy_norm' and
             'cxcywh_norm' (center and size). Defaults to None: that of the format, 'xywh' for COCO, 'cxcywh_norm' for
             YOLO, that of the header for a table, else 'xyxy'.
-        one_based (bool): Whether pixels count from 1; then 1 is subtracted from corners. Defaults to False.
-        size_source (str): Where image sizes come from: 'meta', the list, or 'file', the images. Boxes are checked
+        one_based: Whether pixels count from 1; then 1 is subtracted from corners. Defaults to False.
+        size_source: Where image sizes come from: 'meta', the list, or 'file', the images. Boxes are checked
             against the size where it is known; fractions need it. Defaults to 'meta'; without sizes in the list,
             fractions read the images all the same.
         **kwargs: Arguments of :class:`BaseLocDataset`.

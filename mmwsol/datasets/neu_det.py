@@ -22,12 +22,12 @@ class NEUDET(LocListDataset):
         {train,validation}/annotations/<class>_<number>.xml
 
     Args:
-        data_root (str): Folder with ``train`` and ``validation``; ``tools/dataset_converters/neu_det.py`` makes them
+        data_root: Folder with ``train`` and ``validation``; ``tools/dataset_converters/neu_det.py`` makes them
             from any copy.
-        split (str): 'train' or 'val'. Defaults to 'train'.
-        ann_file (str, optional): Folder of the xml files. Defaults to None: that of the split.
-        data_prefix (str | dict, optional): Image folder. Defaults to that of the split.
-        metainfo (dict, optional): ``classes`` defaults to the six.
+        split: 'train' or 'val'. Defaults to 'train'.
+        ann_file: Folder of the xml files. Defaults to None: that of the split.
+        data_prefix: Image folder. Defaults to that of the split.
+        metainfo: ``classes`` defaults to the six.
         **kwargs: Arguments of :class:`LocListDataset`.
     """
 

@@ -25,9 +25,9 @@ def cache_file(cache_dir: str | Path, name: str, suffix: str) -> Path:
     """Return the file of an image in a cache: its relative path with another suffix.
 
     Args:
-        cache_dir (str | Path): Folder of the cache.
-        name (str): ``img_id`` of the image, normally its path relative to the image folder.
-        suffix (str): Suffix of the cached files, with its dot.
+        cache_dir: Folder of the cache.
+        name: ``img_id`` of the image, normally its path relative to the image folder.
+        suffix: Suffix of the cached files, with its dot.
 
     Raises:
         ValueError: If the name would lead out of the cache.
@@ -70,17 +70,17 @@ class CachedFiles:
     A dry run, where no stage has run, has an address ``stage://`` in place of a folder: no image has a file.
 
     Args:
-        cache_dir (str): Folder of the cache, or any folder of files under the images' relative paths.
-        suffix (str): Suffix of its files, with its dot.
-        what (str): What the files are, for messages.
-        otherwise (str): What images count as that have no file, because they could not be read when the cache was made,
+        cache_dir: Folder of the cache, or any folder of files under the images' relative paths.
+        suffix: Suffix of its files, with its dot.
+        what: What the files are, for messages.
+        otherwise: What images count as that have no file, because they could not be read when the cache was made,
             for the warning that says so once.
 
     Raises:
         ValueError: If there is no such folder, or the stage that makes it has not finished.
 
     Attributes:
-        manifest (dict | None): The manifest, if there is one.
+        manifest: The manifest, if there is one.
     """
 
     def __init__(self, cache_dir: str, suffix: str, what: str, otherwise: str) -> None:
@@ -132,8 +132,8 @@ class OfflineCache:
     """A cache and the images it belongs to.
 
     Attributes:
-        root (Path): Folder.
-        suffix (str): Suffix of its files.
+        root: Folder.
+        suffix: Suffix of its files.
         items: The images: ``items[i]`` is ``(i, data, reason)``, with ``data`` None if the image cannot be read, and
             ``items.names`` their ``img_id``.
     """
@@ -151,10 +151,10 @@ class Panel(NamedTuple):
     """A picture of the contact sheet.
 
     Attributes:
-        image (np.ndarray): (H, W, 3) uint8 BGR.
-        score_map (np.ndarray | None): (H, W) in [0, 1], drawn over the image.
-        gt_bboxes (np.ndarray | Sequence): (M, 4) ground truth in pixels of the image, drawn in green.
-        bboxes (np.ndarray | Sequence): (K, 4) found, best first: the first in red, the others in blue.
+        image: (H, W, 3) uint8 BGR.
+        score_map: (H, W) in [0, 1], drawn over the image.
+        gt_bboxes: (M, 4) ground truth in pixels of the image, drawn in green.
+        bboxes: (K, 4) found, best first: the first in red, the others in blue.
     """
 
     image: np.ndarray
@@ -167,8 +167,8 @@ class CacheWriter(metaclass=ABCMeta):
     """What an offline stage does with an image. Subclasses are registered in ``mmwsol.registry.TASK_UTILS``.
 
     Attributes:
-        suffix (str): Suffix of the files, with its dot.
-        titles (tuple[str, ...]): Text above each column of the contact sheet. Defaults to (): there is no sheet.
+        suffix: Suffix of the files, with its dot.
+        titles: Text above each column of the contact sheet. Defaults to (): there is no sheet.
     """
 
     suffix = ""
@@ -190,11 +190,11 @@ class CacheWriter(metaclass=ABCMeta):
         """Run the network on a batch, in evaluation mode and without gradients, in the main thread.
 
         Args:
-            model (nn.Module): The model, without its distributed wrapper.
-            batch (dict): ``inputs``, a list of B tensors, and ``data_samples``, as the pipeline packed them.
+            model: The model, without its distributed wrapper.
+            batch: ``inputs``, a list of B tensors, and ``data_samples``, as the pipeline packed them.
 
         Returns:
-            list: B jobs for :meth:`finish`.
+            B jobs for :meth:`finish`.
         """
 
     @abstractmethod
@@ -212,8 +212,8 @@ class CacheWriter(metaclass=ABCMeta):
         """Return the pictures of an image for the contact sheet, one for each of ``titles``. Defaults to none.
 
         Args:
-            data (dict): What the pipeline made of the image: ``inputs`` and ``data_samples``.
-            file (Path): The file of the image in the cache.
+            data: What the pipeline made of the image: ``inputs`` and ``data_samples``.
+            file: The file of the image in the cache.
         """
         return []
 

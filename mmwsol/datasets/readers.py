@@ -40,9 +40,9 @@ def read_text(path: str, fix: str = "check data_root and ann_file", strict: bool
     """Return the content of a text file with one newline between lines: UTF-8, or UTF-16 with its byte-order mark.
 
     Args:
-        path (str): File.
-        fix (str): What to do if it does not exist.
-        strict (bool): Whether bytes that are no text raise. Otherwise they become surrogates, which
+        path: File.
+        fix: What to do if it does not exist.
+        strict: Whether bytes that are no text raise. Otherwise they become surrogates, which
             :func:`is_text` finds. Defaults to True.
 
     Raises:
@@ -117,9 +117,9 @@ def read_box_lines(path: str, problems: Problems, labels: bool) -> list[Record]:
     This is the format of TS-CAM's ``val_folder_new.txt`` and, with no box, of its ``train.txt``.
 
     Args:
-        path (str): List file.
-        problems (Problems): Where bad lines go.
-        labels (bool): Whether the second field is the class index.
+        path: List file.
+        problems: Where bad lines go.
+        labels: Whether the second field is the class index.
     """
     records = []
     first = 2 if labels else 1
@@ -146,9 +146,9 @@ def read_wsol(folder: str, problems: Problems, need_gt: bool = False) -> list[Re
     first line of an image names its ignore file. The last two may be empty.
 
     Args:
-        folder (str): Folder with the four files.
-        problems (Problems): Where bad lines go.
-        need_gt (bool): Whether a missing ``localization.txt`` is an error. Defaults to False.
+        folder: Folder with the four files.
+        problems: Where bad lines go.
+        need_gt: Whether a missing ``localization.txt`` is an error. Defaults to False.
 
     Raises:
         FileNotFoundError: If a file that is needed is missing.

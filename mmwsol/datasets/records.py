@@ -15,15 +15,15 @@ class Record:
     """What a list says about one image.
 
     Attributes:
-        img_id (str): Unique name, normally the path relative to the image folder.
-        source (str): ``file:line`` that error messages name.
-        label (int | str | None): Class index, or class name or number as listed; None if the list has none.
-        boxes (list): Four numbers a box, as listed.
-        box_sources (list[str]): ``file:line`` of each box.
-        size (tuple[int, int] | None): (W, H) of the image, where the list has it.
-        masks (list[str]): Mask files, relative to the mask folder.
-        ignore (str): File of the pixels to ignore, or ''.
-        split (str): Split as listed, or ''.
+        img_id: Unique name, normally the path relative to the image folder.
+        source: ``file:line`` that error messages name.
+        label: Class index, or class name or number as listed; None if the list has none.
+        boxes: Four numbers a box, as listed.
+        box_sources: ``file:line`` of each box.
+        size: (W, H) of the image, where the list has it.
+        masks: Mask files, relative to the mask folder.
+        ignore: File of the pixels to ignore, or ''.
+        split: Split as listed, or ''.
     """
 
     img_id: str
@@ -86,7 +86,7 @@ class Problems:
     """Bad records of one data set: how many, the first few, and the images they belong to.
 
     Args:
-        limit (int): Number of messages kept. Defaults to 5.
+        limit: Number of messages kept. Defaults to 5.
     """
 
     def __init__(self, limit: int = 5) -> None:

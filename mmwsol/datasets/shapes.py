@@ -152,13 +152,13 @@ def render(index: int, split: str = "train", size: int = 64, seed: int = 0) -> t
     it: they are drawn independently of the class.
 
     Args:
-        index (int): Number of the picture in its split; classes take turns.
-        split (str): Name that enters the random seed, so that splits differ. Defaults to 'train'.
-        size (int): Side of the square picture in pixels. Defaults to 64.
-        seed (int): Seed of the whole data set. Defaults to 0.
+        index: Number of the picture in its split; classes take turns.
+        split: Name that enters the random seed, so that splits differ. Defaults to 'train'.
+        size: Side of the square picture in pixels. Defaults to 64.
+        seed: Seed of the whole data set. Defaults to 0.
 
     Returns:
-        tuple: image (size, size, 3) uint8 BGR; mask (size, size) bool of the object's visible pixels; class index.
+        Image (size, size, 3) uint8 BGR; mask (size, size) bool of the object's visible pixels; class index.
     """
     label = index % len(CLASSES)
     rng = np.random.default_rng([seed, index, *split.encode()])
@@ -207,11 +207,11 @@ class Shapes(BaseLocDataset):
     the object's visible pixels, x1 and y1 being the last column and row.
 
     Args:
-        data_root (str): Where pictures are kept. Defaults to 'data/shapes'.
-        split (str): Any name; every split has its own pictures. Defaults to 'train'.
-        num_images (int): Number of pictures. Defaults to 6000.
-        image_size (int): Side of the pictures in pixels. Defaults to 64.
-        seed (int): Seed of the data set. Defaults to 0.
+        data_root: Where pictures are kept. Defaults to 'data/shapes'.
+        split: Any name; every split has its own pictures. Defaults to 'train'.
+        num_images: Number of pictures. Defaults to 6000.
+        image_size: Side of the pictures in pixels. Defaults to 64.
+        seed: Seed of the data set. Defaults to 0.
         **kwargs: Arguments of :class:`BaseLocDataset`.
 
     Raises:

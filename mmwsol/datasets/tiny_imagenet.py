@@ -27,9 +27,9 @@ class TinyImageNet(BaseLocDataset):
         val/images/*.JPEG  val/val_annotations.txt (name wnid x0 y0 x1 y1)
 
     Args:
-        data_root (str): Folder with the lists.
-        split (str): 'train' or 'val'. Defaults to 'train'. The images of 'test' have no labels.
-        metainfo (dict, optional): ``classes`` defaults to the names in the lists.
+        data_root: Folder with the lists.
+        split: 'train' or 'val'. Defaults to 'train'. The images of 'test' have no labels.
+        metainfo: ``classes`` defaults to the names in the lists.
         **kwargs: Arguments of :class:`BaseLocDataset`.
     """
 

@@ -23,9 +23,9 @@ class Walk:
     """What is in a folder.
 
     Attributes:
-        files (list[str]): Paths relative to the folder with forward slashes, folder by folder in sorted order.
-        folders (list[str]): Its own folders, sorted, without system folders.
-        left_out (Counter): How many entries were left out, by the reason.
+        files: Paths relative to the folder with forward slashes, folder by folder in sorted order.
+        folders: Its own folders, sorted, without system folders.
+        left_out: How many entries were left out, by the reason.
     """
 
     files: list[str]

@@ -32,11 +32,11 @@ class WSOLDataset(LocListDataset):
     """Base of the data sets whose lists are wsolevaluation's four files.
 
     Args:
-        data_root (str): Folder of the images and, in ``metadata``, of the lists.
-        split (str): One of ``splits``. Defaults to '': the only one.
-        ann_file (str): Folder of the lists. Defaults to '': the first of ``lists`` that exists under ``data_root``.
-        data_prefix (str | dict, optional): Folders of images and masks. Defaults to None: those of the data set.
-        metainfo (dict, optional): ``classes`` defaults to the names of the data set.
+        data_root: Folder of the images and, in ``metadata``, of the lists.
+        split: One of ``splits``. Defaults to '': the only one.
+        ann_file: Folder of the lists. Defaults to '': the first of ``lists`` that exists under ``data_root``.
+        data_prefix: Folders of images and masks. Defaults to None: those of the data set.
+        metainfo: ``classes`` defaults to the names of the data set.
         **kwargs: Arguments of :class:`LocListDataset`.
 
     Raises:
@@ -127,8 +127,8 @@ class OpenImages30k(WSOLDataset):
         metadata/OpenImages/{train,val,test}/{image_ids,class_labels,localization}.txt
 
     Args:
-        data_root (str): Folder of the images and, in ``metadata``, of the lists.
-        split (str): 'train', 'val' or 'test'. Defaults to 'train'.
+        data_root: Folder of the images and, in ``metadata``, of the lists.
+        split: 'train', 'val' or 'test'. Defaults to 'train'.
         **kwargs: Arguments of :class:`WSOLDataset`; ``data_prefix=dict(mask_path=...)`` if the masks lie elsewhere.
     """
 

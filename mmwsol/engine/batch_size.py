@@ -15,12 +15,12 @@ def rank_config(cfg: Config, ranks: int) -> Config:
     mmengine reads the latter as the images of one process.
 
     Args:
-        cfg (Config): Config of a run, not changed. One without ``total_batch_size`` or without
+        cfg: Config of a run, not changed. One without ``total_batch_size`` or without
             ``train_dataloader`` is returned as it is: its batch size is that of one process.
-        ranks (int): Number of processes.
+        ranks: Number of processes.
 
     Returns:
-        Config: ``cfg`` itself for one rank. For several, a copy with the batch size of one process and
+        ``cfg`` itself for one rank. For several, a copy with the batch size of one process and
         without ``total_batch_size``, which a checkpoint or a dumped config would contradict.
 
     Raises:

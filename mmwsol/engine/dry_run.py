@@ -24,10 +24,10 @@ def dry_run(stage: Stage) -> list[str]:
     any other type than mmengine's two is built only.
 
     Args:
-        stage (Stage): The stage.
+        stage: The stage.
 
     Returns:
-        list[str]: What was checked, one line each.
+        What was checked, one line each.
     """
     cfg = copy.deepcopy(rank_config(stage.cfg, get_world_size()))
     cfg.resume = False

@@ -17,8 +17,8 @@ def latest_checkpoint(folder: str | Path, outside: bool = False) -> str | None:
     ``epoch_*.pth`` or ``iter_*.pth`` is taken with a warning.
 
     Args:
-        folder (str | Path): Work directory.
-        outside (bool): Whether the run saves its checkpoints in another folder (``out_dir`` of the CheckpointHook), so
+        folder: Work directory.
+        outside: Whether the run saves its checkpoints in another folder (``out_dir`` of the CheckpointHook), so
             that the file which ``last_checkpoint`` names counts, too. Defaults to False.
     """
     folder = Path(folder)
@@ -41,8 +41,8 @@ def checkpoint_to_resume(folder: str | Path, outside: bool = False) -> str | Non
     """Return the checkpoint to go on from; None, with a word in the log, if nothing was saved yet.
 
     Args:
-        folder (str | Path): Work directory.
-        outside (bool): As for :func:`latest_checkpoint`.
+        folder: Work directory.
+        outside: As for :func:`latest_checkpoint`.
 
     Raises:
         ValueError: If checkpoints were saved and none is left that can be read.

@@ -44,7 +44,7 @@ class OfflineItems(Dataset):
         dataset: Data set with ``get_data_info``, possibly inside wrappers such as ``RepeatDataset``.
 
     Attributes:
-        names (list[str]): ``img_id`` of every image, in the order of the data set.
+        names: ``img_id`` of every image, in the order of the data set.
 
     Raises:
         ValueError: If there is no pipeline (``ConcatDataset`` has several).
@@ -89,12 +89,12 @@ class OfflineLoop(BaseLoop):
     checkpoint it started from.
 
     Args:
-        runner (Runner): The runner.
-        dataloader (dict): ``train_dataloader``: data set, ``batch_size`` and ``num_workers`` are used.
-        writer (dict): A :class:`CacheWriter`, in the registry TASK_UTILS.
-        cache_dir (str, optional): Folder of the cache. Defaults to None: ``cache`` in the work directory of the stage.
-        log_interval (float): Seconds between two lines of progress. Defaults to 5.
-        max_failed (float): Share of the images that may fail. If more do, and at least 10, the stage stops before the
+        runner: The runner.
+        dataloader: ``train_dataloader``: data set, ``batch_size`` and ``num_workers`` are used.
+        writer: A :class:`CacheWriter`, in the registry TASK_UTILS.
+        cache_dir: Folder of the cache. Defaults to None: ``cache`` in the work directory of the stage.
+        log_interval: Seconds between two lines of progress. Defaults to 5.
+        max_failed: Share of the images that may fail. If more do, and at least 10, the stage stops before the
             cache counts as complete; a later run goes on with the images that have no file. Defaults to 0.1.
 
     Raises:

@@ -34,6 +34,6 @@ def worker_init_fn(worker_id: int) -> None:
     Use as ``train_dataloader = dict(worker_init_fn=dict(type='mmwsol.worker_init_fn'), ...)``.
 
     Args:
-        worker_id (int): Index of the worker, given by torch; already part of its seed.
+        worker_id: Index of the worker, given by torch; already part of its seed.
     """
     seed_everything(torch.initial_seed() % 2**63, get_rank())

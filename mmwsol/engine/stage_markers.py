@@ -65,11 +65,11 @@ def check_marker(name: str, cfg: Config, folder: Path, marker: dict[str, Any], p
     """Check that a finished stage fits its config and the stage before it.
 
     Args:
-        name (str): The stage.
-        cfg (Config): Its config now.
-        folder (Path): Its folder.
-        marker (dict): Its marker.
-        previous (dict, optional): Marker of the stage before it.
+        name: The stage.
+        cfg: Its config now.
+        folder: Its folder.
+        marker: Its marker.
+        previous: Marker of the stage before it.
 
     Raises:
         ValueError: If the config has changed, or the stage before it was run again later.

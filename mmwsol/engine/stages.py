@@ -67,13 +67,13 @@ def stage_configs(cfg: Config, options: dict[str, Any] | None = None) -> list[St
     a stage is the path ``rest`` in the folder of the earlier stage NAME.
 
     Args:
-        cfg (Config): The config, not changed.
-        options (dict, optional): What ``--cfg-options`` gave. They are merged into the stages that
+        cfg: The config, not changed.
+        options: What ``--cfg-options`` gave. They are merged into the stages that
             have the key, so that the command line wins over the overrides, except those that begin
             with ``stages.``. Defaults to None.
 
     Returns:
-        list[Stage]: The stages in order; a single nameless one if the config has no ``stages``.
+        The stages in order; a single nameless one if the config has no ``stages``.
 
     Raises:
         ValueError: If an entry has no name, a name twice, an unknown ``init_from`` or two batch
@@ -224,16 +224,16 @@ def run_stages(
     ``total_batch_size``.
 
     Args:
-        stages (list[Stage]): From :func:`stage_configs`.
-        work_dir (str | Path): Folder of the whole run.
-        resume (str, optional): 'auto' goes on from the newest checkpoint of the first unfinished
+        stages: From :func:`stage_configs`.
+        work_dir: Folder of the whole run.
+        resume: 'auto' goes on from the newest checkpoint of the first unfinished
             stage; a path is a checkpoint of that stage. Defaults to None: unfinished stages start
             anew.
-        only (str, optional): Run this stage alone. Defaults to None.
-        force (bool): Whether to run although another run holds ``work_dir``. Defaults to False.
+        only: Run this stage alone. Defaults to None.
+        force: Whether to run although another run holds ``work_dir``. Defaults to False.
 
     Returns:
-        dict: Final checkpoint (or None) of every stage looked at, by name.
+        Final checkpoint (or None) of every stage looked at, by name.
 
     Raises:
         ValueError: If a finished stage does not fit the config any more, the stage that ``only``

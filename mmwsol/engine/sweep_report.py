@@ -46,7 +46,7 @@ def summarize(runs: Sequence[Run]) -> tuple[list[Row], list[str]]:
     """Collect the metrics of the finished runs.
 
     Returns:
-        tuple: Rows, one a cell; and what is wrong with runs that were left out: they had other settings, or have other
+        Rows, one a cell; and what is wrong with runs that were left out: they had other settings, or have other
         metrics than those before them.
     """
     rows: dict[str, Row] = {}
@@ -81,12 +81,12 @@ def write_report(sweep: Sweep, rows: Sequence[Row], folder: str | Path) -> list[
     """Write ``table.md``, ``table.csv``, ``table.tex`` and, where the sweep has a figure, ``figure.png`` and ``.pdf``.
 
     Args:
-        sweep (Sweep): The sweep.
-        rows (Sequence[Row]): From :func:`summarize`.
-        folder (str | Path): Where the files are written.
+        sweep: The sweep.
+        rows: From :func:`summarize`.
+        folder: Where the files are written.
 
     Returns:
-        list[Path]: The files.
+        The files.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

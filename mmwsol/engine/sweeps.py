@@ -74,11 +74,11 @@ def plan_runs(
     """Return the runs of a sweep, with their configs; nothing is run or written.
 
     Args:
-        sweep (Sweep): The sweep.
-        work_dir (str | Path): Folder of all runs.
-        names (Sequence[str]): Cells to take. Defaults to (): all.
-        seeds (Sequence[int]): Defaults to (): those of the sweep, else the seed of each config.
-        options (Sequence[str]): ``KEY=VALUE``, as ``tools/train.py --cfg-options`` takes them. Defaults to ().
+        sweep: The sweep.
+        work_dir: Folder of all runs.
+        names: Cells to take. Defaults to (): all.
+        seeds: Defaults to (): those of the sweep, else the seed of each config.
+        options: ``KEY=VALUE``, as ``tools/train.py --cfg-options`` takes them. Defaults to ().
 
     Raises:
         FileNotFoundError: If a base does not exist.
@@ -139,8 +139,8 @@ def run_sweep(runs: Sequence[Run], gpus: int | None = None) -> Iterator[Outcome]
     interrupted ones go on. A run that fails does not stop the others.
 
     Args:
-        runs (Sequence[Run]): From :func:`plan_runs`.
-        gpus (int, optional): Number of processes, started as ``tools/dist_train.sh`` does. Defaults to None: one
+        runs: From :func:`plan_runs`.
+        gpus: Number of processes, started as ``tools/dist_train.sh`` does. Defaults to None: one
             process without launcher.
 
     Yields:

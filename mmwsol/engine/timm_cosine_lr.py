@@ -22,10 +22,10 @@ class TimmCosineLR(LRSchedulerMixin, _ParamScheduler):
 
     Args:
         optimizer: Optimizer or its wrapper.
-        T_max (int, optional): T in epochs. Defaults to None: ``end - begin``, with ``end`` the run's last epoch.
-        eta_min (float): Final learning rate. Defaults to 1e-5 (DeiT).
-        warmup_epochs (int): Defaults to 5 (DeiT).
-        delay (int): Epochs by which the schedule lags: epoch e trains at the rate of t = max(e - delay, 0). Codes that
+        T_max: T in epochs. Defaults to None: ``end - begin``, with ``end`` the run's last epoch.
+        eta_min: Final learning rate. Defaults to 1e-5 (DeiT).
+        warmup_epochs: Defaults to 5 (DeiT).
+        delay: Epochs by which the schedule lags: epoch e trains at the rate of t = max(e - delay, 0). Codes that
             step the schedule after the epoch with the index of that epoch (DeiT's) have 1. Defaults to 1.
         **kwargs: Further arguments of mmengine's schedulers: ``begin``, ``end``, ``last_step``, ``verbose``.
     """

@@ -31,8 +31,8 @@ def work_dir_lock(work_dir: str | Path, force: bool = False) -> Iterator[None]:
     a job that a cluster moves to another machine goes on.
 
     Args:
-        work_dir (str | Path): The folder, made if it is missing.
-        force (bool): Whether to use it although another run holds it. Defaults to False.
+        work_dir: The folder, made if it is missing.
+        force: Whether to use it although another run holds it. Defaults to False.
 
     Raises:
         ValueError: If another run holds it.

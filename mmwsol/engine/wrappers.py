@@ -17,7 +17,7 @@ class CPUDistributedDataParallel(MMDistributedDataParallel):
     ``tools/train.py`` and ``tools/test.py`` choose it by themselves where there is no GPU.
 
     Args:
-        module (nn.Module): Model on the CPU.
+        module: Model on the CPU.
         device_ids: Ignored.
         **kwargs: As for :class:`mmengine.model.MMDistributedDataParallel`.
     """

@@ -35,19 +35,19 @@ class WSOLDetector(BaseModel):
     Checkpoints of the localizer load as they are. The model does not train: that is done with the localizer's config.
 
     Args:
-        localizer (dict | str): Model config of the localizer, or name or path of a config of mmwsol.
-        stage (str, optional): Which stage of that config. Defaults to None: the last one.
-        input_size (int | tuple[int, int], optional): (H, W) of the network's input, or the side of a square. Defaults
+        localizer: Model config of the localizer, or name or path of a config of mmwsol.
+        stage: Which stage of that config. Defaults to None: the last one.
+        input_size: (H, W) of the network's input, or the side of a square. Defaults
             to None: the localizer's ``input_size``, or, if it has none, the size of the image in the pipeline, rounded
             to multiples of 32.
-        topk (int): Boxes an image. Defaults to 5.
-        class_agnostic (bool): Whether to give one box an image, that of the best class, under label 0. Defaults to
+        topk: Boxes an image. Defaults to 5.
+        class_agnostic: Whether to give one box an image, that of the best class, under label 0. Defaults to
             False.
-        with_masks (bool): Whether to add ``masks``, the region of the thresholded map inside the box. Defaults to
+        with_masks: Whether to add ``masks``, the region of the thresholded map inside the box. Defaults to
             False.
-        data_preprocessor (dict, optional): Must normalize as the localizer's does. Defaults to None: a
+        data_preprocessor: Must normalize as the localizer's does. Defaults to None: a
             ``DetDataPreprocessor`` that does.
-        init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
+        init_cfg: mmengine's initialization config. Defaults to None.
 
     Raises:
         ImportError: If mmdet is not installed.
@@ -109,13 +109,13 @@ class WSOLDetector(BaseModel):
         """Detect.
 
         Args:
-            inputs (Tensor): (B, 3, H, W), normalized, padded at the right and the bottom.
-            data_samples (list[DetDataSample], optional): With ``img_shape`` and, after a resize, ``ori_shape`` and
+            inputs: (B, 3, H, W), normalized, padded at the right and the bottom.
+            data_samples: With ``img_shape`` and, after a resize, ``ori_shape`` and
                 ``scale_factor`` (x, y). Defaults to None: the inputs are the original images.
-            rescale (bool): Whether boxes are in original pixels, else in those of ``inputs``. Defaults to True.
+            rescale: Whether boxes are in original pixels, else in those of ``inputs``. Defaults to True.
 
         Returns:
-            list[DetDataSample]: The samples with ``pred_instances``: ``bboxes`` (K, 4) x0, y0, x1, y1, ``scores`` (K,)
+            The samples with ``pred_instances``: ``bboxes`` (K, 4) x0, y0, x1, y1, ``scores`` (K,)
             best first, ``labels`` (K,) and, if asked for, ``masks`` (K, H, W) bool.
         """
         if data_samples is None:

@@ -31,9 +31,9 @@ class FeatureMaps(PretrainedLast):
             init_cfg=dict(type='Pretrained', checkpoint='cam.pth', prefix='backbone.')))
 
     Args:
-        backbone (dict): Any backbone of mmwsol or mmpretrain. A transformer gives one map for each of its
+        backbone: Any backbone of mmwsol or mmpretrain. A transformer gives one map for each of its
             ``out_tokens`` depths, all of one scale, or the final patch map if it has none; others what they give.
-        init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
+        init_cfg: mmengine's initialization config. Defaults to None.
     """
 
     def __init__(self, backbone: dict, init_cfg: dict | None = None) -> None:
@@ -76,13 +76,13 @@ class SimpleFeaturePyramid(BaseModule):
     with layer norm. There are no top-down connections.
 
     Args:
-        in_channels (int): Channels D of the map.
-        out_channels (int): Channels of every level. Defaults to 256.
-        scales (Sequence[float]): Sizes of the levels over that of the map: 4, 2, 1 or 0.5, finest first. Strides are
+        in_channels: Channels D of the map.
+        out_channels: Channels of every level. Defaults to 256.
+        scales: Sizes of the levels over that of the map: 4, 2, 1 or 0.5, finest first. Strides are
             the patch size over these. Defaults to (4, 2, 1, 0.5).
-        num_outs (int, optional): Number of levels; those beyond ``scales`` take every second position of the last one.
+        num_outs: Number of levels; those beyond ``scales`` take every second position of the last one.
             Defaults to None: one level a scale.
-        init_cfg (dict, optional): mmengine's initialization config. Defaults to None.
+        init_cfg: mmengine's initialization config. Defaults to None.
 
     Raises:
         ValueError: If a scale is not among these, or ``num_outs`` is smaller than their number.

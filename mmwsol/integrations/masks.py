@@ -14,10 +14,10 @@ def instance_masks(map_to_box: ContourBox | ComponentBox, sample: LocDataSample)
 
     Args:
         map_to_box: The box rule that made the boxes.
-        sample (LocDataSample): A prediction, with ``pred_maps`` and ``pred_instances`` of K maps.
+        sample: A prediction, with ``pred_maps`` and ``pred_instances`` of K maps.
 
     Returns:
-        np.ndarray: (K, H, W) bool in original pixels. Empty for a map without foreground.
+        (K, H, W) bool in original pixels. Empty for a map without foreground.
     """
     foregrounds = map_to_box.masks(sample.pred_maps.maps, sample.img_shape)
     boxes = sample.pred_instances.frame_bboxes.cpu().numpy()

@@ -92,7 +92,7 @@ class BoxExport:
         """Write the json, and beside it the class names, one a line, for ``metainfo=dict(classes=FILE)``.
 
         Returns:
-            Path: The file of class names, ``<path without .json>.classes.txt``.
+            The file of class names, ``<path without .json>.classes.txt``.
 
         Raises:
             ValueError: If no image is left.
@@ -124,16 +124,16 @@ def export_boxes(
     be read, whose score is below the threshold, or whose box is narrower than a pixel.
 
     Args:
-        cfg (Config): Config of the localizer, of one stage.
-        checkpoint (str): Its weights.
-        split (str): 'train', 'val' or 'test': whose data set to take. Defaults to 'train'.
-        label (str): Class of the box: 'gt', the image label, as for training images; or 'pred', the best class.
+        cfg: Config of the localizer, of one stage.
+        checkpoint: Its weights.
+        split: 'train', 'val' or 'test': whose data set to take. Defaults to 'train'.
+        label: Class of the box: 'gt', the image label, as for training images; or 'pred', the best class.
             Defaults to 'gt'.
-        masks (str, optional): Adds ``segmentation`` as 'rle' (needs pycocotools) or 'polygon', the region of the
+        masks: Adds ``segmentation`` as 'rle' (needs pycocotools) or 'polygon', the region of the
             thresholded map inside the box; ``area`` is then that of the mask. Defaults to None: boxes only.
-        class_agnostic (bool): Whether all boxes get the one class 'object'. Defaults to False.
-        score_thr (float): Least probability of the class. Defaults to 0.
-        device (str, optional): Defaults to None: the accelerator if there is one.
+        class_agnostic: Whether all boxes get the one class 'object'. Defaults to False.
+        score_thr: Least probability of the class. Defaults to 0.
+        device: Defaults to None: the accelerator if there is one.
 
     Returns:
         BoxExport: One box an image, with ``score``.

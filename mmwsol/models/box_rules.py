@@ -69,9 +69,9 @@ def register_preset(rule: str, name: str, options: dict[str, Any]) -> None:
     """Make an official rule known.
 
     Args:
-        rule (str): 'ContourBox' or 'ComponentBox'.
-        name (str): Name of the preset.
-        options (dict): Values of all options, such as ``dict(TSCAM, norm_order='before')``.
+        rule: 'ContourBox' or 'ComponentBox'.
+        name: Name of the preset.
+        options: Values of all options, such as ``dict(TSCAM, norm_order='before')``.
 
     Raises:
         ValueError: If there is one of this name already.
@@ -166,11 +166,11 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
         """Resize and normalize localization maps by the rule.
 
         Args:
-            maps (Tensor | np.ndarray): (K, h, w) float maps, not thresholded.
-            size (tuple[int, int]): (H, W) of the evaluation frame.
+            maps: (K, h, w) float maps, not thresholded.
+            size: (H, W) of the evaluation frame.
 
         Returns:
-            np.ndarray: (K, H, W) in [0, 1], float32 or float64 by the rule. A constant map becomes zero.
+            (K, H, W) in [0, 1], float32 or float64 by the rule. A constant map becomes zero.
 
         Raises:
             ValueError: If ``maps`` has another shape, or has NaN or infinite values.
@@ -190,11 +190,11 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
         """Find the boxes of one evaluated map.
 
         Args:
-            scoremap (np.ndarray): (H, W), one of :meth:`scoremap`.
-            threshold (float, optional): Threshold in place of the buffer. Defaults to None.
+            scoremap: (H, W), one of :meth:`scoremap`.
+            threshold: Threshold in place of the buffer. Defaults to None.
 
         Returns:
-            np.ndarray: (n, 4) float64 x0, y0, x1, y1 in the pixels of the frame: n = 1 for ``contour='largest'``, else
+            (n, 4) float64 x0, y0, x1, y1 in the pixels of the frame: n = 1 for ``contour='largest'``, else
             all; the default box if the mask is empty.
         """
         threshold = self.get_threshold() if threshold is None else threshold
@@ -206,12 +206,12 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
         """Find the boxes of one evaluated map at many thresholds, in one sweep over its levels.
 
         Args:
-            scoremap (np.ndarray): (H, W), one of :meth:`scoremap`.
-            thresholds (np.ndarray): (T,) rising thresholds.
-            contours (Sequence[str]): Any of 'largest' and 'all'. Defaults to ('largest',).
+            scoremap: (H, W), one of :meth:`scoremap`.
+            thresholds: (T,) rising thresholds.
+            contours: Any of 'largest' and 'all'. Defaults to ('largest',).
 
         Returns:
-            dict[str, list[LevelSweep]]: By contour, the thresholds in one or several pieces; boxes have the ends of the
+            By contour, the thresholds in one or several pieces; boxes have the ends of the
             rule.
         """
         size = (scoremap.shape[0], scoremap.shape[1])
@@ -252,11 +252,11 @@ class _MapToBox(nn.Module, metaclass=ABCMeta):
         """Turn a sweep over thresholds into a sweep over the levels of 8-bit maps.
 
         Args:
-            scoremap (np.ndarray): (H, W), one of :meth:`scoremap`.
-            thresholds (np.ndarray): (T,) rising thresholds.
+            scoremap: (H, W), one of :meth:`scoremap`.
+            thresholds: (T,) rising thresholds.
 
         Yields:
-            tuple: A uint8 map u (H, W) and int64 levels; {u > level} is the mask of a threshold. The levels of all
+            A uint8 map u (H, W) and int64 levels; {u > level} is the mask of a threshold. The levels of all
             pairs together are those of ``thresholds``, in order.
         """
 
@@ -282,21 +282,21 @@ class ContourBox(_MapToBox):
     The largest contour is that of the largest polygon area (``cv2.contourArea``).
 
     Args:
-        threshold (float, optional): 0 <= threshold < 1. Defaults to None: not known yet; the buffer of that name is
+        threshold: 0 <= threshold < 1. Defaults to None: not known yet; the buffer of that name is
             then filled by calibration on val, or from a checkpoint, and saved in checkpoints. A given one is not.
-        preset (str, optional): Name of an official rule, see :data:`PRESETS`; the options below override it. Defaults
+        preset: Name of an official rule, see :data:`PRESETS`; the options below override it. Defaults
             to None: 'tscam'.
-        percentile (float, optional): 0 to 100, for norm 'ivr'. Defaults to None.
-        interpolation (str): 'bilinear' or 'bicubic' upsampling to the frame (OpenCV). Defaults to the preset's, as do
+        percentile: 0 to 100, for norm 'ivr'. Defaults to None.
+        interpolation: 'bilinear' or 'bicubic' upsampling to the frame (OpenCV). Defaults to the preset's, as do
             all below.
-        norm (str): 'minmax', 'minmax_eps', 'max', 'none' or 'ivr', see
+        norm: 'minmax', 'minmax_eps', 'max', 'none' or 'ivr', see
             :func:`mmwsol.evaluation.functional.normalize_map`.
-        norm_order (str): Whether to normalize 'after' or 'before' the resize.
-        dtype (str): 'float32' or 'float64' arithmetic.
-        nan (str): 'error', or 'zero': a map with NaN counts as zero.
-        contour (str): 'largest', or 'all' contours, also of holes.
-        box_end (str): 'exclusive' x1 = x + w; 'exclusive_clip' limited to W-1, H-1; 'inclusive' x1 = x + w - 1.
-        default_box (str): Box of an empty mask (a constant map): 'unit' [0, 0, 1, 1], 'zero' [0, 0, 0, 0] or 'frame'.
+        norm_order: Whether to normalize 'after' or 'before' the resize.
+        dtype: 'float32' or 'float64' arithmetic.
+        nan: 'error', or 'zero': a map with NaN counts as zero.
+        contour: 'largest', or 'all' contours, also of holes.
+        box_end: 'exclusive' x1 = x + w; 'exclusive_clip' limited to W-1, H-1; 'inclusive' x1 = x + w - 1.
+        default_box: Box of an empty mask (a constant map): 'unit' [0, 0, 1, 1], 'zero' [0, 0, 0, 0] or 'frame'.
 
     Raises:
         TypeError: If there is no such option.

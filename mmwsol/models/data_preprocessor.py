@@ -18,10 +18,10 @@ class Normalization(NamedTuple):
     """What a data preprocessor does to the pixels of an image.
 
     Attributes:
-        mean (Tensor): (3,) that is subtracted, in 0-255, in the order of the network's channels; 0 if none is.
-        std (Tensor): (3,) that is divided by; 1 if there is none.
-        to_rgb (bool): Whether the network's channels are RGB; else BGR, as images are loaded.
-        has_mean (bool): Whether the preprocessor was given a mean at all.
+        mean: (3,) that is subtracted, in 0-255, in the order of the network's channels; 0 if none is.
+        std: (3,) that is divided by; 1 if there is none.
+        to_rgb: Whether the network's channels are RGB; else BGR, as images are loaded.
+        has_mean: Whether the preprocessor was given a mean at all.
     """
 
     mean: Tensor
@@ -51,10 +51,10 @@ class LocDataPreprocessor(ClsDataPreprocessor):
     metric, does not depend on the batch. Where that cannot be done the batch is refused.
 
     Args:
-        mean (Sequence[float], optional): RGB mean in 0-255, BGR with ``to_rgb=False``; None: pixels stay as they are.
+        mean: RGB mean in 0-255, BGR with ``to_rgb=False``; None: pixels stay as they are.
             Defaults to ImageNet's.
-        std (Sequence[float], optional): Standard deviation, likewise. Defaults to ImageNet's.
-        to_rgb (bool): Whether to turn BGR input into RGB. Defaults to True.
+        std: Standard deviation, likewise. Defaults to ImageNet's.
+        to_rgb: Whether to turn BGR input into RGB. Defaults to True.
         **kwargs: Further arguments of ``ClsDataPreprocessor``.
 
     Raises:

@@ -33,17 +33,17 @@ class Features(NamedTuple):
     blocks L, attention heads H, grid (h, w) of N = h * w patches or cells.
 
     Attributes:
-        patch_map (Tensor): (B, D, h, w) patch tokens after the final norm, or the last map of a CNN.
-        cls_token (Tensor): (B, D) class token after the final norm.
-        cls_attn (Tensor): (B, L, H, h, w) attention of the class token to every patch, after the softmax; its sum over
+        patch_map: (B, D, h, w) patch tokens after the final norm, or the last map of a CNN.
+        cls_token: (B, D) class token after the final norm.
+        cls_attn: (B, L, H, h, w) attention of the class token to every patch, after the softmax; its sum over
             the patches is one minus the attention of the class token to itself.
-        full_attn (Tensor): (B, L, H, 1 + N, 1 + N) whole attention matrices.
-        tokens (tuple[Tensor]): (B, 1 + N, D) tokens at each depth of ``out_tokens``, before the final norm.
-        gates (Tensor): (B, G, h, w) foreground probabilities of G gated blocks (SAT), never in half precision.
-        conv_map (Tensor): (B, E, ceil(h / 2), ceil(w / 2)) last map of a Conformer's CNN branch.
-        cls_tokens (Tensor): (B, L, D) class tokens after each of the last blocks, each through the final norm (DiPS).
-        attn_map (Tensor): (B, 1, h, w) re-attention, sum 1, class-agnostic (TRT).
-        cam_map (Tensor): (B, D, h, w) patch tokens of the CAM branch (TRT).
+        full_attn: (B, L, H, 1 + N, 1 + N) whole attention matrices.
+        tokens: (B, 1 + N, D) tokens at each depth of ``out_tokens``, before the final norm.
+        gates: (B, G, h, w) foreground probabilities of G gated blocks (SAT), never in half precision.
+        conv_map: (B, E, ceil(h / 2), ceil(w / 2)) last map of a Conformer's CNN branch.
+        cls_tokens: (B, L, D) class tokens after each of the last blocks, each through the final norm (DiPS).
+        attn_map: (B, 1, h, w) re-attention, sum 1, class-agnostic (TRT).
+        cam_map: (B, D, h, w) patch tokens of the CAM branch (TRT).
     """
 
     patch_map: Tensor | None = None

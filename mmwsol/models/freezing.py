@@ -20,13 +20,13 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> list[nn.Module]:
     Must come before the optimizer and the distributed wrapper, which then needs no ``find_unused_parameters``.
 
     Args:
-        model (nn.Module): The model.
-        patterns (Sequence[str]): Names of modules, and shell patterns of whole parameter names, case-sensitive: ``*``
+        model: The model.
+        patterns: Names of modules, and shell patterns of whole parameter names, case-sensitive: ``*``
             any text, ``?`` a character, ``[0-8]`` one of these characters. 'backbone.layers.[0-8].attn.*' freezes the
             attention of nine blocks.
 
     Returns:
-        list[nn.Module]: The modules that are frozen whole, for the model's ``train`` to set to evaluation mode.
+        The modules that are frozen whole, for the model's ``train`` to set to evaluation mode.
 
     Raises:
         ValueError: If an entry matches nothing, or together they freeze everything.

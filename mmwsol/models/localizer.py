@@ -29,15 +29,15 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
     every map into a box.
 
     Args:
-        backbone (dict): Backbone, such as ``dict(type='mmwsol.TapViT')``.
-        head (dict): Localization head, a :class:`mmwsol.models.LocHead`.
-        map_to_box (dict, optional): Box rule, in the registry TASK_UTILS. Defaults to TS-CAM's:
+        backbone: Backbone, such as ``dict(type='mmwsol.TapViT')``.
+        head: Localization head, a :class:`mmwsol.models.LocHead`.
+        map_to_box: Box rule, in the registry TASK_UTILS. Defaults to TS-CAM's:
             ``dict(type='mmwsol.ContourBox', preset='tscam', threshold=0.1)``.
-        data_preprocessor (dict, optional): Defaults to ``dict(type='mmwsol.LocDataPreprocessor')``.
-        init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=URL or path)`` starts from ImageNet weights, in
+        data_preprocessor: Defaults to ``dict(type='mmwsol.LocDataPreprocessor')``.
+        init_cfg: ``dict(type='Pretrained', checkpoint=URL or path)`` starts from ImageNet weights, in
             the layout of OpenMMLab or of an official release (:func:`mmwsol.utils.load_pretrained`). Defaults to
             None: random weights.
-        frozen (Sequence[str]): What is not trained: names of modules ('backbone'), which stay in evaluation mode, or
+        frozen: What is not trained: names of modules ('backbone'), which stay in evaluation mode, or
             patterns of parameter names ('backbone.layers.[0-8].attn.*'), see
             :func:`mmwsol.models.freezing.freeze`. The head may add to it. Defaults to ().
 
@@ -46,7 +46,7 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
             or ``frozen`` is a string or matches nothing or everything.
 
     Attributes:
-        dataset_meta (dict): ``classes``, the class names, where :func:`mmwsol.apis.init_model` knows them; else empty.
+        dataset_meta: ``classes``, the class names, where :func:`mmwsol.apis.init_model` knows them; else empty.
     """
 
     dataset_meta: dict[str, Any]
@@ -117,11 +117,11 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
         """Run the model.
 
         Args:
-            inputs (Tensor): Images (B, 3, H, W), normalized.
-            data_samples (list[LocDataSample], optional): Needed by ``mode='loss'``. Defaults to None.
-            mode (str): 'tensor' gives class logits (B, C); 'loss' a dict of losses; 'predict' the data samples with
+            inputs: Images (B, 3, H, W), normalized.
+            data_samples: Needed by ``mode='loss'``. Defaults to None.
+            mode: 'tensor' gives class logits (B, C); 'loss' a dict of losses; 'predict' the data samples with
                 ``pred_score``, ``pred_label``, ``pred_maps`` and ``pred_instances``. Defaults to 'tensor'.
-            crops (Tensor, optional): (B, V, 3, h, w) views whose mean probability replaces the class scores of
+            crops: (B, V, 3, h, w) views whose mean probability replaces the class scores of
                 ``inputs`` in ``mode='predict'``. Defaults to None.
 
         Raises:

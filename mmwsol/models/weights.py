@@ -34,14 +34,14 @@ class Release:
     """An official release whose weights can be converted.
 
     Attributes:
-        name (str): Its name for ``convert_official.py --source``.
-        rename (Callable): Returns the name of a weight in :class:`mmwsol.models.ImageLocalizer`; '' drops the weight,
+        name: Its name for ``convert_official.py --source``.
+        rename: Returns the name of a weight in :class:`mmwsol.models.ImageLocalizer`; '' drops the weight,
             None means that the release has no such name.
-        recognize (Callable | None): Tells by names and shapes whether weights are of this release. None: they cannot be
+        recognize: Tells by names and shapes whether weights are of this release. None: they cannot be
             told, and are converted only where the release is named.
-        level (int): ``METHOD_ON_METHOD`` is asked first, ``PLAIN_NETWORK`` last: a release has all the names of the
+        level: ``METHOD_ON_METHOD`` is asked first, ``PLAIN_NETWORK`` last: a release has all the names of the
             network that it builds on. Those of one level must exclude each other. Defaults to ``METHOD``.
-        check (Callable | None): Raises a ``ValueError`` if values of the weights, not yet renamed, are wrong. Defaults
+        check: Raises a ``ValueError`` if values of the weights, not yet renamed, are wrong. Defaults
             to None: nothing is checked.
     """
 
@@ -79,12 +79,12 @@ def convert_official(state_dict: Mapping, source: str) -> dict[str, Tensor]:
     removed first.
 
     Args:
-        state_dict (Mapping): The loaded file of the release.
-        source (str): Name of the release: a plain network of :mod:`mmwsol.models.official_networks` ('deit', 'dino',
+        state_dict: The loaded file of the release.
+        source: Name of the release: a plain network of :mod:`mmwsol.models.official_networks` ('deit', 'dino',
             ...) or one of the ``weights.py`` of a method ('tscam', 'trt', ...), which say what becomes of each weight.
 
     Returns:
-        dict[str, Tensor]: ``backbone.*`` and ``head.*``, as far as the release has them.
+        ``backbone.*`` and ``head.*``, as far as the release has them.
 
     Raises:
         ValueError: If the source is unknown (the message names all), a weight has a name that the release does not
@@ -154,8 +154,8 @@ def load_pretrained(model: ImageLocalizer, checkpoint: str) -> None:
     with a log line.
 
     Args:
-        model (ImageLocalizer): The localizer.
-        checkpoint (str): Path or URL; see :func:`find_checkpoint`.
+        model: The localizer.
+        checkpoint: Path or URL; see :func:`find_checkpoint`.
 
     Raises:
         FileNotFoundError: If the file does not exist or cannot be downloaded.
@@ -173,9 +173,9 @@ def load_backbone(backbone: nn.Module, checkpoint: str, prefix: str | None = Non
     """Start a backbone from pretrained weights: of OpenMMLab, of an official release, or of a localizer.
 
     Args:
-        backbone (nn.Module): A backbone of this package or of mmpretrain.
-        checkpoint (str): Path or URL; see :func:`find_checkpoint`.
-        prefix (str, optional): What the names of its weights begin with; the others are left out. Defaults to None:
+        backbone: A backbone of this package or of mmpretrain.
+        checkpoint: Path or URL; see :func:`find_checkpoint`.
+        prefix: What the names of its weights begin with; the others are left out. Defaults to None:
             'backbone.' if there are such names, as in a localizer or a release of one, else ''.
 
     Raises:
@@ -193,10 +193,10 @@ def load_classifier(model: nn.Module, checkpoint: str, prefix: str | None = None
     """Load all weights of a classifier of mmpretrain, whose own loading passes over what a file lacks.
 
     Args:
-        model (nn.Module): The classifier.
-        checkpoint (str): Path or URL; see :func:`find_checkpoint`. OpenMMLab's, or an official release whose classifier
+        model: The classifier.
+        checkpoint: Path or URL; see :func:`find_checkpoint`. OpenMMLab's, or an official release whose classifier
             is linear (torchvision's ResNet).
-        prefix (str, optional): What the names in the file begin with; others are left out. Defaults to None: nothing.
+        prefix: What the names in the file begin with; others are left out. Defaults to None: nothing.
 
     Raises:
         FileNotFoundError: If the file does not exist or cannot be downloaded.
@@ -223,15 +223,15 @@ def load_tensors(
     """Load weights under their names; all that the model has must be there, in their shapes.
 
     Args:
-        model (nn.Module): The model.
-        weights (Mapping[str, Tensor]): The weights.
-        source (str): Where they come from, for error messages.
-        part (str): What the model is, for error messages: 'model', 'backbone', ...
-        hint (str): End of error messages, such as what to do.
-        allow_missing (Sequence[str]): Shell patterns of names that need not be there. Defaults to ().
+        model: The model.
+        weights: The weights.
+        source: Where they come from, for error messages.
+        part: What the model is, for error messages: 'model', 'backbone', ...
+        hint: End of error messages, such as what to do.
+        allow_missing: Shell patterns of names that need not be there. Defaults to ().
 
     Returns:
-        tuple: Names that were not there, and names that the model has not.
+        Names that were not there, and names that the model has not.
 
     Raises:
         ValueError: If a tensor is missing or has another shape.
@@ -252,7 +252,7 @@ def read_weights(checkpoint: str) -> tuple[str, dict[str, Any]]:
     """Read a file in any form of release; see :func:`mmwsol.compat.load_checkpoint_file`.
 
     Returns:
-        tuple: The file that was found, and its contents.
+        The file that was found, and its contents.
 
     Raises:
         FileNotFoundError: If the file does not exist or cannot be downloaded.
@@ -272,9 +272,9 @@ def check_own_names(model: nn.Module, weights: Mapping[str, Tensor], prefix: str
     """Refuse weights for a localizer that do not have its names: mmengine's Runner would pass over all of them.
 
     Args:
-        model (nn.Module): The localizer.
-        weights (Mapping[str, Tensor]): Weights to be loaded.
-        prefix (str): What the names of the localizer's weights begin with.
+        model: The localizer.
+        weights: Weights to be loaded.
+        prefix: What the names of the localizer's weights begin with.
 
     Raises:
         ValueError: If there are weights with the prefix, and none is the localizer's, or they are an official release.

@@ -23,10 +23,10 @@ class Frame:
     is given in original pixels.
 
     Args:
-        ori_shape (tuple[int, int]): (H, W) of the original image.
-        shape (tuple[int, int]): (H, W) of the network's input.
-        scale (tuple[float, float]): Scale along x and y; negative where flipped. Defaults to (1.0, 1.0).
-        shift (tuple[float, float]): Shift along x and y, in network pixels. Defaults to (0.0, 0.0).
+        ori_shape: (H, W) of the original image.
+        shape: (H, W) of the network's input.
+        scale: Scale along x and y; negative where flipped. Defaults to (1.0, 1.0).
+        shift: Shift along x and y, in network pixels. Defaults to (0.0, 0.0).
 
     Raises:
         ValueError: If a size is not positive, a scale is 0, or a scale or shift is not finite.
@@ -102,11 +102,11 @@ class Frame:
         """Move boxes from original to network pixels; ``frame.inverse().boxes`` moves them back.
 
         Args:
-            boxes (ArrayLike): (M, 4) x0, y0, x1, y1.
-            clip (bool): Whether to clip to the network's input; boxes outside it become degenerate. Defaults to True.
+            boxes: (M, 4) x0, y0, x1, y1.
+            clip: Whether to clip to the network's input; boxes outside it become degenerate. Defaults to True.
 
         Returns:
-            np.ndarray: (M, 4) float32.
+            (M, 4) float32.
         """
         corners = np.sort(self.points(np.asarray(boxes, np.float64).reshape(-1, 2, 2)), axis=1)
         if clip:
@@ -138,14 +138,14 @@ class Frame:
         The mask is resized as the whole image was, and then cropped and flipped as the image was.
 
         Args:
-            mask (np.ndarray): (h, w), of any size: it covers the whole original image. Of any type; bool for
+            mask: (h, w), of any size: it covers the whole original image. Of any type; bool for
                 'bilinear'.
-            resample (str): The resize: 'nearest', the rule of wsolevaluation, ``cv2.INTER_NEAREST``
+            resample: The resize: 'nearest', the rule of wsolevaluation, ``cv2.INTER_NEAREST``
                 (``floor(destination * scale)``); or 'bilinear', by Pillow, every pixel with a part of the mask being
                 true, to a whole number of pixels. Defaults to 'nearest'.
 
         Returns:
-            np.ndarray: (H, W) of the same type.
+            (H, W) of the same type.
 
         Raises:
             ValueError: If ``resample`` is unknown.

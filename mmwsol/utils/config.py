@@ -66,11 +66,11 @@ def find_config(name_or_path: str | Path) -> Path:
     """Return the file of a config.
 
     Args:
-        name_or_path (str | Path): A path, or the name of a config of mmwsol with or without
+        name_or_path: A path, or the name of a config of mmwsol with or without
             ``.py`` (``'trt_deit-b_cub'``).
 
     Returns:
-        Path: An existing file; of a cell, the sweep file, which :func:`load_config` reads.
+        An existing file; of a cell, the sweep file, which :func:`load_config` reads.
 
     Raises:
         FileNotFoundError: If there is none. The message lists the nearest names.
@@ -121,8 +121,8 @@ def set_options(cfg: Config, options: dict[str, Any]) -> None:
     """Merge options into the config of a stage; ``total_batch_size`` is the training batch, too.
 
     Args:
-        cfg (Config): Changed in place.
-        options (dict): Dotted keys and values; a number steps into a list.
+        cfg: Changed in place.
+        options: Dotted keys and values; a number steps into a list.
     """
     cfg.merge_from_dict(copy.deepcopy(options))
     if "total_batch_size" in options and cfg.get("train_dataloader") is not None:
@@ -136,8 +136,8 @@ def merge_options(cfg: Config, options: dict[str, Any]) -> None:
     gives the others to the stages that have them.
 
     Args:
-        cfg (Config): Changed in place.
-        options (dict): What ``--cfg-options`` gave: dotted keys; a number steps into a list
+        cfg: Changed in place.
+        options: What ``--cfg-options`` gave: dotted keys; a number steps into a list
             (``custom_hooks.0.priority``).
 
     Raises:
@@ -159,11 +159,11 @@ def load_config(name_or_path: str | Path, options: dict[str, Any] | None = None)
     """Read a config and merge options into it.
 
     Args:
-        name_or_path (str | Path): As for :func:`find_config`; also the name of a cell of a sweep.
-        options (dict, optional): As for :func:`merge_options`. Defaults to None.
+        name_or_path: As for :func:`find_config`; also the name of a cell of a sweep.
+        options: As for :func:`merge_options`. Defaults to None.
 
     Returns:
-        Config: The merged config.
+        The merged config.
 
     Raises:
         FileNotFoundError: If there is no such config.
@@ -188,10 +188,10 @@ def load_cell(cell: Cell) -> Config:
     """Merge the settings of a cell into its base.
 
     Args:
-        cell (Cell): A cell of a sweep.
+        cell: A cell of a sweep.
 
     Returns:
-        Config: The config. Its file name, which work directories and experiments are named after, is that of the cell,
+        The config. Its file name, which work directories and experiments are named after, is that of the cell,
         beside the sweep file; no such file exists. Of a cell that is its base it is the base's.
 
     Raises:

@@ -19,11 +19,11 @@ def read_config_text(text: str, source: str) -> Config:
     anything else is refused. The environment variable ``MMWSOL_TRUST_CHECKPOINTS=1`` turns the restriction off.
 
     Args:
-        text (str): The config, as ``Config.pretty_text`` gives it.
-        source (str): Where it comes from, for the error message.
+        text: The config, as ``Config.pretty_text`` gives it.
+        source: Where it comes from, for the error message.
 
     Returns:
-        Config: The config. Its ``custom_imports`` are imported only where ``MMWSOL_TRUST_CHECKPOINTS=1``.
+        The config. Its ``custom_imports`` are imported only where ``MMWSOL_TRUST_CHECKPOINTS=1``.
 
     Raises:
         ValueError: If the text is no such config. The message names the line.
@@ -44,10 +44,10 @@ def read_plain_values(text: str) -> dict[str, Any]:
     """Read assignments of plain values, ``dict(...)`` and lists, without running them.
 
     Args:
-        text (str): Python text.
+        text: Python text.
 
     Returns:
-        dict: The values by name.
+        The values by name.
 
     Raises:
         ValueError: If there is anything else in the text, or a name or the key of a dict comes twice. The message names

@@ -39,10 +39,10 @@ def list_models(pattern: str = "*") -> list[str]:
     """List the names that :func:`mmwsol.apis.init_model` and :class:`mmwsol.apis.WSOLInferencer` take.
 
     Args:
-        pattern (str): Shell pattern, such as 'trt*' or '*_cub'. Defaults to '*'.
+        pattern: Shell pattern, such as 'trt*' or '*_cub'. Defaults to '*'.
 
     Returns:
-        list[str]: Names of configs and of cells of sweeps, sorted.
+        Names of configs and of cells of sweeps, sorted.
     """
     return sorted(name for name in [*list_configs(), *list_cells()] if fnmatchcase(name, pattern))
 

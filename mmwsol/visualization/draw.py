@@ -23,12 +23,12 @@ def overlay_map(image: np.ndarray, score_map: np.ndarray, alpha: float = 0.5) ->
     """Blend a localization map over an image.
 
     Args:
-        image (np.ndarray): (H, W, 3) uint8 BGR.
-        score_map (np.ndarray): (H, W) in [0, 1]; values outside are clipped, NaN counts as 0.
-        alpha (float): Weight of the map. Defaults to 0.5.
+        image: (H, W, 3) uint8 BGR.
+        score_map: (H, W) in [0, 1]; values outside are clipped, NaN counts as 0.
+        alpha: Weight of the map. Defaults to 0.5.
 
     Returns:
-        np.ndarray: (H, W, 3) uint8 BGR.
+        (H, W, 3) uint8 BGR.
 
     Raises:
         ValueError: If the sizes differ.
@@ -50,11 +50,11 @@ def draw_boxes(
     """Draw boxes and, above each, a text.
 
     Args:
-        image (np.ndarray): (H, W, 3) uint8 BGR.
-        bboxes (np.ndarray): (N, 4) x0, y0, x1, y1 in pixels of the image.
-        color (tuple): BGR.
-        texts (Sequence[str], optional): One text per box.
-        thickness (int, optional): Of the lines, in pixels. Defaults to None: 1/120 of the shorter side.
+        image: (H, W, 3) uint8 BGR.
+        bboxes: (N, 4) x0, y0, x1, y1 in pixels of the image.
+        color: BGR.
+        texts: One text per box.
+        thickness: Of the lines, in pixels. Defaults to None: 1/120 of the shorter side.
     """
     image = image.copy()
     thickness = thickness or max(1, round(min(image.shape[:2]) / 120))
@@ -127,20 +127,20 @@ def draw_prediction(
     of some protocols).
 
     Args:
-        image (np.ndarray): (H, W, 3) uint8 BGR, the original image.
-        score_map (np.ndarray): (H, W) in [0, 1], in original pixels.
-        bbox (np.ndarray): (4,) predicted box in original pixels.
-        gt_bboxes (np.ndarray): (M, 4) ground-truth boxes in original pixels; M may be 0.
-        gt_name (str, optional): Ground-truth class; None if it is not known.
-        pred_name (str): Predicted class.
-        pred_score (float): Its score.
-        panels (Sequence[str]): Any of 'image', 'map' and 'overlay', from left to right. Defaults to
+        image: (H, W, 3) uint8 BGR, the original image.
+        score_map: (H, W) in [0, 1], in original pixels.
+        bbox: (4,) predicted box in original pixels.
+        gt_bboxes: (M, 4) ground-truth boxes in original pixels; M may be 0.
+        gt_name: Ground-truth class; None if it is not known.
+        pred_name: Predicted class.
+        pred_score: Its score.
+        panels: Any of 'image', 'map' and 'overlay', from left to right. Defaults to
             ('image', 'overlay').
-        map_text (str): Text in the panel 'map', such as the range of its values. Defaults to ''.
-        shown_name (str, optional): Class of the map, if it is not the predicted one. Defaults to None.
+        map_text: Text in the panel 'map', such as the range of its values. Defaults to ''.
+        shown_name: Class of the map, if it is not the predicted one. Defaults to None.
 
     Returns:
-        np.ndarray: The picture, uint8 BGR.
+        The picture, uint8 BGR.
     """
     iou = box_iou(bbox, gt_bboxes, plus_one=False)
     caption = "" if gt_name is None else f"gt: {gt_name} | "
@@ -173,10 +173,10 @@ def draw_sheet(
     """Put pictures into a white sheet: a row an image, a column a method.
 
     Args:
-        rows (Sequence): Rows of (H, W, 3) uint8 BGR pictures, as many as ``titles``; those of a row have one size.
-        titles (Sequence[str]): Text above each column.
-        texts (Sequence, optional): Rows of texts, one for the lower left corner of each picture. Defaults to None.
-        width (int): Of a column, in pixels. Defaults to 200.
+        rows: Rows of (H, W, 3) uint8 BGR pictures, as many as ``titles``; those of a row have one size.
+        titles: Text above each column.
+        texts: Rows of texts, one for the lower left corner of each picture. Defaults to None.
+        width: Of a column, in pixels. Defaults to 200.
 
     Raises:
         ValueError: If there is no row, or a row has another number of pictures than there are titles.
@@ -212,10 +212,10 @@ def draw_panel(
     """Draw a picture of a contact sheet, :class:`mmwsol.datasets.offline_cache.Panel`.
 
     Args:
-        image (np.ndarray): (H, W, 3) uint8 BGR.
-        score_map (np.ndarray, optional): (H, W) in [0, 1], drawn over the image. Defaults to None.
-        gt_bboxes (np.ndarray | Sequence): (M, 4) ground truth, in green. Defaults to ().
-        bboxes (np.ndarray | Sequence): (K, 4), best first: the first in red, the others in blue. Defaults to ().
+        image: (H, W, 3) uint8 BGR.
+        score_map: (H, W) in [0, 1], drawn over the image. Defaults to None.
+        gt_bboxes: (M, 4) ground truth, in green. Defaults to ().
+        bboxes: (K, 4), best first: the first in red, the others in blue. Defaults to ().
     """
     if score_map is not None:
         image = overlay_map(image, score_map, 0.6)
@@ -230,11 +230,11 @@ def draw_outcome(
     """Draw an image with its ground-truth boxes and the box of each of several methods, under a caption.
 
     Args:
-        image (np.ndarray): (H, W, 3) uint8 BGR, the original image.
-        gt_bboxes (np.ndarray): (M, 4) in original pixels.
-        bboxes (Sequence[np.ndarray]): One (4,) box a method, in original pixels.
-        colors (Sequence[tuple]): BGR, one a method.
-        caption (str): Text above.
+        image: (H, W, 3) uint8 BGR, the original image.
+        gt_bboxes: (M, 4) in original pixels.
+        bboxes: One (4,) box a method, in original pixels.
+        colors: BGR, one a method.
+        caption: Text above.
     """
     scale = enlargement(*image.shape[:2])
     image = resize_picture(image, scale)

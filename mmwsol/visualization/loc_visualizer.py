@@ -28,12 +28,12 @@ def shown_map(sample: LocDataSample, target: str = "pred") -> tuple[int, int]:
     """Choose the map and box to show.
 
     Args:
-        sample (LocDataSample): A prediction.
-        target (str): 'pred' for the top-1 class, 'gt' for the ground-truth class, where that is known. Defaults to
+        sample: A prediction.
+        target: 'pred' for the top-1 class, 'gt' for the ground-truth class, where that is known. Defaults to
             'pred'.
 
     Returns:
-        tuple[int, int]: Index into ``pred_maps`` and ``pred_instances``, and the class. Class-agnostic maps are the
+        Index into ``pred_maps`` and ``pred_instances``, and the class. Class-agnostic maps are the
         same for every class.
     """
     label = int(sample.gt_label if target == "gt" and "gt_label" in sample else sample.pred_label)
@@ -47,14 +47,14 @@ def score_map(
     """Make a map in original pixels.
 
     Args:
-        sample (LocDataSample): A prediction.
-        index (int): Which of ``pred_maps``. Defaults to 0.
-        map_range (tuple[float, float], optional): Values of the network's map that become 0 and 1, the same for all
+        sample: A prediction.
+        index: Which of ``pred_maps``. Defaults to 0.
+        map_range: Values of the network's map that become 0 and 1, the same for all
             images. Defaults to None: as the box rule normalizes, which for most rules spreads every map over 0 to 1,
             however weak it is.
 
     Returns:
-        tuple: (H, W) float32 in [0, 1], 0 outside the network frame; and the smallest and largest value of the
+        (H, W) float32 in [0, 1], 0 outside the network frame; and the smallest and largest value of the
         network's map.
     """
     raw = sample.pred_maps.maps[index].detach().cpu().double().numpy()
@@ -82,10 +82,10 @@ class LocVisualizer(Visualizer):
     the panel 'map' the smallest and largest value of the network's map.
 
     Args:
-        name (str): Name of the instance. Defaults to 'visualizer'.
-        panels (Sequence[str]): Any of 'image', 'map', 'overlay'. Defaults to ('image', 'overlay').
-        target (str): Class whose map and box are drawn, 'pred' or 'gt'. Defaults to 'pred'.
-        map_range (tuple[float, float], optional): See :func:`score_map`. Defaults to None.
+        name: Name of the instance. Defaults to 'visualizer'.
+        panels: Any of 'image', 'map', 'overlay'. Defaults to ('image', 'overlay').
+        target: Class whose map and box are drawn, 'pred' or 'gt'. Defaults to 'pred'.
+        map_range: See :func:`score_map`. Defaults to None.
         **kwargs: Arguments of mmengine's class, among them ``vis_backends`` and ``save_dir``.
 
     Raises:
@@ -122,14 +122,14 @@ class LocVisualizer(Visualizer):
         """Draw a prediction.
 
         Args:
-            image (np.ndarray): (H, W, 3) uint8 RGB, the original image.
-            sample (LocDataSample): Its prediction, with ground truth where that is known.
-            classes (Sequence[str], optional): Class names. Defaults to None: those of ``dataset_meta``, or numbers.
-            target (str, optional): Defaults to None: that of the visualizer.
-            draw_gt (bool): Whether to show the ground truth. Defaults to True.
+            image: (H, W, 3) uint8 RGB, the original image.
+            sample: Its prediction, with ground truth where that is known.
+            classes: Class names. Defaults to None: those of ``dataset_meta``, or numbers.
+            target: Defaults to None: that of the visualizer.
+            draw_gt: Whether to show the ground truth. Defaults to True.
 
         Returns:
-            np.ndarray: The picture, uint8 RGB.
+            The picture, uint8 RGB.
         """
         index, _ = shown_map(sample, target or self.target)
         predicted, map_class = int(sample.pred_label), int(sample.pred_maps.labels[index])  # -1: class-agnostic
@@ -178,15 +178,15 @@ class LocVisualizer(Visualizer):
         """Draw a prediction and hand it to a window, a file, or all backends.
 
         Args:
-            name (str): Name of the picture.
-            image (np.ndarray): (H, W, 3) uint8 RGB, the original image.
-            data_sample (LocDataSample, optional): Its prediction. Defaults to None: the image alone.
-            draw_gt (bool): Whether to show the ground truth. Defaults to True.
-            draw_pred (bool): Whether to show map and predicted box. Defaults to True.
-            show (bool): Whether to open a window. Defaults to False.
-            wait_time (float): Seconds that the window stays; 0: until a key is pressed. Defaults to 0.
-            step (int): Step under which backends store it. Defaults to 0.
-            out_file (str, optional): Picture file, then the backends get nothing. Defaults to None.
+            name: Name of the picture.
+            image: (H, W, 3) uint8 RGB, the original image.
+            data_sample: Its prediction. Defaults to None: the image alone.
+            draw_gt: Whether to show the ground truth. Defaults to True.
+            draw_pred: Whether to show map and predicted box. Defaults to True.
+            show: Whether to open a window. Defaults to False.
+            wait_time: Seconds that the window stays; 0: until a key is pressed. Defaults to 0.
+            step: Step under which backends store it. Defaults to 0.
+            out_file: Picture file, then the backends get nothing. Defaults to None.
         """
         picture = image
         if data_sample is not None and draw_pred and "pred_maps" in data_sample:

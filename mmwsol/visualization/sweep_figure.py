@@ -22,13 +22,13 @@ def draw_sweep(lines: Sequence[Line], x_label: str, y_label: str, path: str | Pa
     """Plot our means, with the spread as bars, and the published figures, dashed.
 
     Args:
-        lines (Sequence[Line]): What is plotted.
-        x_label (str): Text below.
-        y_label (str): Text at the left, the metric.
-        path (str | Path): Path without ending.
+        lines: What is plotted.
+        x_label: Text below.
+        y_label: Text at the left, the metric.
+        path: Path without ending.
 
     Returns:
-        list[Path]: ``<path>.png`` and ``<path>.pdf``.
+        ``<path>.png`` and ``<path>.pdf``.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -216,7 +216,7 @@ def verify(out: Path, datasets: Mapping[str, Callable[[], Any]], counts: Mapping
             images of one class, by its name.
 
     Returns:
-        str: The summary.
+        The summary.
 
     Raises:
         ConvertError: If anything is missing; it says all of it.

@@ -20,10 +20,10 @@ class ColorJitter(mmpretrain_transforms.ColorJitter):
     code.
 
     Args:
-        brightness (float | Sequence[float]): Half width around 1, or (min, max), of the factor. Defaults to 0.
-        contrast (float | Sequence[float]): The same. Defaults to 0.
-        saturation (float | Sequence[float]): The same. Defaults to 0.
-        hue (float | Sequence[float]): Half width around 0, at most 0.5, or (min, max). Defaults to 0.
+        brightness: Half width around 1, or (min, max), of the factor. Defaults to 0.
+        contrast: The same. Defaults to 0.
+        saturation: The same. Defaults to 0.
+        hue: Half width around 0, at most 0.5, or (min, max). Defaults to 0.
     """
 
     def __init__(

@@ -22,8 +22,8 @@ class PackLocInputs(PackInputs):
     ``crops`` (10, 3, h, w) after :class:`TenCrop`; and ``data_samples``, a :class:`mmwsol.structures.LocDataSample`.
 
     Args:
-        algorithm_keys (Sequence[str]): Further keys to put into the data sample. Defaults to ().
-        meta_keys (Sequence[str]): Keys to put into its meta information, where present. Defaults to
+        algorithm_keys: Further keys to put into the data sample. Defaults to ().
+        meta_keys: Keys to put into its meta information, where present. Defaults to
             ``DEFAULT_META_KEYS``.
 
     Raises:

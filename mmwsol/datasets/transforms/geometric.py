@@ -45,9 +45,9 @@ class Resize(mmcv.transforms.Resize):
     """Resize the whole image to one size, whatever its aspect ratio.
 
     Args:
-        scale (int | Sequence[int]): Target size, (w, h) or the side of a square.
-        backend (str): 'pillow' or 'cv2'. Defaults to 'pillow'.
-        interpolation (str): 'bilinear', 'bicubic', 'nearest', ... Defaults to 'bilinear'.
+        scale: Target size, (w, h) or the side of a square.
+        backend: 'pillow' or 'cv2'. Defaults to 'pillow'.
+        interpolation: 'bilinear', 'bicubic', 'nearest', ... Defaults to 'bilinear'.
     """
 
     def __init__(self, scale: int | Sequence[int], backend: str = "pillow", interpolation: str = "bilinear") -> None:
@@ -66,9 +66,9 @@ class ResizeEdge(mmpretrain_transforms.ResizeEdge):
     """Resize the short edge to a given length, keeping the aspect ratio, as torchvision's ``Resize(int)`` does.
 
     Args:
-        scale (int): Length of the short edge in pixels.
-        backend (str): 'pillow' or 'cv2'. Defaults to 'pillow'.
-        interpolation (str): As in :class:`Resize`. Defaults to 'bilinear'.
+        scale: Length of the short edge in pixels.
+        backend: 'pillow' or 'cv2'. Defaults to 'pillow'.
+        interpolation: As in :class:`Resize`. Defaults to 'bilinear'.
     """
 
     def __init__(self, scale: int, backend: str = "pillow", interpolation: str = "bilinear") -> None:
@@ -87,8 +87,8 @@ class CenterCrop(mmcv.transforms.CenterCrop):
     """Crop the center at ``round((n - crop) / 2)``, as torchvision does.
 
     Args:
-        crop_size (int | Sequence[int]): (w, h) or the side of a square.
-        auto_pad (bool): Whether to pad smaller images with 0 at the right and the bottom. Defaults to False.
+        crop_size: (w, h) or the side of a square.
+        auto_pad: Whether to pad smaller images with 0 at the right and the bottom. Defaults to False.
 
     Raises:
         ValueError: If the image is smaller than the crop and ``auto_pad`` is False.
@@ -116,11 +116,11 @@ class RandomCrop(mmpretrain_transforms.RandomCrop):
     """Crop at a random place.
 
     Args:
-        crop_size (int | Sequence[int]): (h, w) or the side of a square.
-        padding (int | Sequence[int], optional): Pixels added before the crop: one number, (left/right, top/bottom) or
+        crop_size: (h, w) or the side of a square.
+        padding: Pixels added before the crop: one number, (left/right, top/bottom) or
             (left, top, right, bottom). Defaults to None.
-        pad_if_needed (bool): Whether to pad images that are smaller than the crop. Defaults to False.
-        padding_mode (str): 'constant' (0), 'edge', 'reflect' or 'symmetric'. Defaults to 'constant'.
+        pad_if_needed: Whether to pad images that are smaller than the crop. Defaults to False.
+        padding_mode: 'constant' (0), 'edge', 'reflect' or 'symmetric'. Defaults to 'constant'.
 
     Raises:
         ValueError: If the image is smaller than the crop and ``pad_if_needed`` is False.
@@ -166,10 +166,10 @@ class RandomResizedCrop(mmpretrain_transforms.RandomResizedCrop):
     """Crop a random part of the image, with an aspect ratio of 3/4 to 4/3, and resize it.
 
     Args:
-        scale (int | Sequence[int]): Output size, (h, w) or the side of a square.
-        crop_ratio_range (tuple[float, float]): Area of the crop over that of the image. Defaults to (0.08, 1.0).
-        interpolation (str): As in :class:`Resize`. Defaults to 'bilinear'.
-        backend (str): 'pillow' or 'cv2'. Defaults to 'pillow'.
+        scale: Output size, (h, w) or the side of a square.
+        crop_ratio_range: Area of the crop over that of the image. Defaults to (0.08, 1.0).
+        interpolation: As in :class:`Resize`. Defaults to 'bilinear'.
+        backend: 'pillow' or 'cv2'. Defaults to 'pillow'.
     """
 
     # A subclass in mmpretrain enters this name a second time into the parent's list, after which mmcv's
@@ -201,8 +201,8 @@ class RandomFlip(mmcv.transforms.RandomFlip):
     """Flip the image at random.
 
     Args:
-        prob (float | list[float]): Probability, one a direction. Defaults to 0.5.
-        direction (str | list[str]): 'horizontal', 'vertical' or 'diagonal'. Defaults to 'horizontal'.
+        prob: Probability, one a direction. Defaults to 0.5.
+        direction: 'horizontal', 'vertical' or 'diagonal'. Defaults to 'horizontal'.
     """
 
     def __init__(self, prob: float | list[float] = 0.5, direction: str | list[str] = "horizontal") -> None:
@@ -226,10 +226,10 @@ class TenCrop(BaseTransform):
     image flipped left-right. ``crops`` are left alone by the transforms that follow.
 
     Args:
-        crop_size (int | Sequence[int]): (w, h) or the side of a square.
-        view (str): What ``img`` becomes: 'center', the center crop (SAT: the fifth crop is then the view itself), or
+        crop_size: (w, h) or the side of a square.
+        view: What ``img`` becomes: 'center', the center crop (SAT: the fifth crop is then the view itself), or
             'plain', the image as it was. Defaults to 'center'.
-        resize (int | Sequence[int], optional): Size (w, h) to which the image is resized for the crops, and for the
+        resize: Size (w, h) to which the image is resized for the crops, and for the
             center view, first. With ``view='plain'`` the image itself is not resized, so that
             ``TenCrop(224, 'plain', resize=256), Resize(224)`` localizes on the whole image. Defaults to None.
 

@@ -83,16 +83,16 @@ def decode_image(
     """Decode an image file to three 8-bit channels, whatever it holds (gray, CMYK, palette, alpha, 16 bit).
 
     Args:
-        content (bytes): The file.
-        path (str): Its name, for the error message.
-        backend (str): 'pillow', or another decoder of ``mmcv.imfrombytes``. Defaults to 'pillow', which gives the
+        content: The file.
+        path: Its name, for the error message.
+        backend: 'pillow', or another decoder of ``mmcv.imfrombytes``. Defaults to 'pillow', which gives the
             pixels of ``Image.open(path).convert('RGB')``.
-        color_type (str): 'color_ignore_orientation' keeps the stored pixels, 'color' turns them by the EXIF tag.
+        color_type: 'color_ignore_orientation' keeps the stored pixels, 'color' turns them by the EXIF tag.
             Defaults to the former.
-        max_pixels (int, optional): Pixels of the largest image; None for no limit. Defaults to 178,956,970.
+        max_pixels: Pixels of the largest image; None for no limit. Defaults to 178,956,970.
 
     Returns:
-        np.ndarray: (H, W, 3) uint8 BGR.
+        (H, W, 3) uint8 BGR.
 
     Raises:
         UnreadableImageError: If the file is empty, no image, or has more pixels.
@@ -129,11 +129,11 @@ def read_original(path: str, ori_shape: Sequence[int]) -> np.ndarray:
     exchanged. Other turns, by 180 degrees or of a square image, leave no trace in the shape and are not made.
 
     Args:
-        path (str): Image file.
-        ori_shape (Sequence[int]): Height and width that the pipeline loaded.
+        path: Image file.
+        ori_shape: Height and width that the pipeline loaded.
 
     Returns:
-        np.ndarray: (H, W, 3) uint8 BGR.
+        (H, W, 3) uint8 BGR.
 
     Raises:
         UnreadableImageError: If the file is empty or no image.
@@ -159,13 +159,13 @@ class LoadImage(LoadImageFromFile):
     orientation is ignored, since boxes are listed in stored pixels.
 
     Args:
-        color_type (str): 'color_ignore_orientation' or 'color' (turn by the EXIF tag). Defaults to the former.
-        imdecode_backend (str): Decoder. Defaults to 'pillow', equal to ``Image.open(path).convert('RGB')``.
-        check_size (bool): Whether to raise if the file does not have the size that the list states: its boxes would be
+        color_type: 'color_ignore_orientation' or 'color' (turn by the EXIF tag). Defaults to the former.
+        imdecode_backend: Decoder. Defaults to 'pillow', equal to ``Image.open(path).convert('RGB')``.
+        check_size: Whether to raise if the file does not have the size that the list states: its boxes would be
             wrong. Defaults to True.
-        ignore_empty (bool): Whether to return None for files that do not exist or cannot be decoded. Defaults to
+        ignore_empty: Whether to return None for files that do not exist or cannot be decoded. Defaults to
             False.
-        max_pixels (int, optional): Pixels of the largest image that is decoded, against decompression bombs; None for
+        max_pixels: Pixels of the largest image that is decoded, against decompression bombs; None for
             no limit. Of the backend 'pillow'. Defaults to 178,956,970, Pillow's limit.
 
     Raises:
@@ -272,11 +272,11 @@ def load_mask(path: str, frame: Frame) -> np.ndarray:
     """Read a mask file into the network frame, see :class:`LoadMasks`.
 
     Args:
-        path (str): Mask of the whole image.
-        frame (Frame): The way from original to network pixels.
+        path: Mask of the whole image.
+        frame: The way from original to network pixels.
 
     Returns:
-        np.ndarray: (H, W) bool: values above 0.5, inside the image.
+        (H, W) bool: values above 0.5, inside the image.
 
     Raises:
         FileNotFoundError: If the file does not exist.

@@ -34,14 +34,14 @@ class LocVisualizationHook(Hook):
         default_hooks = dict(visualization=dict(type='mmwsol.LocVisualizationHook', backends=True))
 
     Args:
-        out_dir (str, optional): Folder of the pictures, ``<index>_<image id>.jpg``. Defaults to None: ``pictures`` in
+        out_dir: Folder of the pictures, ``<index>_<image id>.jpg``. Defaults to None: ``pictures`` in
             the work dir.
-        number (int): Largest number of pictures; -1 draws all. Defaults to 50.
-        target (str): Which map and box to draw: 'pred' of the top-1 class, 'gt' of the ground-truth
+        number: Largest number of pictures; -1 draws all. Defaults to 50.
+        target: Which map and box to draw: 'pred' of the top-1 class, 'gt' of the ground-truth
             class (class-agnostic maps are the same for both). Defaults to 'pred'.
-        loops (Sequence[str]): When to draw: 'val' (each validation replaces the pictures of the one before), 'test'.
+        loops: When to draw: 'val' (each validation replaces the pictures of the one before), 'test'.
             Defaults to ('test',).
-        backends (bool): Whether to hand the pictures to the visualizer's backends too, with the epoch as their step;
+        backends: Whether to hand the pictures to the visualizer's backends too, with the epoch as their step;
             they get those of the main process. Defaults to False.
 
     Raises:

@@ -25,7 +25,7 @@ class MapDumpHook(Hook):
     best classes and of the ground truth.
 
     Args:
-        folder (str): Folder of the files; it must not exist, or be empty.
+        folder: Folder of the files; it must not exist, or be empty.
 
     Raises:
         ValueError: If the folder holds something; before a test, if two images have one file.

@@ -35,7 +35,7 @@ class NumClassesHook(Hook):
     class alone gets a warning: its loss is 0 and its top-1 100 % whatever the model does.
 
     Args:
-        more_outputs (bool): Whether the head may have more outputs than the data has classes. Defaults to False.
+        more_outputs: Whether the head may have more outputs than the data has classes. Defaults to False.
 
     Raises:
         ValueError: If numbers or names differ, or the head refuses the data. The message names both sides, the first

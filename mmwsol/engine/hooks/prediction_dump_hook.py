@@ -35,7 +35,7 @@ class PredictionDumpHook(Hook):
     the sampler repeated appear once.
 
     Args:
-        out_file (str): Path that ends in ``.json`` or ``.pkl``.
+        out_file: Path that ends in ``.json`` or ``.pkl``.
 
     Raises:
         ValueError: If it ends in something else.

@@ -106,8 +106,8 @@ def check_tensors(model: Any, checkpoint: Mapping[str, Any], complete: bool) -> 
 
     Args:
         model: The model, without wrappers.
-        checkpoint (Mapping): Contents of the checkpoint.
-        complete (bool): Whether all tensors are needed, except a calibrated threshold; else a third of those of the
+        checkpoint: Contents of the checkpoint.
+        complete: Whether all tensors are needed, except a calibrated threshold; else a third of those of the
             backbone.
 
     Raises:

@@ -20,11 +20,11 @@ class LinearCAMHead(LocHead):
     It takes the last map of a backbone of mmpretrain, or the patch tokens of a transformer.
 
     Args:
-        num_classes (int): Number of classes C.
-        in_channels (int): Channels D of the backbone's map.
-        map_bias (bool): Whether to add the class's bias to its map, which min-max undoes. Defaults to False, as in the
+        num_classes: Number of classes C.
+        in_channels: Channels D of the backbone's map.
+        map_bias: Whether to add the class's bias to its map, which min-max undoes. Defaults to False, as in the
             official codes.
-        init_cfg (dict, optional): mmengine's initialization config. Defaults to None: N(0, 0.01) and zero bias, as in
+        init_cfg: mmengine's initialization config. Defaults to None: N(0, 0.01) and zero bias, as in
             the codes of TS-CAM (VGG16) and wsolevaluation.
         **kwargs: Arguments of :class:`LocHead`.
     """

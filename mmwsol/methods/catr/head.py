@@ -26,9 +26,9 @@ class CategoryAwareStimulation(nn.Module):
     """CSM: class maps from attention maps by a U-Net of one level (official code; the paper gives no layers).
 
     Args:
-        in_channels (int): Attention maps, blocks times heads.
-        num_classes (int): Number of classes C.
-        c_base (int): Half the channels of the encoder, the paper's G.
+        in_channels: Attention maps, blocks times heads.
+        num_classes: Number of classes C.
+        c_base: Half the channels of the encoder, the paper's G.
     """
 
     def __init__(self, in_channels: int, num_classes: int, c_base: int) -> None:
@@ -56,8 +56,8 @@ class ObjectAwakening(nn.Module):
     """The pseudo map of OCM: foreground probability from the attention of some blocks.
 
     Args:
-        blocks (Sequence[int]): Indices into the tapped blocks.
-        num_heads (int): Attention heads H of a block.
+        blocks: Indices into the tapped blocks.
+        num_heads: Attention heads H of a block.
     """
 
     def __init__(self, blocks: Sequence[int], num_heads: int) -> None:
@@ -82,9 +82,9 @@ class Encoded(NamedTuple):
     """Features of the backbone and both class maps.
 
     Attributes:
-        feats (Features): Features of the backbone.
-        semantic (Tensor): (B, C, h, w) class maps of the patch tokens, which classify.
-        csm (Tensor | None): (B, C, h, w) class maps of the attention maps, which are added to localize; None without
+        feats: Features of the backbone.
+        semantic: (B, C, h, w) class maps of the patch tokens, which classify.
+        csm: (B, C, h, w) class maps of the attention maps, which are added to localize; None without
             CSM.
     """
 
@@ -111,26 +111,26 @@ class CATRHead(CoupledMapHead):
     second loss (:class:`ObjectAwakeningLoss`).
 
     Args:
-        num_classes (int): Number of classes C.
-        in_channels (int): Width D of the backbone.
-        attn_shape (Sequence[int]): Tapped blocks L and attention heads H of the backbone. Defaults to (12, 6): DeiT-S.
-        with_csm (bool): Whether to use CSM. Defaults to True.
-        with_ocm (bool): Whether to use OCM. Defaults to True.
-        c_base (int): Half the width of CSM. Defaults to 8 (CUB; ILSVRC 256).
-        ocm_blocks (int | Sequence[int]): Blocks of the pseudo map: the first K of them, or their indices. Defaults to 9
+        num_classes: Number of classes C.
+        in_channels: Width D of the backbone.
+        attn_shape: Tapped blocks L and attention heads H of the backbone. Defaults to (12, 6): DeiT-S.
+        with_csm: Whether to use CSM. Defaults to True.
+        with_ocm: Whether to use OCM. Defaults to True.
+        c_base: Half the width of CSM. Defaults to 8 (CUB; ILSVRC 256).
+        ocm_blocks: Blocks of the pseudo map: the first K of them, or their indices. Defaults to 9
             (CUB; ILSVRC 10).
-        head_reduce (str): 'sum' (official code) or 'mean' (CDTR's Eq. 5) of the heads in M; the mean over blocks in
+        head_reduce: 'sum' (official code) or 'mean' (CDTR's Eq. 5) of the heads in M; the mean over blocks in
             both. Defaults to 'sum'.
-        attn_source (str): M is the class token's attention, 'cls', or the mean gate of :class:`SATViT`, 'spatial_token'
+        attn_source: M is the class token's attention, 'cls', or the mean gate of :class:`SATViT`, 'spatial_token'
             (CDTR's Table XII). Defaults to 'cls'.
-        map_scale (float): Factor of M in every loss, so that M has the size for which OCM, SKI and SBA were made, 6 /
+        map_scale: Factor of M in every loss, so that M has the size for which OCM, SKI and SBA were made, 6 /
             197 = 0.03 on average at the start: gates, which start at 0.5, need 12 / 197. It acts neither on predicted
             maps nor on maps of source 'foreground' (:class:`LocHead`). Defaults to 1.0.
-        loss_ocm_s (dict, optional): Defaults to ``dict(type='mmwsol.NoiseSuppressionLoss')``.
-        loss_ocm_a (dict, optional): Defaults to ``dict(type='mmwsol.ObjectAwakeningLoss')``.
-        weighting (dict, optional): Weighting of the terms, an :class:`AutomaticWeightedLoss`, or None: their sum.
+        loss_ocm_s: Defaults to ``dict(type='mmwsol.NoiseSuppressionLoss')``.
+        loss_ocm_a: Defaults to ``dict(type='mmwsol.ObjectAwakeningLoss')``.
+        weighting: Weighting of the terms, an :class:`AutomaticWeightedLoss`, or None: their sum.
             Defaults to ``dict(type='mmwsol.AutomaticWeightedLoss')``.
-        further_terms (int): Number of terms that a subclass adds in :meth:`plain_terms`. Defaults to 0.
+        further_terms: Number of terms that a subclass adds in :meth:`plain_terms`. Defaults to 0.
         **kwargs: Arguments of :class:`CoupledMapHead`.
 
     Raises:

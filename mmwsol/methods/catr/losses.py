@@ -18,9 +18,9 @@ class AutomaticWeightedLoss(nn.Module):
     ``optim_wrapper.paramwise_cfg.custom_keys={'weighting': dict(lr_mult=...)}`` lets them move.
 
     Args:
-        num_terms (int): Number of losses.
-        init (float | Sequence[float]): First value of the lambdas. Defaults to 1.0.
-        learned (bool): Whether the lambdas are trained; else the weights are fixed at ``1 / (2 init^2)``. Defaults to
+        num_terms: Number of losses.
+        init: First value of the lambdas. Defaults to 1.0.
+        learned: Whether the lambdas are trained; else the weights are fixed at ``1 / (2 init^2)``. Defaults to
             True.
 
     Raises:
@@ -59,11 +59,11 @@ class NoiseSuppressionLoss(nn.Module):
     count. It is a comparison only, gradients go to the weak values alone (CDTR Eq. 7).
 
     Args:
-        ratio (float): Fraction p of the cells that are noise. Defaults to 0.25 (CUB; ILSVRC 0.1).
-        reduce (str): 'batch_sum' adds the images of the batch, as the official code does, which makes the weight of the
+        ratio: Fraction p of the cells that are noise. Defaults to 0.25 (CUB; ILSVRC 0.1).
+        reduce: 'batch_sum' adds the images of the batch, as the official code does, which makes the weight of the
             loss proportional to the batch of a GPU: 128 on CUB, 64 on ILSVRC. 'mean' is the paper's; ``loss_weight``
             128 gives it the official scale whatever the batch. Defaults to 'batch_sum'.
-        loss_weight (float): Defaults to 1.0.
+        loss_weight: Defaults to 1.0.
 
     Raises:
         ValueError: If an option is unknown or ``ratio`` is no fraction.
@@ -100,12 +100,12 @@ class ObjectAwakeningLoss(nn.Module):
     """Mean square difference of the pseudo map and the attention (CDTR Eq. 8).
 
     Args:
-        pairs (str): 'same' compares the two maps of an image (paper). 'all' compares every pseudo map with the
+        pairs: 'same' compares the two maps of an image (paper). 'all' compares every pseudo map with the
             attention of every image of the batch, which a broadcast makes of it in the official code: that equals
             ``mean (P_b - mean M)^2 + mean (M_b - mean M)^2`` and pulls all images towards the batch's mean. Defaults
             to 'same'.
-        detach (str): Side that gets no gradient: 'none' (official code), 'pseudo' or 'attention'. Defaults to 'none'.
-        loss_weight (float): Defaults to 1.0.
+        detach: Side that gets no gradient: 'none' (official code), 'pseudo' or 'attention'. Defaults to 'none'.
+        loss_weight: Defaults to 1.0.
 
     Raises:
         ValueError: If an option is unknown.

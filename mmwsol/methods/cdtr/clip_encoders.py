@@ -42,11 +42,11 @@ class ClipEncoder(nn.Module):
     """Base of encoders: modules that turn RGB images (n, 3, S, S) into features (n, E).
 
     Attributes:
-        embed_dim (int): Dimensions E of the features.
-        input_size (int): Side S of the images.
-        mean (Sequence[float]): RGB mean of its training, in 0-1.
-        std (Sequence[float]): RGB standard deviation of its training, in 0-1.
-        fingerprint (str | None): :func:`fingerprint` of its weights. Defaults to None: not known.
+        embed_dim: Dimensions E of the features.
+        input_size: Side S of the images.
+        mean: RGB mean of its training, in 0-1.
+        std: RGB standard deviation of its training, in 0-1.
+        fingerprint: :func:`fingerprint` of its weights. Defaults to None: not known.
     """
 
     embed_dim: int
@@ -63,7 +63,7 @@ class FrozenEncoder:
     ``train()`` does not reach it. It follows its input's device and precision.
 
     Args:
-        encoder (ClipEncoder): The encoder, which is frozen. Its attributes are those of this class too.
+        encoder: The encoder, which is frozen. Its attributes are those of this class too.
 
     Raises:
         ValueError: If it is no :class:`ClipEncoder`.
@@ -95,13 +95,13 @@ class TimmCLIP(ClipEncoder):
     """CLIP's image tower by timm.
 
     Args:
-        checkpoint (str): File of weights: OpenAI's release (a TorchScript archive), or a state dict or safetensors file
+        checkpoint: File of weights: OpenAI's release (a TorchScript archive), or a state dict or safetensors file
             of OpenAI's, open_clip's or timm's names. A URL stands for the file of its name in
             ``$MMWSOL_CHECKPOINT_ROOT``: nothing is downloaded.
-        model_name (str, optional): Name in timm. Defaults to None: 'vit_base_patch32_clip_quickgelu_224', and a file
+        model_name: Name in timm. Defaults to None: 'vit_base_patch32_clip_quickgelu_224', and a file
             that does not say that it is of QuickGELU (:func:`load_clip_weights`) is refused.
-        feat_dim (int): Dimensions E of the features. Defaults to 512.
-        input_size (int): Side S of the images. Defaults to 224.
+        feat_dim: Dimensions E of the features. Defaults to 512.
+        input_size: Side S of the images. Defaults to 224.
         **kwargs: Further arguments of ``timm.create_model``.
 
     Raises:
@@ -165,8 +165,8 @@ class OpenCLIP(ClipEncoder):
     """CLIP's image tower by open_clip (``pip install 'mmwsol[clip]'``).
 
     Args:
-        checkpoint (str): File of weights, see :func:`load_open_clip`.
-        model_name (str, optional): Name in open_clip, see :func:`load_open_clip`. Defaults to None.
+        checkpoint: File of weights, see :func:`load_open_clip`.
+        model_name: Name in open_clip, see :func:`load_open_clip`. Defaults to None.
 
     Raises:
         FileNotFoundError: If the file does not exist; the message says how to get it.
@@ -198,10 +198,10 @@ class StandInCLIP(ClipEncoder):
     It is not trained: the results of a model that learned from it mean nothing.
 
     Args:
-        embed_dim (int): Dimensions E of the features. Defaults to 512.
-        input_size (int): Side S of the images. Defaults to 224.
-        patch_size (int): Side of a patch. Defaults to 16.
-        seed (int): Seed of the weights. Defaults to 0.
+        embed_dim: Dimensions E of the features. Defaults to 512.
+        input_size: Side S of the images. Defaults to 224.
+        patch_size: Side of a patch. Defaults to 16.
+        seed: Seed of the weights. Defaults to 0.
 
     Raises:
         ValueError: If patches do not divide the image.
@@ -258,9 +258,9 @@ class ClipWeights(NamedTuple):
     """Weights of a CLIP.
 
     Attributes:
-        path (str): Their file.
-        tensors (dict[str, Tensor]): Weights by their names in the file, in float32, without OpenAI's three sizes.
-        quick_gelu (bool | None): Whether they were trained with QuickGELU; None: the file does not say.
+        path: Their file.
+        tensors: Weights by their names in the file, in float32, without OpenAI's three sizes.
+        quick_gelu: Whether they were trained with QuickGELU; None: the file does not say.
     """
 
     path: str
@@ -335,7 +335,7 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str | None:
     """Hash the weight of the image tower's patches, in half precision: the same in every form of the same CLIP.
 
     Returns:
-        str | None: None if there is no such weight.
+        None if there is no such weight.
     """
     for name, _ in PATCH_NAMES:
         if name in tensors:
@@ -347,13 +347,13 @@ def load_open_clip(checkpoint: str, model_name: str | None = None) -> tuple[Any,
     """Make a model of open_clip with weights of a file; open_clip itself cannot load OpenAI's archives from a file.
 
     Args:
-        checkpoint (str): File of weights with open_clip's names, OpenAI's among them: a TorchScript archive, a state
+        checkpoint: File of weights with open_clip's names, OpenAI's among them: a TorchScript archive, a state
             dict or a safetensors file. A URL stands for the file of its name in ``$MMWSOL_CHECKPOINT_ROOT``.
-        model_name (str, optional): Name in open_clip. Defaults to None: 'ViT-B-32-quickgelu', and a file that does not
+        model_name: Name in open_clip. Defaults to None: 'ViT-B-32-quickgelu', and a file that does not
             say that it is of QuickGELU is refused.
 
     Returns:
-        tuple: The model, in evaluation mode and float32, its name, and the weights.
+        The model, in evaluation mode and float32, its name, and the weights.
 
     Raises:
         FileNotFoundError: If the file does not exist; the message says how to get it.

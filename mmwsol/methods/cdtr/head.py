@@ -22,7 +22,7 @@ class SemanticKernelIntegrator(nn.Module):
     Offsets start near zero: zero weights, PyTorch's bias. The kernel starts as mmcv's ``DeformConv2d``.
 
     Args:
-        channels (int): Channels of both maps.
+        channels: Channels of both maps.
     """
 
     def __init__(self, channels: int) -> None:
@@ -51,10 +51,10 @@ class CDTRHead(CATRHead):
     Both do nothing at test.
 
     Args:
-        num_classes (int): Number of classes C.
-        in_channels (int): Width D of the backbone.
-        with_ski (bool): Whether to use SKI, which needs CSM. Defaults to True.
-        ski_input (str): What SKI convolves: 'csm', with offsets from ``semantic * M`` (official code), or 'out', the
+        num_classes: Number of classes C.
+        in_channels: Width D of the backbone.
+        with_ski: Whether to use SKI, which needs CSM. Defaults to True.
+        ski_input: What SKI convolves: 'csm', with offsets from ``semantic * M`` (official code), or 'out', the
             class maps of the patch tokens, with offsets from ``csm * M`` (paper). Defaults to 'csm'.
         **kwargs: Arguments of :class:`CATRHead`.
 

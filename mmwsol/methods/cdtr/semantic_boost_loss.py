@@ -41,25 +41,25 @@ class SemanticBoostLoss(MapLoss):
     (:meth:`set_normalization`). CLIP gets RGB, also where the network takes BGR.
 
     Args:
-        text_embeddings (str | Tensor): File of ``tools/make_clip_text_embeddings.py``, or embeddings (C, E). Needed.
-        clip (dict, optional): Image encoder. Defaults to None: OpenAI's ViT-B/32 by ``mmwsol.TimmCLIP``.
-        source (str): Map that masks the image: 'label', that of its class, whose class map gets no gradient (official
+        text_embeddings: File of ``tools/make_clip_text_embeddings.py``, or embeddings (C, E). Needed.
+        clip: Image encoder. Defaults to None: OpenAI's ViT-B/32 by ``mmwsol.TimmCLIP``.
+        source: Map that masks the image: 'label', that of its class, whose class map gets no gradient (official
             code), or 'foreground', the attention alone (paper). Defaults to 'label'.
-        map_norm (str): 'none' (CUB): the map as it is, which may leave [0, 1]. 'minmax' (ILSVRC): per image, with
+        map_norm: 'none' (CUB): the map as it is, which may leave [0, 1]. 'minmax' (ILSVRC): per image, with
             gradient. Defaults to 'none'.
-        prompt_index (str): 'label': text of the image's class. 'position': text of the class whose index is the image's
+        prompt_index: 'label': text of the image's class. 'position': text of the class whose index is the image's
             position in the batch, which the official code does; it needs a batch of at most C images. Defaults to
             'label'.
-        mask_space (str): What is multiplied by the map: the 'normalized' network input, where 0 is the mean color, or
+        mask_space: What is multiplied by the map: the 'normalized' network input, where 0 is the mean color, or
             'pixel' values, where 0 is black. Defaults to 'normalized'.
-        clip_norm (bool): Whether images are normalized anew with CLIP's mean and std. Defaults to False: they keep the
+        clip_norm: Whether images are normalized anew with CLIP's mean and std. Defaults to False: they keep the
             network's.
-        resize (str, optional): 'bilinear' or 'bicubic' resize of the masked images to CLIP's size. Defaults to None:
+        resize: 'bilinear' or 'bicubic' resize of the masked images to CLIP's size. Defaults to None:
             network and CLIP have the same input size.
-        clamp (tuple[float, float], optional): Limits of the cosines; None: none, as in the paper. Defaults to
+        clamp: Limits of the cosines; None: none, as in the paper. Defaults to
             (1e-4, 0.9999), as in the official code.
-        eps (float): Added to ``s_f + s_b``, the paper's xi. Defaults to 0: none in the official code.
-        loss_weight (float): alpha. Defaults to 2.4 (CUB; ILSVRC 0.01).
+        eps: Added to ``s_f + s_b``, the paper's xi. Defaults to 0: none in the official code.
+        loss_weight: alpha. Defaults to 2.4 (CUB; ILSVRC 0.01).
 
     Raises:
         ValueError: If ``text_embeddings`` is missing or an option is unknown.

@@ -17,9 +17,9 @@ class TextEmbeddings(NamedTuple):
     """Text embeddings of classes.
 
     Attributes:
-        embeddings (Tensor): (C, E), of length 1.
-        classes (tuple[str, ...]): C names.
-        fingerprint (str | None): :func:`mmwsol.methods.cdtr.clip_encoders.fingerprint` of the CLIP that made them; None
+        embeddings: (C, E), of length 1.
+        classes: C names.
+        fingerprint: :func:`mmwsol.methods.cdtr.clip_encoders.fingerprint` of the CLIP that made them; None
             if the file has none.
     """
 
@@ -32,10 +32,10 @@ def save_text_embeddings(path: str | Path, embeddings: Tensor, classes: Sequence
     """Write text embeddings (C, E) with the names of their classes.
 
     Args:
-        path (str | Path): File.
-        embeddings (Tensor): (C, E), which are brought to length 1.
-        classes (Sequence[str]): C names as the data set has them.
-        **meta (str | None): Further entries: ``template``, ``clip_name``, ``weights_sha256``, ``fingerprint``.
+        path: File.
+        embeddings: (C, E), which are brought to length 1.
+        classes: C names as the data set has them.
+        **meta: Further entries: ``template``, ``clip_name``, ``weights_sha256``, ``fingerprint``.
 
     Raises:
         ValueError: If the numbers differ.

@@ -24,14 +24,14 @@ def attention_stack(attention: Tensor, map_set: str = "1_4_heads_and_mean") -> T
     """Choose maps from the attention of the class token: the mean of some heads, then some heads.
 
     Args:
-        attention (Tensor): (B, H, h, w) attention of the heads to the patches, after the softmax.
-        map_set (str): Which heads. '1_4_heads_and_mean', what every official run takes: the mean of all heads, and the
+        attention: (B, H, h, w) attention of the heads to the patches, after the softmax.
+        map_set: Which heads. '1_4_heads_and_mean', what every official run takes: the mean of all heads, and the
             first four. The others are 'all_heads_and_mean', '1_5_heads_and_mean' and the same with the mean of fewer
             heads: '1_4_heads_and_mean_1_4', '1_5_heads_and_mean_1_5', 'all_heads_and_mean_1_4'. A network with fewer
             heads gives all of them, as in the official code.
 
     Returns:
-        Tensor: (B, M, h, w), the mean first. Values that are no number become 0, infinite ones 1 and 0.
+        (B, M, h, w), the mean first. Values that are no number become 0, infinite ones 1 and 0.
 
     Raises:
         ValueError: If ``map_set`` is unknown.
@@ -86,8 +86,8 @@ def component_boxes(mask: np.ndarray, nested: bool = False) -> np.ndarray:
     """Return the boxes (n, 4) int64 x0, y0, x1, y1 of the 8-connected components of a mask, right and bottom exclusive.
 
     Args:
-        mask (np.ndarray): (H, W) bool.
-        nested (bool): Whether to return the contours of holes and of components in holes too. Defaults to False.
+        mask: (H, W) bool.
+        nested: Whether to return the contours of holes and of components in holes too. Defaults to False.
     """
     mode = cv2.RETR_TREE if nested else cv2.RETR_EXTERNAL
     contours = cv2.findContours(mask.astype(np.uint8), mode, cv2.CHAIN_APPROX_SIMPLE)[-2]

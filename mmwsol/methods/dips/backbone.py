@@ -23,9 +23,9 @@ class DiPSViT(TapViT):
     ``(h + 0.1) / h_0``.
 
     Args:
-        arch (str | dict): See :class:`TapViT`. Defaults to 'deit-small', which is DINO's ViT-S.
-        num_cls_tokens (int): Number L of blocks, from the end, whose class token is returned. Defaults to 4.
-        attn_layers (Sequence[int]): Blocks whose attention is summed. Defaults to (-1,): the last, which in DINO shows
+        arch: See :class:`TapViT`. Defaults to 'deit-small', which is DINO's ViT-S.
+        num_cls_tokens: Number L of blocks, from the end, whose class token is returned. Defaults to 4.
+        attn_layers: Blocks whose attention is summed. Defaults to (-1,): the last, which in DINO shows
             objects.
         **kwargs: Arguments of :class:`TapViT`, but ``tap``, ``tap_layers``, ``tap_in_train`` and ``out_tokens``.
 

@@ -30,10 +30,10 @@ class DiPSDecoder(nn.Sequential):
     Every convolution is followed by batch norm and ReLU, as in the official code the last too: no logit is negative.
 
     Args:
-        in_channels (int): Width D of the patch tokens.
-        channels (Sequence[int]): Channels of all blocks but the last, which has two; with n blocks the result is 2^n
+        in_channels: Width D of the patch tokens.
+        channels: Channels of all blocks but the last, which has two; with n blocks the result is 2^n
             times as large as the patch grid. Defaults to (192, 96, 48), for 16x16 patches.
-        final_relu (bool): Whether batch norm and ReLU follow the last convolution, which otherwise has a bias.
+        final_relu: Whether batch norm and ReLU follow the last convolution, which otherwise has a bias.
             Defaults to True.
     """
 
@@ -71,23 +71,23 @@ class DiPSHead(LocHead):
     the dense CRF loss sees all pixels (Eq. 3).
 
     Args:
-        num_classes (int): Number of classes C.
-        in_channels (int): Width D of the backbone.
-        num_cls_tokens (int): Number of class tokens that the backbone returns. Defaults to 4.
-        train_part (str): 'classifier': the linear layer is trained, and the map is the attention map ``attention_map``.
+        num_classes: Number of classes C.
+        in_channels: Width D of the backbone.
+        num_cls_tokens: Number of class tokens that the backbone returns. Defaults to 4.
+        train_part: 'classifier': the linear layer is trained, and the map is the attention map ``attention_map``.
             'decoder': the decoder is trained. Defaults to 'decoder'.
-        map_set (str): Attention maps that proposals come from, see :func:`attention_stack`. Defaults to
+        map_set: Attention maps that proposals come from, see :func:`attention_stack`. Defaults to
             '1_4_heads_and_mean'.
-        attention_map (int, optional): Localize by this map of the set, 0 the mean, in place of the decoder: the DINO
+        attention_map: Localize by this map of the set, 0 the mean, in place of the decoder: the DINO
             baseline (Table 4). Defaults to None: the decoder, unless ``train_part='classifier'``.
-        channels (Sequence[int]): Hidden channels of :class:`DiPSDecoder`. Defaults to (192, 96, 48).
-        final_relu (bool): See :class:`DiPSDecoder`. Defaults to True.
-        sampler (dict, optional): Defaults to ``dict(type='mmwsol.SeedSampler')``.
-        loss_seed (dict, optional): Defaults to ``dict(type='mmwsol.PartialCrossEntropyLoss')``.
-        loss_crf (dict, optional): ``dict(type='mmwsol.DenseCRFLoss')``. Defaults to None: no such loss.
-        background_class (int, optional): Class of images without object: all of their pixels are background. Defaults
+        channels: Hidden channels of :class:`DiPSDecoder`. Defaults to (192, 96, 48).
+        final_relu: See :class:`DiPSDecoder`. Defaults to True.
+        sampler: Defaults to ``dict(type='mmwsol.SeedSampler')``.
+        loss_seed: Defaults to ``dict(type='mmwsol.PartialCrossEntropyLoss')``.
+        loss_crf: ``dict(type='mmwsol.DenseCRFLoss')``. Defaults to None: no such loss.
+        background_class: Class of images without object: all of their pixels are background. Defaults
             to None: there is none.
-        fc_weights (str, optional): File or URL of DINO's linear classifier, loaded by :meth:`draw_weights`. Defaults to
+        fc_weights: File or URL of DINO's linear classifier, loaded by :meth:`draw_weights`. Defaults to
             None.
         **kwargs: Arguments of :class:`LocHead`.
 

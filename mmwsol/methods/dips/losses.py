@@ -21,7 +21,7 @@ class PartialCrossEntropyLoss(nn.Module):
     The paper writes a sum; the official code takes the mean, and is NaN where nothing is labeled.
 
     Args:
-        loss_weight (float): The paper's lambda_1. Defaults to 1.0.
+        loss_weight: The paper's lambda_1. Defaults to 1.0.
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:
@@ -47,15 +47,15 @@ class DenseCRFLoss(nn.Module):
     taken as ``-2 W S / B``, as in the official code; the sum is over pixels, hence the tiny default weight.
 
     Args:
-        mode (str): 'lattice': :class:`mmwsol.methods.dips.PermutohedralLattice`, as in the official code. 'exact':
+        mode: 'lattice': :class:`mmwsol.methods.dips.PermutohedralLattice`, as in the official code. 'exact':
             the sum itself, with a cost that grows with the square of the pixels; use it with ``scale`` 0.25 to 0.5, or
             as a test. The lattice gives 0.44 to 0.63 of it, thus 'exact' needs about 0.6 of the weight. Defaults to
             'lattice'.
-        sigma_rgb (float): Standard deviation of colors, 0 to 255. Defaults to 15.0.
-        sigma_xy (float): Standard deviation of places, in pixels of the full image. Defaults to 100.0.
-        scale (float): Factor of the image size at which the loss is computed: colors by nearest neighbor,
+        sigma_rgb: Standard deviation of colors, 0 to 255. Defaults to 15.0.
+        sigma_xy: Standard deviation of places, in pixels of the full image. Defaults to 100.0.
+        scale: Factor of the image size at which the loss is computed: colors by nearest neighbor,
             probabilities bilinearly, ``sigma_xy`` with them. Defaults to 1.0.
-        loss_weight (float): The paper's lambda_2. Defaults to 2e-9.
+        loss_weight: The paper's lambda_2. Defaults to 2e-9.
 
     Raises:
         ValueError: If ``mode`` is unknown, or a standard deviation or ``scale`` is not positive.
@@ -119,9 +119,9 @@ def exact_filter(features: Tensor, values: Tensor, chunk: int = 1024) -> Tensor:
     """Compute ``sum_j exp(-|f_i - f_j|^2 / 2) in_j`` for features (B, d, N) and values (B, C, N).
 
     Args:
-        features (Tensor): (B, d, N) coordinates in units of their standard deviations.
-        values (Tensor): (B, C, N).
-        chunk (int): Number of points i that are computed at once. Defaults to 1024.
+        features: (B, d, N) coordinates in units of their standard deviations.
+        values: (B, C, N).
+        chunk: Number of points i that are computed at once. Defaults to 1024.
     """
     features = features.transpose(1, 2)
     rows = []

@@ -38,21 +38,21 @@ class ProposalWriter(CacheWriter):
     image is blurred outside each box, and the classifier's probability of the image's label is the box's score.
 
     Args:
-        min_area (float): Fraction of the image: 0.75 on ILSVRC, 0.5 on CUB in the official runs; 0 is the paper's text.
+        min_area: Fraction of the image: 0.75 on ILSVRC, 0.5 on CUB in the official runs; 0 is the paper's text.
             Defaults to 0.5.
-        blur_kernel (int): Odd size of the Gaussian in pixels of the network's input. Defaults to 115.
-        blur_sigma (float): Its standard deviation in pixels. Defaults to 100.5: almost a mean.
-        scorer (dict, optional): Classifier of mmpretrain (``mmpretrain.ImageClassifier``,
+        blur_kernel: Odd size of the Gaussian in pixels of the network's input. Defaults to 115.
+        blur_sigma: Its standard deviation in pixels. Defaults to 100.5: almost a mean.
+        scorer: Classifier of mmpretrain (``mmpretrain.ImageClassifier``,
             ``mmpretrain.TimmClassifier``, ...) whose classes are in the order of the data set. It sees the same pixels,
             normalized and in the order of channels (``to_rgb``) of its data preprocessor where that has a mean, else
             the network's input as it is; its weights are those of its ``init_cfg`` or ``pretrained``. Defaults to None:
             the head's linear layer.
-        score (str): 'class', or the density of the box's area among the image's boxes: 'size', or the product of both,
+        score: 'class', or the density of the box's area among the image's boxes: 'size', or the product of both,
             'size_and_class', which no official run uses. Defaults to 'class'.
-        raster (str): See :func:`mmwsol.methods.dips.proposals.box_mask`. Defaults to 'filled'.
-        background_class (int, optional): Class of images without object; they get one box of zeros. Defaults to None:
+        raster: See :func:`mmwsol.methods.dips.proposals.box_mask`. Defaults to 'filled'.
+        background_class: Class of images without object; they get one box of zeros. Defaults to None:
             the head's.
-        batch_size (int): Pictures that the classifier gets at once. Defaults to 64.
+        batch_size: Pictures that the classifier gets at once. Defaults to 64.
 
     Raises:
         ValueError: If an option is unknown or out of range, or the kernel is too large for the image; in :meth:`setup`,

@@ -15,11 +15,11 @@ def lattice_filter(features: Tensor, values: Tensor) -> Tensor:
     """Approximate ``out_i = sum_j exp(-|f_i - f_j|^2 / 2) in_j`` for every image, a few images at a time.
 
     Args:
-        features (Tensor): (B, d, N) coordinates in units of their standard deviations.
-        values (Tensor): (B, C, N).
+        features: (B, d, N) coordinates in units of their standard deviations.
+        values: (B, C, N).
 
     Returns:
-        Tensor: (B, C, N). Not differentiable: the lattice is not exactly symmetric.
+        (B, C, N). Not differentiable: the lattice is not exactly symmetric.
     """
     step = max(1, _POINTS_AT_ONCE // features.shape[2])
     parts = zip(features.split(step), values.split(step), strict=True)
@@ -38,7 +38,7 @@ class PermutohedralLattice:
     the origin, which have corners but no value; so does this class.
 
     Args:
-        features (Tensor): (B, d, N) coordinates in units of their standard deviations.
+        features: (B, d, N) coordinates in units of their standard deviations.
 
     Raises:
         ValueError: If ``features`` has another shape, is empty, or reaches too far.

@@ -16,10 +16,10 @@ class Proposals(NamedTuple):
     """Proposals of one image, best first.
 
     Attributes:
-        boxes (np.ndarray): (K, 4) float32 x0, y0, x1, y1 in original pixels. A box of zeros: there is no object.
-        map_index (np.ndarray): (K,) int64, the attention map that each came from.
-        scores (np.ndarray): (K,) float32, NaN where not known.
-        min_area_passed (bool): Whether a box was larger than the limit; else the only one is the largest of all.
+        boxes: (K, 4) float32 x0, y0, x1, y1 in original pixels. A box of zeros: there is no object.
+        map_index: (K,) int64, the attention map that each came from.
+        scores: (K,) float32, NaN where not known.
+        min_area_passed: Whether a box was larger than the limit; else the only one is the largest of all.
     """
 
     boxes: np.ndarray
@@ -60,13 +60,13 @@ def box_mask(box: np.ndarray, size: tuple[int, int], raster: str = "filled") -> 
     """Draw a box as the official code does: one pixel larger on every side.
 
     Args:
-        box (np.ndarray): (4,) x0, y0, x1, y1, cut to whole numbers. A box of zeros gives an empty mask.
-        size (tuple[int, int]): (H, W) of the mask.
-        raster (str): 'filled', or 'cv2_outline': without its four corners, as OpenCV draws an outline two pixels thick.
+        box: (4,) x0, y0, x1, y1, cut to whole numbers. A box of zeros gives an empty mask.
+        size: (H, W) of the mask.
+        raster: 'filled', or 'cv2_outline': without its four corners, as OpenCV draws an outline two pixels thick.
             Defaults to 'filled'.
 
     Returns:
-        np.ndarray: (H, W) bool, true for columns x0 - 1 to x1 + 1 and rows y0 - 1 to y1 + 1.
+        (H, W) bool, true for columns x0 - 1 to x1 + 1 and rows y0 - 1 to y1 + 1.
 
     Raises:
         ValueError: If ``raster`` is unknown.

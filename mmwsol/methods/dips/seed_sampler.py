@@ -23,16 +23,16 @@ class SeedSampler:
     The pixels around a drawn one get its label; where foreground meets background there is none.
 
     Args:
-        num_fg (int): Foreground pixels to draw. Defaults to 1000.
-        num_bg (int): Background pixels to draw. Defaults to 1000.
-        fg_fraction (float): Fraction of the region that may be foreground. Defaults to 0.2.
-        bg_fraction (float): Fraction of the image that may be background. Defaults to 0.2.
-        fg_method (str): 'weighted': with probabilities proportional to the map, as in the paper, or 'uniform'.
+        num_fg: Foreground pixels to draw. Defaults to 1000.
+        num_bg: Background pixels to draw. Defaults to 1000.
+        fg_fraction: Fraction of the region that may be foreground. Defaults to 0.2.
+        bg_fraction: Fraction of the image that may be background. Defaults to 0.2.
+        fg_method: 'weighted': with probabilities proportional to the map, as in the paper, or 'uniform'.
             Defaults to 'weighted'.
-        bg_method (str): 'uniform', or 'weighted' by one minus the map. Defaults to 'uniform'.
-        kernel_size (int): Odd side of the square that a drawn pixel labels; 1 is the paper's text, the official code
+        bg_method: 'uniform', or 'weighted' by one minus the map. Defaults to 'uniform'.
+        kernel_size: Odd side of the square that a drawn pixel labels; 1 is the paper's text, the official code
             has 3. Defaults to 3.
-        exclude_boxes (str): Where background must not lie: 'none' (official code), in the 'selected' region, or in
+        exclude_boxes: Where background must not lie: 'none' (official code), in the 'selected' region, or in
             'all' proposals of the image (the paper). Defaults to 'none'.
 
     Raises:
@@ -76,13 +76,13 @@ class SeedSampler:
         """Draw the labels.
 
         Args:
-            maps (Tensor): (B, H, W) with values 0 to 1.
-            regions (Tensor): (B, H, W) bool, the chosen proposal; empty: no foreground.
-            boxes (Tensor, optional): (B, H, W) bool, all proposals; needed by ``exclude_boxes='all'``. Defaults to
+            maps: (B, H, W) with values 0 to 1.
+            regions: (B, H, W) bool, the chosen proposal; empty: no foreground.
+            boxes: (B, H, W) bool, all proposals; needed by ``exclude_boxes='all'``. Defaults to
                 None.
 
         Returns:
-            Tensor: (B, H, W) int64: 1 foreground, 0 background, -255 no label.
+            (B, H, W) int64: 1 foreground, 0 background, -255 no label.
 
         Raises:
             ValueError: If ``boxes`` is missing.

@@ -25,12 +25,12 @@ class LoadProposals(BaseTransform):
     mask; one that could not be read when the cache was made has one too, with a warning.
 
     Args:
-        cache_dir (str): Cache of the stage that writes proposals (:class:`mmwsol.methods.dips.ProposalWriter`),
+        cache_dir: Cache of the stage that writes proposals (:class:`mmwsol.methods.dips.ProposalWriter`),
             such as 'stage://proposals/cache'. In a dry run, where no stage has run, an address ``stage://``
             counts as a cache without proposals.
-        top_k (int): How many of the best to choose from; 0: the best. Defaults to 5.
-        raster (str): See :func:`mmwsol.methods.dips.proposals.box_mask`. Defaults to 'filled'.
-        all_boxes (bool): Whether to add ``all_proposals_mask``, of the ``top_k`` boxes. Defaults to False.
+        top_k: How many of the best to choose from; 0: the best. Defaults to 5.
+        raster: See :func:`mmwsol.methods.dips.proposals.box_mask`. Defaults to 'filled'.
+        all_boxes: Whether to add ``all_proposals_mask``, of the ``top_k`` boxes. Defaults to False.
 
     Raises:
         ValueError: If ``raster`` is unknown, or the cache is missing, not complete, or of other images.

@@ -23,9 +23,9 @@ class CueDiggingModule(nn.Module):
     ``e_i W_i``. As convolution is linear, all experts convolve at once and their outputs are mixed.
 
     Args:
-        in_channels (int): Width D of the patch map.
-        num_classes (int): Number of classes C.
-        num_experts (int): Number of kernels E.
+        in_channels: Width D of the patch map.
+        num_classes: Number of classes C.
+        num_experts: Number of kernels E.
     """
 
     def __init__(self, in_channels: int, num_classes: int, num_experts: int) -> None:
@@ -54,8 +54,8 @@ class Encoded(NamedTuple):
     """Features of the backbone and the class maps F.
 
     Attributes:
-        feats (Features): Features of the backbone.
-        class_maps (Tensor): (B, C, h, w) F.
+        feats: Features of the backbone.
+        class_maps: (B, C, h, w) F.
     """
 
     feats: Features
@@ -72,8 +72,8 @@ class LCTRHead(LocHead):
     padding. The backbone needs ``tap='full', tap_in_train=True``.
 
     Args:
-        num_classes (int): Number of classes C.
-        in_channels (int): Width D of the backbone.
+        num_classes: Number of classes C.
+        in_channels: Width D of the backbone.
         **kwargs: Arguments of :class:`LocHead`.
     """
 

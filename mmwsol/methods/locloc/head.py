@@ -27,16 +27,16 @@ class LocLocHead(LocHead):
     copies of the backbone's, unless the loaded weights have a classifier. Maps are class-agnostic.
 
     Args:
-        num_classes (int): Number of classes C.
-        in_channels (int): Width D of the backbone.
-        train_part (str): 'generator' fits the map to ``pseudo_mask`` of the data samples, ``loss_loc`` = loss_weight *
+        num_classes: Number of classes C.
+        in_channels: Width D of the backbone.
+        train_part: 'generator' fits the map to ``pseudo_mask`` of the data samples, ``loss_loc`` = loss_weight *
             MSE (Eq. 3; the mask is reduced to the map's size bilinearly, and so is soft). 'classifier': cross-entropy,
             ``loss_cls``. The other part is frozen and in evaluation mode. Defaults to 'generator'.
-        generator (dict, optional): ``type`` 'unet' (:class:`UNetGenerator`) or 'ppd' (:class:`PPDGenerator`), and its
+        generator: ``type`` 'unet' (:class:`UNetGenerator`) or 'ppd' (:class:`PPDGenerator`), and its
             options. Defaults to None: ``dict(type='unet')``.
-        classifier (dict, optional): Options of :class:`LocalFeatureDigging`. Defaults to None: those of DeiT-S.
-        final_norm (bool): Whether the generator reads tokens after the final norm, as PPD does. Defaults to False.
-        loss_weight (float): Weight of the MSE; the paper has 1. Defaults to 0.5, as in the official code.
+        classifier: Options of :class:`LocalFeatureDigging`. Defaults to None: those of DeiT-S.
+        final_norm: Whether the generator reads tokens after the final norm, as PPD does. Defaults to False.
+        loss_weight: Weight of the MSE; the paper has 1. Defaults to 0.5, as in the official code.
         **kwargs: Arguments of :class:`LocHead`.
 
     Raises:
@@ -73,8 +73,8 @@ class LocLocHead(LocHead):
         """Copy the backbone's blocks and final norm into the classifier, in place; runs whenever weights are loaded.
 
         Args:
-            weights (dict[str, Tensor]): Weights to be loaded; nothing happens if they have a classifier already.
-            prefix (str): What the names of the localizer's weights begin with.
+            weights: Weights to be loaded; nothing happens if they have a classifier already.
+            prefix: What the names of the localizer's weights begin with.
         """
         head = f"{prefix}head.classifier."
         if any(name.startswith(f"{head}blocks.") for name in weights):

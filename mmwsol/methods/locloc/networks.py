@@ -21,14 +21,14 @@ class UNetGenerator(nn.Module):
     head freezes them.
 
     Args:
-        in_channels (int): Width D of the tokens.
-        base_channels (int): A quarter of the channels of the first encoder level. Defaults to 4.
-        unet_channels (int): Channels D' of the U-Net's output. Defaults to 200.
-        deconv_channels (int): Channels of the transposed convolutions. Defaults to 256.
-        fix_unet_skip (bool): Whether to use the deepest level, as in a plain U-Net. Defaults to False.
+        in_channels: Width D of the tokens.
+        base_channels: A quarter of the channels of the first encoder level. Defaults to 4.
+        unet_channels: Channels D' of the U-Net's output. Defaults to 200.
+        deconv_channels: Channels of the transposed convolutions. Defaults to 256.
+        fix_unet_skip: Whether to use the deepest level, as in a plain U-Net. Defaults to False.
 
     Attributes:
-        unused (tuple[str, ...]): Parts that are not run.
+        unused: Parts that are not run.
     """
 
     def __init__(
@@ -72,9 +72,9 @@ class PPDGenerator(nn.Module):
     """The decoder of the Proxy Probing Decoder (PPD), LocLoc's baseline: an unbounded map of 4 times the grid.
 
     Args:
-        in_channels (int): Width D of the tokens.
-        stem_channels (int): Channels before the transposed convolutions. Defaults to 2048.
-        deconv_channels (int): Channels of the transposed convolutions. Defaults to 256.
+        in_channels: Width D of the tokens.
+        stem_channels: Channels before the transposed convolutions. Defaults to 2048.
+        deconv_channels: Channels of the transposed convolutions. Defaults to 256.
     """
 
     unused = ()
@@ -98,16 +98,16 @@ class LocalFeatureDigging(nn.Module):
     border less weight, of class maps after a ReLU: logits are never negative.
 
     Args:
-        num_classes (int): Number of classes C; the official models have 1000, on CUB too.
-        embed_dims (int): Width D of the tokens.
-        num_layers (int): Blocks. They start as copies of the backbone's. Defaults to 12.
-        num_heads (int): Attention heads. Defaults to 6.
-        feedforward_channels (int): Hidden channels of the blocks. Defaults to 1536.
-        drop_path_rate (float): Rate of the last block; it rises linearly from 0. Defaults to 0.1.
-        conv_head (bool): Whether two convolutions classify the patch tokens or, as an ablation (Table 5), a linear
+        num_classes: Number of classes C; the official models have 1000, on CUB too.
+        embed_dims: Width D of the tokens.
+        num_layers: Blocks. They start as copies of the backbone's. Defaults to 12.
+        num_heads: Attention heads. Defaults to 6.
+        feedforward_channels: Hidden channels of the blocks. Defaults to 1536.
+        drop_path_rate: Rate of the last block; it rises linearly from 0. Defaults to 0.1.
+        conv_head: Whether two convolutions classify the patch tokens or, as an ablation (Table 5), a linear
             layer the class token. Defaults to True.
-        final_relu (bool): Whether class maps pass the last ReLU. Defaults to True.
-        border_pooling (bool): Whether to pool 3x3 before the mean. Defaults to True.
+        final_relu: Whether class maps pass the last ReLU. Defaults to True.
+        border_pooling: Whether to pool 3x3 before the mean. Defaults to True.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ def read_official_masks(path: str | Path) -> Iterator[np.ndarray]:
     cut at 0.05.
 
     Yields:
-        np.ndarray: (256, 256) bool.
+        (256, 256) bool.
 
     Raises:
         ImportError: If h5py is not installed.
@@ -50,12 +50,12 @@ def unpack_official_masks(path: str | Path, dataset: Any, cache_dir: str | Path)
     """Write the masks of an official file under the names of the images, as ``mmwsol.LoadPseudoMask`` reads them.
 
     Args:
-        path (str | Path): HDF5 file.
+        path: HDF5 file.
         dataset: The split that the file belongs to, in the official order.
-        cache_dir (str | Path): Folder to write.
+        cache_dir: Folder to write.
 
     Returns:
-        int: Number of masks.
+        Number of masks.
 
     Raises:
         ValueError: If the file does not have one mask for every image.

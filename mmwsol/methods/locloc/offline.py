@@ -66,12 +66,12 @@ def grabcut(image: np.ndarray, labels: np.ndarray, seed: int = 0) -> np.ndarray 
     """Decide the uncertain pixels of a tri-map by color and edges (GrabCut, five Gaussians a side, one iteration).
 
     Args:
-        image (np.ndarray): (H, W, 3) uint8 BGR.
-        labels (np.ndarray): (H, W) uint8, see :func:`trimap`; not changed.
-        seed (int): Seed of the k-means that starts the mixtures. Defaults to 0.
+        image: (H, W, 3) uint8 BGR.
+        labels: (H, W) uint8, see :func:`trimap`; not changed.
+        seed: Seed of the k-means that starts the mixtures. Defaults to 0.
 
     Returns:
-        np.ndarray | None: (H, W) uint8 labels without uncertain ones: 0 and 2 background, 1 and 3 foreground. None if
+        (H, W) uint8 labels without uncertain ones: 0 and 2 background, 1 and 3 foreground. None if
         one side of the tri-map has too few pixels, or none is left.
     """
     front = int(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).sum())
@@ -96,14 +96,14 @@ class PseudoMaskWriter(CacheWriter):
     GrabCut its colors.
 
     Args:
-        preset (str): 'released' (attention of the last block, heads 0 to 2, delta0 0.03, delta1 0.1), 'paper' (mean of
+        preset: 'released' (attention of the last block, heads 0 to 2, delta0 0.03, delta1 0.1), 'paper' (mean of
             all blocks and heads, 0.02 and 0.75) or 'ppd' (attention as in 'released', one threshold on the map
             resized to a quarter of the input, the size of PPD's map). Defaults to 'released'.
-        heads (Sequence[int], optional): Heads. Defaults to None: the preset's.
-        delta0 (float, optional): Attention below is background. Defaults to None: the preset's.
-        delta1 (float, optional): Attention of at least this is foreground. Defaults to None: the preset's.
-        uncertain_label (int): Start of uncertain pixels, 2 (background) or 3 (foreground). Defaults to 2.
-        threshold (float): Threshold of 'ppd' and of the fallback. Defaults to 0.05.
+        heads: Heads. Defaults to None: the preset's.
+        delta0: Attention below is background. Defaults to None: the preset's.
+        delta1: Attention of at least this is foreground. Defaults to None: the preset's.
+        uncertain_label: Start of uncertain pixels, 2 (background) or 3 (foreground). Defaults to 2.
+        threshold: Threshold of 'ppd' and of the fallback. Defaults to 0.05.
 
     Raises:
         ValueError: If an option is unknown or out of range.
@@ -184,7 +184,7 @@ class PseudoMaskWriter(CacheWriter):
         """Compute statistics of the masks, on evenly spread images.
 
         Returns:
-            dict: ``mask_area_median``, ``mask_area_10th`` and ``mask_area_90th`` percentile of the foreground share;
+            ``mask_area_median``, ``mask_area_10th`` and ``mask_area_90th`` percentile of the foreground share;
             ``fallback_share`` of images without GrabCut; for data sets with boxes, with the box of the largest region
             and the best ground-truth box: mean IoU ``iou_*`` and share with IoU of at least 0.5 ``hit_*``, of the
             attention above ``threshold``, of the certain foreground ``seed``, and of the ``mask``.

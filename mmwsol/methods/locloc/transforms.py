@@ -22,7 +22,7 @@ class LoadPseudoMask(BaseTransform):
     Required keys: ``img_id``, ``frame``. Added key: ``pseudo_mask`` (H, W) bool.
 
     Args:
-        mask_root (str): Cache of a stage with :class:`mmwsol.methods.locloc.PseudoMaskWriter`, such as
+        mask_root: Cache of a stage with :class:`mmwsol.methods.locloc.PseudoMaskWriter`, such as
             'stage://masks/cache', or any folder with PNG masks under the images' relative paths. In a
             dry run, where no stage has run, an address ``stage://`` counts as a folder without masks.
 
@@ -56,8 +56,8 @@ class RevealRandomBox(BaseTransform):
     Required keys: ``img`` (H, W, 3), ``pseudo_mask`` (H, W) bool, which is removed.
 
     Args:
-        alpha (float): Parameter of the Beta distribution. Defaults to 1.0: uniform, as in the paper.
-        prob (float): Probability. Defaults to 1.0.
+        alpha: Parameter of the Beta distribution. Defaults to 1.0: uniform, as in the paper.
+        prob: Probability. Defaults to 1.0.
 
     Raises:
         ValueError: If a parameter is out of range, or the mask was loaded before a geometric transform.

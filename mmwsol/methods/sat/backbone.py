@@ -25,14 +25,14 @@ def query_gate(query: Tensor, keys: Tensor, reduce: str = "logit_mean") -> Tenso
     """Turn the attention logits of one query token into foreground probabilities, without a softmax.
 
     Args:
-        query (Tensor): (B, H, d) query vectors of the token.
-        keys (Tensor): (B, H, N, d) key vectors of all tokens.
-        reduce (str): How H heads make one probability: 'logit_mean' sigmoid of the mean logit (official code),
+        query: (B, H, d) query vectors of the token.
+        keys: (B, H, N, d) key vectors of all tokens.
+        reduce: How H heads make one probability: 'logit_mean' sigmoid of the mean logit (official code),
             'prob_mean' mean of the heads' sigmoids, 'paper' Eq. 4, whose product of whole vectors over sqrt(H d) is
             the mean logit times sqrt(H). Defaults to 'logit_mean'.
 
     Returns:
-        Tensor: (B, N) in (0, 1); float32 (float64 for float64 input) also under autocast.
+        (B, N) in (0, 1); float32 (float64 for float64 input) also under autocast.
     """
     with torch.autocast(device_type=query.device.type, enabled=False):
         if query.dtype in (torch.float16, torch.bfloat16):
@@ -56,9 +56,9 @@ class SpatialQueryAttention(TapAttention):
     It has the parameters of mmpretrain's attention and no more.
 
     Args:
-        query (int): Index of the token whose query makes the gate. Defaults to -1.
-        apply_gate (bool): Whether the gate acts on the attention, not only returned. Defaults to True.
-        gate_reduce (str): See :func:`query_gate`. Defaults to 'logit_mean'.
+        query: Index of the token whose query makes the gate. Defaults to -1.
+        apply_gate: Whether the gate acts on the attention, not only returned. Defaults to True.
+        gate_reduce: See :func:`query_gate`. Defaults to 'logit_mean'.
         **kwargs: Arguments of mmpretrain's ``MultiheadAttention``.
     """
 
@@ -91,8 +91,8 @@ def gate_last_blocks(blocks: Sequence[Any], number: int, **options) -> None:
     """Replace the attention of the last blocks of a transformer by :class:`SpatialQueryAttention`.
 
     Args:
-        blocks (Sequence[nn.Module]): All blocks; the attention of each is its ``attn``.
-        number (int): How many of them are gated.
+        blocks: All blocks; the attention of each is its ``attn``.
+        number: How many of them are gated.
         **options: Options of :class:`SpatialQueryAttention`.
 
     Raises:
@@ -115,13 +115,13 @@ class SATViT(TapViT):
     attention leave it out; ``full_attn`` and ``tokens`` have it.
 
     Args:
-        arch (str | dict): As in :class:`TapViT`. Defaults to 'deit-small'.
-        num_sqa_blocks (int): Number of gated blocks, the last ones. Defaults to 3 (paper).
-        gate_reduce (str): How heads make one probability: 'logit_mean' (official code), 'prob_mean' or 'paper', see
+        arch: As in :class:`TapViT`. Defaults to 'deit-small'.
+        num_sqa_blocks: Number of gated blocks, the last ones. Defaults to 3 (paper).
+        gate_reduce: How heads make one probability: 'logit_mean' (official code), 'prob_mean' or 'paper', see
             :func:`query_gate`. Defaults to 'logit_mean'.
-        query (str): Token whose query makes the gate: 'spatial', or 'class', the attention-map baseline of the paper's
+        query: Token whose query makes the gate: 'spatial', or 'class', the attention-map baseline of the paper's
             Table 5: no spatial token, and the attention is not gated (details inferred). Defaults to 'spatial'.
-        tap (str): As in :class:`TapViT`; 'full' also computes the gated attention explicitly. Defaults to 'none': SAT
+        tap: As in :class:`TapViT`; 'full' also computes the gated attention explicitly. Defaults to 'none': SAT
             reads no attention.
         **kwargs: Further arguments of :class:`TapViT`.
 

@@ -22,9 +22,9 @@ class SATConformer(TapConformer):
     CNN branch. The last transformer blocks are gated as in :class:`SATViT`.
 
     Args:
-        arch (str | dict): As in :class:`TapConformer`. Defaults to 'small'.
-        num_sqa_blocks (int): Number of gated transformer blocks, the last ones. Defaults to 3.
-        gate_reduce (str): 'logit_mean', 'prob_mean' or 'paper', see :class:`SATViT`. Defaults to 'logit_mean'.
+        arch: As in :class:`TapConformer`. Defaults to 'small'.
+        num_sqa_blocks: Number of gated transformer blocks, the last ones. Defaults to 3.
+        gate_reduce: 'logit_mean', 'prob_mean' or 'paper', see :class:`SATViT`. Defaults to 'logit_mean'.
         **kwargs: Arguments of mmpretrain's ``Conformer``, among them ``drop_path_rate`` (0.0).
 
     Raises:

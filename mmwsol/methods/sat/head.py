@@ -27,9 +27,9 @@ class SATHead(LocHead):
     The convolution keeps PyTorch's default initialization, as in the official code.
 
     Args:
-        num_classes (int): Number of classes C.
-        in_channels (int): Width D of the backbone.
-        conv_channels (int, optional): Channels of the CNN branch of a Conformer, whose pooled map then has a linear
+        num_classes: Number of classes C.
+        in_channels: Width D of the backbone.
+        conv_channels: Channels of the CNN branch of a Conformer, whose pooled map then has a linear
             classifier of its own; the logits of both are summed. Defaults to None: there is no such branch.
         **kwargs: Arguments of :class:`LocHead`.
     """

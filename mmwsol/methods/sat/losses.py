@@ -21,10 +21,10 @@ class BatchAreaLoss(MapLoss):
     mean is right. What a batch is under distributed training differs between the official codes: see ``sync``.
 
     Args:
-        target (float): Mean area as a fraction of the frame, the paper's lambda: 0.25 on CUB, 0.35 on ILSVRC.
-        sync (bool): Whether the batch is that of all ranks together (official CUB code), else every rank has its own
+        target: Mean area as a fraction of the frame, the paper's lambda: 0.25 on CUB, 0.35 on ILSVRC.
+        sync: Whether the batch is that of all ranks together (official CUB code), else every rank has its own
             term (official ILSVRC code). Ranks may have batches of different size. Defaults to True.
-        loss_weight (float): Defaults to 1.0.
+        loss_weight: Defaults to 1.0.
 
     Raises:
         ValueError: If ``target`` is no fraction.
@@ -86,12 +86,12 @@ class MapNormalizationLoss(MapLoss):
     With zero padding, as in the official code, even a map of ones has a small loss at its borders.
 
     Args:
-        kernel (str, optional): 'nsig' (official code, :func:`nsig_kernel`), 'gaussian' (the paper's text) or None: no
+        kernel: 'nsig' (official code, :func:`nsig_kernel`), 'gaussian' (the paper's text) or None: no
             smoothing. Defaults to 'nsig'.
-        kernel_size (int): Odd size. Defaults to 3.
-        sigma (float): ``nsig`` of the first, standard deviation in cells of the second kernel. Defaults to 6.0.
-        padding_mode (str): 'zeros', 'reflect' or 'replicate'. Defaults to 'zeros'.
-        loss_weight (float): Defaults to 1.0.
+        kernel_size: Odd size. Defaults to 3.
+        sigma: ``nsig`` of the first, standard deviation in cells of the second kernel. Defaults to 6.0.
+        padding_mode: 'zeros', 'reflect' or 'replicate'. Defaults to 'zeros'.
+        loss_weight: Defaults to 1.0.
 
     Raises:
         ValueError: If an option is unknown, or ``kernel_size`` or ``sigma`` is out of range.

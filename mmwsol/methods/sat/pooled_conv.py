@@ -17,11 +17,11 @@ def pooled_conv(conv: nn.Conv2d, x: Tensor) -> Tensor:
     651, with the backward pass 46 in place of 2,090.
 
     Args:
-        conv (nn.Conv2d): Stride 1, odd kernel, zero padding that keeps the size.
-        x (Tensor): (B, D, h, w).
+        conv: Stride 1, odd kernel, zero padding that keeps the size.
+        x: (B, D, h, w).
 
     Returns:
-        Tensor: (B, C).
+        (B, C).
     """
     patches = x.flatten(2).transpose(1, 2)  # (B, h * w, D)
     ones = patches.new_ones(1, 1, *x.shape[2:])

@@ -28,8 +28,8 @@ class CAMBranch(nn.Module):
     """The block and norm whose patch tokens TRT's class maps are made of.
 
     Args:
-        block (TransformerEncoderLayer | None): Block on all tokens; None leaves it out.
-        norm (nn.Module): Norm after it.
+        block: Block on all tokens; None leaves it out.
+        norm: Norm after it.
     """
 
     def __init__(self, block: TransformerEncoderLayer | None, norm: nn.Module) -> None:
@@ -56,19 +56,19 @@ class TRTViT(TapViT):
     plain transformer are loaded: ImageNet's, or those of an earlier stage. Without, they keep PyTorch's initialization.
 
     Args:
-        arch (str | dict): As in :class:`TapViT`, the last block included. Defaults to 'deit-base'.
-        tpsm (dict, optional): Options of :class:`mmwsol.methods.trt.TokenPriorityScoring`, such as
+        arch: As in :class:`TapViT`, the last block included. Defaults to 'deit-base'.
+        tpsm: Options of :class:`mmwsol.methods.trt.TokenPriorityScoring`, such as
             ``dict(u=0.6)``. Defaults to None: its defaults.
-        cam_layer (int): Tokens that the CAM branch reads: -1 for z_{L-1} (paper), -2 for z_{L-2} (official code), and
+        cam_layer: Tokens that the CAM branch reads: -1 for z_{L-1} (paper), -2 for z_{L-2} (official code), and
             so on. Defaults to -2.
-        cam_block (bool): Whether the CAM branch has a block of its own (official code) or only a norm (the paper names
+        cam_block: Whether the CAM branch has a block of its own (official code) or only a norm (the paper names
             neither). Defaults to True.
-        train_part (str): 'tpsm' trains all but the CAM branch and does not run it; 'cam' trains the CAM branch alone,
+        train_part: 'tpsm' trains all but the CAM branch and does not run it; 'cam' trains the CAM branch alone,
             everything else being in evaluation mode; 'joint' trains all (Eq. 2). :class:`TRTHead` sets it to its own.
             Defaults to 'joint'.
-        with_cam (bool, optional): Whether to hold the CAM branch. True with ``train_part='tpsm'`` carries it, frozen,
+        with_cam: Whether to hold the CAM branch. True with ``train_part='tpsm'`` carries it, frozen,
             to the next stage, for models without ImageNet weights. Defaults to None: unless ``train_part='tpsm'``.
-        tap_layers (Sequence[int], optional): Blocks whose attention is summed, 0-based, negative from the end; not the
+        tap_layers: Blocks whose attention is summed, 0-based, negative from the end; not the
             last one. Defaults to None: all the others.
         **kwargs: Further arguments of :class:`TapViT`, among them ``drop_path_rate``, which the additional blocks have
             in full.
@@ -128,9 +128,9 @@ class TRTViT(TapViT):
         """Bring the weights of a plain transformer into this one's form, in place; runs whenever weights are loaded.
 
         Args:
-            weights (dict[str, Tensor]): Weights to be loaded. The last of ``layers`` becomes ``last_block``. If there
+            weights: Weights to be loaded. The last of ``layers`` becomes ``last_block``. If there
                 is no ``tpsm``, TPSM and the CAM branch get copies of it and of the final norm.
-            prefix (str): What the names of this module's weights begin with.
+            prefix: What the names of this module's weights begin with.
         """
         last = f"{prefix}layers.{len(self.layers)}."
         for name in [name for name in weights if name.startswith(last)]:

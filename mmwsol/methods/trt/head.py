@@ -28,13 +28,13 @@ class TRTHead(LocHead):
     the product. Class scores come from ``logits_t``, as in the official code.
 
     Args:
-        num_classes (int): Number of classes C.
-        in_channels (int): Width D of the backbone.
-        train_part (str): 'tpsm': cross-entropy of ``logits_t``; there are no class maps, and ``attn_map`` is the map.
+        num_classes: Number of classes C.
+        in_channels: Width D of the backbone.
+        train_part: 'tpsm': cross-entropy of ``logits_t``; there are no class maps, and ``attn_map`` is the map.
             'cam': cross-entropy of ``logits_c``; all but the CAM branch and its convolution is frozen. 'joint': the sum
             of both (Eq. 2), ``loss_cls`` and ``loss_cam``. The backbone learns it from here. Defaults to 'joint'.
-        fuse_cam (bool): Whether maps are the product or, as an ablation, ``attn_map`` alone. Defaults to True.
-        cls_branch (str): Logits that give the class scores: 'tpsm', 'cam' or 'mean' of both. Defaults to 'tpsm'.
+        fuse_cam: Whether maps are the product or, as an ablation, ``attn_map`` alone. Defaults to True.
+        cls_branch: Logits that give the class scores: 'tpsm', 'cam' or 'mean' of both. Defaults to 'tpsm'.
         **kwargs: Arguments of :class:`LocHead`.
 
     Raises:

@@ -17,15 +17,15 @@ def select_tokens(attention: Tensor, selection: str = "cumulative", limit: float
     """Choose the patches with most attention. Shapes do not depend on the choice.
 
     Args:
-        attention (Tensor): (B, N) attention m to the patches, sum 1.
-        selection (str): 'cumulative': from the strongest down, all that together hold *less* than ``limit`` of the
+        attention: (B, N) attention m to the patches, sum 1.
+        selection: 'cumulative': from the strongest down, all that together hold *less* than ``limit`` of the
             attention; the one that reaches the limit is left out, so that the choice is empty if the strongest alone
             does (official code). 'topk': the strongest ``limit`` patches. 'threshold': patches above ``limit``.
             Defaults to 'cumulative'.
-        limit (float): The paper's u, the number of patches, or the threshold. Defaults to 0.6.
+        limit: The paper's u, the number of patches, or the threshold. Defaults to 0.6.
 
     Returns:
-        Tensor: (B, N) bool. Of equal values the first one counts as stronger.
+        (B, N) bool. Of equal values the first one counts as stronger.
     """
     if selection == "threshold":
         return attention > limit
@@ -41,14 +41,14 @@ def masked_softmax(scores: Tensor, keep: Tensor, eps: float = 1e-6) -> Tensor:
     """Softmax over the selected keys and the query's own (Eq. 6 to 8).
 
     Args:
-        scores (Tensor): (B, H, N, N) logits, not in half precision.
-        keep (Tensor): (B, N) bool, the selected tokens.
-        eps (float): Official code: every key gets ``eps / N`` more, the sum ``eps``, and the exponential is taken in
+        scores: (B, H, N, N) logits, not in half precision.
+        keep: (B, N) bool, the selected tokens.
+        eps: Official code: every key gets ``eps / N`` more, the sum ``eps``, and the exponential is taken in
             float32 after subtracting the maximum over all keys. 0 is Eq. 8: other keys get exactly nothing.
             Defaults to 1e-6.
 
     Returns:
-        Tensor: (B, H, N, N) weights; rows sum to 1.
+        (B, H, N, N) weights; rows sum to 1.
     """
     tokens = scores.shape[-1]
     allowed = keep[:, None, None, :] | torch.eye(tokens, dtype=torch.bool, device=keep.device)
@@ -63,14 +63,14 @@ def importance_weights(scores: Tensor, keep: Tensor, eps: float = 1e-6, stable: 
     """Softmax of the selected tokens' scores: the importance lambda.
 
     Args:
-        scores (Tensor): (B, N) scores s, not in half precision.
-        keep (Tensor): (B, N) bool, the selected tokens.
-        eps (float): Added to the sum. Defaults to 1e-6.
-        stable (bool): Whether to subtract the maximum of the selected scores first; the official code does not, and
+        scores: (B, N) scores s, not in half precision.
+        keep: (B, N) bool, the selected tokens.
+        eps: Added to the sum. Defaults to 1e-6.
+        stable: Whether to subtract the maximum of the selected scores first; the official code does not, and
             overflows in float32 for scores above 88. Defaults to False.
 
     Returns:
-        Tensor: (B, N), 0 for other tokens, sum 1 but for ``eps``; all 0 if none is selected.
+        (B, N), 0 for other tokens, sum 1 but for ``eps``; all 0 if none is selected.
     """
     scores = scores.masked_fill(~keep, float("-inf"))
     tiny = torch.finfo(scores.dtype)
@@ -84,10 +84,10 @@ def redistribute(attention: Tensor, keep: Tensor, weights: Tensor, renormalize: 
     """Share the attention of the selected tokens out by their importance (Eq. 9 and 10): m' of shape (B, N).
 
     Args:
-        attention (Tensor): (B, N) attention m.
-        keep (Tensor): (B, N) bool, the selected tokens; others keep their attention.
-        weights (Tensor): (B, N) importance lambda.
-        renormalize (bool): Whether to divide lambda by its sum first, as the paper and the official network of the
+        attention: (B, N) attention m.
+        keep: (B, N) bool, the selected tokens; others keep their attention.
+        weights: (B, N) importance lambda.
+        renormalize: Whether to divide lambda by its sum first, as the paper and the official network of the
             first stage do; that of the second stage does not. The difference is that of ``eps``. Defaults to False.
     """
     if renormalize:
@@ -107,7 +107,7 @@ class MaskedAttention(TapAttention):
     """Attention to the selected tokens and to oneself, :func:`masked_softmax`; mmpretrain's parameters.
 
     Args:
-        mask_eps (float): See :func:`masked_softmax`. Defaults to 1e-6.
+        mask_eps: See :func:`masked_softmax`. Defaults to 1e-6.
         **kwargs: Arguments of mmpretrain's ``MultiheadAttention``.
     """
 
@@ -130,11 +130,11 @@ class TokenScores(NamedTuple):
     """What TPSM computes of N patch tokens of B images.
 
     Attributes:
-        attention (Tensor): (B, N) attention m, sum 1.
-        keep (Tensor): (B, N) bool, the selected tokens b.
-        scores (Tensor): (B, N) scores s before the softmax.
-        weights (Tensor): (B, N) importance lambda, 0 for tokens that are not selected.
-        re_attention (Tensor): (B, N) the localization map m'.
+        attention: (B, N) attention m, sum 1.
+        keep: (B, N) bool, the selected tokens b.
+        scores: (B, N) scores s before the softmax.
+        weights: (B, N) importance lambda, 0 for tokens that are not selected.
+        re_attention: (B, N) the localization map m'.
     """
 
     attention: Tensor
@@ -150,19 +150,19 @@ class TokenPriorityScoring(nn.Module):
     Everything but the block's linear layers stays in float32 (float64 for a float64 model) under autocast.
 
     Args:
-        block (TransformerEncoderLayer): Block to take over; its attention is replaced by :class:`MaskedAttention`.
-        norm (nn.Module): Norm after the block.
-        u (float): Fraction of the attention that the selected patches hold, for selection 'cumulative'. Defaults to
+        block: Block to take over; its attention is replaced by :class:`MaskedAttention`.
+        norm: Norm after the block.
+        u: Fraction of the attention that the selected patches hold, for selection 'cumulative'. Defaults to
             0.6, as released for CUB at 224; the paper says 0.65, and 0.95 for ILSVRC.
-        selection (str): 'cumulative', 'topk' or 'threshold', see :func:`select_tokens`. Defaults to 'cumulative'.
-        topk (int, optional): Number of patches, for selection 'topk'. Defaults to None.
-        tau (float, optional): Threshold on m (its mean is 1 / N), for selection 'threshold'. Defaults to None.
-        mask_eps (float): See :func:`masked_softmax`. Defaults to 1e-6.
-        lambda_eps (float): See :func:`importance_weights`. Defaults to 1e-6.
-        stable_softmax (bool): Whether the importance is the paper's softmax, which cannot overflow, see
+        selection: 'cumulative', 'topk' or 'threshold', see :func:`select_tokens`. Defaults to 'cumulative'.
+        topk: Number of patches, for selection 'topk'. Defaults to None.
+        tau: Threshold on m (its mean is 1 / N), for selection 'threshold'. Defaults to None.
+        mask_eps: See :func:`masked_softmax`. Defaults to 1e-6.
+        lambda_eps: See :func:`importance_weights`. Defaults to 1e-6.
+        stable_softmax: Whether the importance is the paper's softmax, which cannot overflow, see
             :func:`importance_weights`. Defaults to False: the official code's.
-        renorm_lambda (bool): See :func:`redistribute`. Defaults to False.
-        reattention (bool): Whether the map is m' or, as an ablation, m itself. Defaults to True.
+        renorm_lambda: See :func:`redistribute`. Defaults to False.
+        reattention: Whether the map is m' or, as an ablation, m itself. Defaults to True.
 
     Raises:
         ValueError: If ``selection`` is unknown, or lacks its parameter.
@@ -203,12 +203,12 @@ class TokenPriorityScoring(nn.Module):
         """Score patch tokens.
 
         Args:
-            tokens (Tensor): (B, N, D) patch tokens, without the class token.
-            cls_attn (Tensor): (B, L, H, h, w) attention of the class token to the N = h * w patches; no gradient
+            tokens: (B, N, D) patch tokens, without the class token.
+            cls_attn: (B, L, H, h, w) attention of the class token to the N = h * w patches; no gradient
                 flows into it.
 
         Returns:
-            TokenScores: Selection, scores and map.
+            Selection, scores and map.
         """
         attention = cls_attn.detach().mean(dim=2).sum(dim=1).flatten(1)
         attention = attention / attention.sum(dim=1, keepdim=True)

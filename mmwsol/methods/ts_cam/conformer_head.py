@@ -18,10 +18,10 @@ class ConformerCAMHead(ConvCAMHead):
     has no part in them.
 
     Args:
-        num_classes (int): Number of classes C.
-        in_channels (int): Width D of the transformer branch: 384 in Conformer-S.
-        conv_channels (int): Channels of the CNN branch's last map: 1024 in Conformer-S.
-        branch_losses (bool): Whether each branch has its own loss, and their mean is taken, as in the original
+        num_classes: Number of classes C.
+        in_channels: Width D of the transformer branch: 384 in Conformer-S.
+        conv_channels: Channels of the CNN branch's last map: 1024 in Conformer-S.
+        branch_losses: Whether each branch has its own loss, and their mean is taken, as in the original
             Conformer. Defaults to False: one loss on the summed logits, as in the official TS-CAM code.
         **kwargs: Arguments of :class:`ConvCAMHead`.
     """

@@ -20,8 +20,8 @@ class Encoded(NamedTuple):
     """Features of the backbone and the class maps that classify.
 
     Attributes:
-        feats (Features): Features of the backbone.
-        semantic (Tensor): (B, C, h, w) class maps.
+        feats: Features of the backbone.
+        semantic: (B, C, h, w) class maps.
     """
 
     feats: Features
@@ -36,12 +36,12 @@ class CoupledMapHead(LocHead):
     initialization, as in the official codes.
 
     Args:
-        num_classes (int): Number of classes C.
-        in_channels (int): Width D of the backbone.
-        couple (bool): Whether to multiply with the attention. False gives the class maps alone. Defaults to True.
-        semantic (bool): Whether to multiply with the class map. False gives the attention alone, the same for every
+        num_classes: Number of classes C.
+        in_channels: Width D of the backbone.
+        couple: Whether to multiply with the attention. False gives the class maps alone. Defaults to True.
+        semantic: Whether to multiply with the class map. False gives the attention alone, the same for every
             class. Defaults to True.
-        inherit_bias (bool): Whether the convolution's bias starts from the bias of a pretrained linear classifier with
+        inherit_bias: Whether the convolution's bias starts from the bias of a pretrained linear classifier with
             the same number of classes, as the official TS-CAM loader does (ILSVRC). Defaults to True.
         **kwargs: Arguments of :class:`LocHead`. Losses of ``map_losses`` train the attention alone, and need a backbone
             with ``tap_in_train=True``.
@@ -121,11 +121,11 @@ class ConvCAMHead(CoupledMapHead):
     sums: the same map after min-max.
 
     Args:
-        num_classes (int): Number of classes C.
-        in_channels (int): Width D of the backbone.
-        attn_layers (Sequence[int], optional): Indices into the tapped blocks whose attention is used. Defaults to
+        num_classes: Number of classes C.
+        in_channels: Width D of the backbone.
+        attn_layers: Indices into the tapped blocks whose attention is used. Defaults to
             None: all.
-        attn_reduce (str): How blocks combine: 'sum' (official), 'last', or 'rollout' (product of
+        attn_reduce: How blocks combine: 'sum' (official), 'last', or 'rollout' (product of
             (A + I) / 2, needs a backbone with ``tap='full'`` on all blocks). Defaults to 'sum'.
         **kwargs: Arguments of :class:`CoupledMapHead`.
 

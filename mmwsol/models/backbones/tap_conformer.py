@@ -26,12 +26,12 @@ class TapConformer(Tapping, PretrainedBackbone, Conformer):
     Any input size that the patch size divides works, square or not: the model has no position embedding.
 
     Args:
-        arch (str | dict): 'tiny', 'small', 'base', or a dict with ``embed_dims``, ``depths`` (a multiple of 3),
+        arch: 'tiny', 'small', 'base', or a dict with ``embed_dims``, ``depths`` (a multiple of 3),
             ``num_heads`` and ``channel_ratio``. Defaults to 'small'.
-        tap (str): Attention to return: 'none', 'cls' (class-token rows) or 'full' (whole matrices). Defaults to 'cls'.
-        tap_layers (Sequence[int], optional): Blocks to tap, 0-based, negative from the end. Defaults to None: all.
-        tap_in_train (bool): Whether to tap in training mode too. Defaults to False.
-        out_tokens (Sequence[int]): Depths at which to return tokens: 0 before the first block, l after l blocks,
+        tap: Attention to return: 'none', 'cls' (class-token rows) or 'full' (whole matrices). Defaults to 'cls'.
+        tap_layers: Blocks to tap, 0-based, negative from the end. Defaults to None: all.
+        tap_in_train: Whether to tap in training mode too. Defaults to False.
+        out_tokens: Depths at which to return tokens: 0 before the first block, l after l blocks,
             negative from the end. Defaults to ().
         **kwargs: Arguments of mmpretrain's class, among them ``patch_size`` (16), ``base_channels`` (64) and
             ``drop_path_rate`` (0.0).

@@ -28,15 +28,15 @@ class TapViT(Tapping, PretrainedBackbone, VisionTransformer):
     does (bicubic), when weights are loaded and in the forward pass.
 
     Args:
-        arch (str | dict): 'deit-tiny', 'deit-small', 'deit-base', any other name that mmpretrain knows, or a dict with
+        arch: 'deit-tiny', 'deit-small', 'deit-base', any other name that mmpretrain knows, or a dict with
             ``embed_dims``, ``num_layers``, ``num_heads`` and ``feedforward_channels``. Defaults to 'deit-small'.
-        tap (str): Attention to return: 'none', 'cls' (class-token rows) or 'full' (whole matrices). Defaults to 'cls'.
-        tap_layers (Sequence[int], optional): Blocks to tap, 0-based, negative from the end. Defaults to None: all.
-        tap_in_train (bool): Whether to tap in training mode too; a head whose loss does not read attention saves the
+        tap: Attention to return: 'none', 'cls' (class-token rows) or 'full' (whole matrices). Defaults to 'cls'.
+        tap_layers: Blocks to tap, 0-based, negative from the end. Defaults to None: all.
+        tap_in_train: Whether to tap in training mode too; a head whose loss does not read attention saves the
             time. Defaults to False.
-        out_tokens (Sequence[int]): Depths at which to return tokens: 0 before the first block, l after l blocks,
+        out_tokens: Depths at which to return tokens: 0 before the first block, l after l blocks,
             negative from the end. Defaults to ().
-        stem_channels (Sequence[int], optional): Embed patches by :class:`ConvStem` with these channels, for models
+        stem_channels: Embed patches by :class:`ConvStem` with these channels, for models
             trained from scratch. Defaults to None: one convolution, as in ViT.
         **kwargs: Arguments of mmpretrain's class, among them ``img_size`` (224), ``patch_size`` (16),
             ``drop_path_rate`` (0.0) and ``patch_cfg``, but not ``frozen_stages``: parts are frozen by ``frozen`` of the

@@ -25,10 +25,10 @@ class Tapping:
     """Mixin of transformers that hand out their attention, and their tokens at some depths.
 
     Attributes:
-        tap (str): Attention to return: 'none', 'cls' or 'full'.
-        tap_layers (tuple[int, ...]): Blocks to tap, from 0.
-        tap_in_train (bool): Whether to tap in training mode too.
-        out_tokens (tuple[int, ...]): Depths at which to return tokens, from 0.
+        tap: Attention to return: 'none', 'cls' or 'full'.
+        tap_layers: Blocks to tap, from 0.
+        tap_in_train: Whether to tap in training mode too.
+        out_tokens: Depths at which to return tokens, from 0.
     """
 
     tap: str
@@ -68,15 +68,15 @@ def tapped_fields(
     """Make the fields of :class:`mmwsol.models.Features` that come from the blocks.
 
     Args:
-        weights (Sequence[Tensor]): Attention (B, H, rows, tokens) of each tapped block; the first row is the class
+        weights: Attention (B, H, rows, tokens) of each tapped block; the first row is the class
             token's.
-        tap (str): 'full' if these are whole matrices.
-        patches (slice): Where the patches are among the tokens.
-        grid (tuple[int, int]): (h, w) of the patches.
-        gates (Sequence[Tensor]): (B, tokens) of each gated block. Defaults to ().
+        tap: 'full' if these are whole matrices.
+        patches: Where the patches are among the tokens.
+        grid: (h, w) of the patches.
+        gates: (B, tokens) of each gated block. Defaults to ().
 
     Returns:
-        dict: ``cls_attn``, ``full_attn`` and ``gates``, those there are.
+        ``cls_attn``, ``full_attn`` and ``gates``, those there are.
     """
     fields = {}
     if weights:

@@ -35,23 +35,23 @@ class TimmViT(Tapping, BaseModule):
     need not sum to one. A model that pools before its last norm (EVA-02) gets that norm on every token.
 
     Args:
-        model_name (str): Name in ``timm.list_models()``, such as 'vit_small_patch14_dinov2.lvd142m'.
-        pretrained (bool): Whether timm loads its pretrained weights (Hugging Face hub). For a file on disk add
+        model_name: Name in ``timm.list_models()``, such as 'vit_small_patch14_dinov2.lvd142m'.
+        pretrained: Whether timm loads its pretrained weights (Hugging Face hub). For a file on disk add
             ``pretrained_cfg_overlay=dict(file=PATH)``; every form of :func:`mmwsol.compat.load_checkpoint_file` does.
             Defaults to False: random weights.
-        img_size (int | tuple[int, int], optional): Size of the position embeddings. Defaults to None: the model's own.
-        query (str, optional): Whose attention is ``cls_attn``, and what is ``cls_token``:
+        img_size: Size of the position embeddings. Defaults to None: the model's own.
+        query: Whose attention is ``cls_attn``, and what is ``cls_token``:
 
             - 'cls': the class token;
             - 'mean': the mean of the patches' queries, in every block; the mean patch token;
             - 'pool': the query of the attention pool behind the last block (SigLIP), one "block" L = 1; its output.
 
             Defaults to None: 'cls' if the model has a class token, else 'pool' if it has such a pool, else 'mean'.
-        tap (str): Attention to return: 'none', 'cls' (rows of ``query``) or 'full' (whole matrices, with a class token
+        tap: Attention to return: 'none', 'cls' (rows of ``query``) or 'full' (whole matrices, with a class token
             only). Defaults to 'cls'.
-        tap_layers (Sequence[int], optional): Blocks to tap, 0-based, negative from the end. Defaults to None: all.
-        tap_in_train (bool): Whether to tap in training mode too. Defaults to False.
-        out_tokens (Sequence[int]): Depths at which to return tokens: 0 before the first block, l after l blocks,
+        tap_layers: Blocks to tap, 0-based, negative from the end. Defaults to None: all.
+        tap_in_train: Whether to tap in training mode too. Defaults to False.
+        out_tokens: Depths at which to return tokens: 0 before the first block, l after l blocks,
             negative from the end. Without a class token the mean patch token stands first. Defaults to ().
         **kwargs: Arguments of ``timm.create_model``, among them ``drop_path_rate``.
 
@@ -229,14 +229,14 @@ def _project(attn: Any, part: str, x: Tensor, start: int, rope: Tensor | None) -
     """Compute the queries ('q') or keys ('k') of an attention layer.
 
     Args:
-        attn (nn.Module): timm's attention layer.
-        part (str): 'q' or 'k'.
-        x (Tensor): Normalized tokens (B, R, D), a run of the layer's input.
-        start (int): Position of the first of them.
-        rope (Tensor, optional): Rotary embedding of all patches; the tokens before them are not rotated.
+        attn: timm's attention layer.
+        part: 'q' or 'k'.
+        x: Normalized tokens (B, R, D), a run of the layer's input.
+        start: Position of the first of them.
+        rope: Rotary embedding of all patches; the tokens before them are not rotated.
 
     Returns:
-        Tensor: (B, H, R, d).
+        (B, H, R, d).
     """
     if getattr(attn, "qkv", None) is not None:
         size = attn.qkv.out_features // 3

@@ -20,9 +20,9 @@ class VGG16CAM(PretrainedBackbone):
     have torchvision's names, so that its ImageNet weights load; ``conv6`` is new.
 
     Args:
-        base_channels (int): Channels of the first stage; the last has 8 times, the output 16 times as many. Defaults to
+        base_channels: Channels of the first stage; the last has 8 times, the output 16 times as many. Defaults to
             64: VGG16.
-        init_cfg (dict, optional): mmengine's initialization config. Defaults to None: N(0, sqrt(2 / (k^2 out))) and
+        init_cfg: mmengine's initialization config. Defaults to None: N(0, sqrt(2 / (k^2 out))) and
             zero bias, as in the official TS-CAM code; so is ``conv6`` beside weights of a file.
     """
 

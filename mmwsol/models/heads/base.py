@@ -19,9 +19,9 @@ class Batch(NamedTuple):
     """What losses may use besides the features of B images.
 
     Attributes:
-        labels (Tensor): (B,) class of every image, on the device of the features.
-        data_samples (Sequence[LocDataSample]): The samples that the pipeline packed.
-        inputs (Tensor | None): (B, 3, H, W) input of the network; None where a head is called without a localizer.
+        labels: (B,) class of every image, on the device of the features.
+        data_samples: The samples that the pipeline packed.
+        inputs: (B, 3, H, W) input of the network; None where a head is called without a localizer.
     """
 
     labels: Tensor
@@ -32,8 +32,8 @@ class Batch(NamedTuple):
         """Stack a tensor field of all samples: (B, ...).
 
         Args:
-            field (str): Name of the field.
-            transform (str): The transform that adds it, which the error names.
+            field: Name of the field.
+            transform: The transform that adds it, which the error names.
 
         Raises:
             ValueError: If a sample has no such field.
@@ -47,9 +47,9 @@ class LocPrediction(NamedTuple):
     """Class scores and localization maps of B images with K maps each.
 
     Attributes:
-        scores (Tensor): (B, C) class probabilities.
-        maps (Tensor): (B, K, h, w) localization maps, neither normalized nor thresholded.
-        labels (Tensor): (B, K) class of every map, -1 for a class-agnostic map. The ground-truth class, if given, is
+        scores: (B, C) class probabilities.
+        maps: (B, K, h, w) localization maps, neither normalized nor thresholded.
+        labels: (B, K) class of every map, -1 for a class-agnostic map. The ground-truth class, if given, is
             the last, even where it is also among the best.
     """
 
@@ -73,9 +73,9 @@ class MapLoss(nn.Module):
     """Base of losses of localization maps, which any head takes in ``map_losses``.
 
     Attributes:
-        source (str): Map that the loss gets: 'foreground' (:meth:`LocHead.foreground`) or 'label'
+        source: Map that the loss gets: 'foreground' (:meth:`LocHead.foreground`) or 'label'
             (:meth:`LocHead.label_map`).
-        num_classes (int | None): Number of classes of the head; the head sets it.
+        num_classes: Number of classes of the head; the head sets it.
     """
 
     source = "foreground"
@@ -103,24 +103,24 @@ class LocHead(PretrainedLast, metaclass=ABCMeta):
     get a map, takes class scores from elsewhere (ten-crop), labels class-agnostic maps -1, and adds losses of maps.
 
     Args:
-        num_classes (int): Number of classes C.
-        loss (dict, optional): Classification loss, ``loss_cls`` of the head and in the log; the option has the name of
+        num_classes: Number of classes C.
+        loss: Classification loss, ``loss_cls`` of the head and in the log; the option has the name of
             mmpretrain's heads. Defaults to None: ``dict(type='mmpretrain.CrossEntropyLoss')``.
-        topk (int): Number of classes, the most probable ones, that get a map in :meth:`predict`. Defaults to 5.
-        map_losses (dict, optional): Losses of maps by name, each a :class:`MapLoss`, such as
+        topk: Number of classes, the most probable ones, that get a map in :meth:`predict`. Defaults to 5.
+        map_losses: Losses of maps by name, each a :class:`MapLoss`, such as
             ``dict(loss_area=dict(type='mmwsol.BatchAreaLoss', target=0.25))``. One that is None or has
             ``loss_weight=0`` is left out. Defaults to None: no such loss.
-        map_scale (float): Factor of the map that losses of source 'label' get, where the head's map has another size
+        map_scale: Factor of the map that losses of source 'label' get, where the head's map has another size
             than the one that a loss was made for. Predicted maps and maps of source 'foreground' are without it.
             Defaults to 1.0.
-        init_cfg (dict, optional): mmengine's initialization config. Defaults to None: PyTorch's own.
+        init_cfg: mmengine's initialization config. Defaults to None: PyTorch's own.
 
     Raises:
         ValueError: If ``num_classes`` or ``map_scale`` is not positive, or a map loss is no :class:`MapLoss` or has a
             name that does not start with 'loss_'.
 
     Attributes:
-        class_agnostic (bool): Whether there is one map for all classes, labeled -1. Defaults to False.
+        class_agnostic: Whether there is one map for all classes, labeled -1. Defaults to False.
     """
 
     class_agnostic = False
@@ -171,10 +171,10 @@ class LocHead(PretrainedLast, metaclass=ABCMeta):
 
         Args:
             encoded: What :meth:`encode` returned.
-            labels (Tensor): (B, K) classes that get a map; a class-agnostic head ignores them.
+            labels: (B, K) classes that get a map; a class-agnostic head ignores them.
 
         Returns:
-            Tensor: (B, K, h, w), or (B, 1, h, w) of a class-agnostic head.
+            (B, K, h, w), or (B, 1, h, w) of a class-agnostic head.
         """
 
     # What a head may override.
@@ -218,8 +218,8 @@ class LocHead(PretrainedLast, metaclass=ABCMeta):
         """Change weights that are about to be loaded to fit this head, in place. Does nothing by default.
 
         Args:
-            weights (dict[str, Tensor]): Weights of a localizer: ``backbone.*`` and ``head.*``.
-            prefix (str): Prefix of the names of the localizer's weights.
+            weights: Weights of a localizer: ``backbone.*`` and ``head.*``.
+            prefix: Prefix of the names of the localizer's weights.
         """
 
     def check_classes(self, classes: Sequence[str]) -> None:
@@ -258,9 +258,9 @@ class LocHead(PretrainedLast, metaclass=ABCMeta):
         """Compute all losses of a batch, by name.
 
         Args:
-            feats (Features): Features of the backbone.
-            data_samples (Sequence[LocDataSample]): Samples with labels.
-            inputs (Tensor, optional): (B, 3, H, W) input of the network, for losses that use it. Defaults to None.
+            feats: Features of the backbone.
+            data_samples: Samples with labels.
+            inputs: (B, 3, H, W) input of the network, for losses that use it. Defaults to None.
         """
         encoded = self.encode(feats)
         labels = torch.cat([sample.gt_label for sample in data_samples]).to(_device(feats))
@@ -283,10 +283,10 @@ class LocHead(PretrainedLast, metaclass=ABCMeta):
         """Compute class scores and maps.
 
         Args:
-            feats (Features): Features of the backbone.
-            gt_labels (Tensor, optional): (B,) ground-truth classes, for which a class-specific head adds a map.
+            feats: Features of the backbone.
+            gt_labels: (B,) ground-truth classes, for which a class-specific head adds a map.
                 Defaults to None.
-            scores (Tensor, optional): (B, C) class probabilities from elsewhere (ten-crop), in place of the head's
+            scores: (B, C) class probabilities from elsewhere (ten-crop), in place of the head's
                 own. Defaults to None.
         """
         encoded = self.encode(feats)

@@ -18,8 +18,8 @@ class ClsTokenHead(LocHead):
     from ImageNet weights.
 
     Args:
-        num_classes (int): Number of classes C.
-        in_channels (int): Width D of the backbone.
+        num_classes: Number of classes C.
+        in_channels: Width D of the backbone.
         **kwargs: Arguments of :class:`LocHead`.
     """
 

@@ -36,11 +36,11 @@ class TapAttention(MultiheadAttention):
         """Attend.
 
         Args:
-            x (Tensor): Tokens (B, N, D), class token first.
-            tap (str): 'none', 'cls' or 'full'. Defaults to 'none'.
+            x: Tokens (B, N, D), class token first.
+            tap: 'none', 'cls' or 'full'. Defaults to 'none'.
 
         Returns:
-            tuple: output (B, N, D) and the softmax weights before dropout: None, (B, H, 1, N) or (B, H, N, N). Weights
+            Output (B, N, D) and the softmax weights before dropout: None, (B, H, 1, N) or (B, H, N, N). Weights
             are float32 (float64 for a float64 model) also under autocast.
         """
         q, k, v = self.project(x)

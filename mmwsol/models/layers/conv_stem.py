@@ -16,11 +16,11 @@ class ConvStem(nn.Module):
     half a patch off. It has the interface of mmcv's ``PatchEmbed``.
 
     Args:
-        embed_dims (int): Width D of the tokens.
-        channels (Sequence[int]): Output channels of the stride-2 convolutions, each with batch norm and ReLU; a 1x1
+        embed_dims: Width D of the tokens.
+        channels: Output channels of the stride-2 convolutions, each with batch norm and ReLU; a 1x1
             convolution to D follows. The patch size is 2 to the power of their number.
-        img_size (int | tuple[int, int]): Input size (H, W), for the position embeddings.
-        in_channels (int): Image channels. Defaults to 3.
+        img_size: Input size (H, W), for the position embeddings.
+        in_channels: Image channels. Defaults to 3.
     """
 
     def __init__(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from mmengine.hooks import CheckpointHook
 from mmpretrain.evaluation import Accuracy
+from torch.utils.data import ConcatDataset
 
 from mmwsol.engine import DataCheckHook
 from mmwsol.evaluation.metrics import LocAccuracy, PxAP
@@ -72,9 +73,9 @@ def test_save_best_that_no_metric_gives():
 
 def test_ids_of_a_concatenated_set():
     one, two = Items(item("1", "a")), Items(item("1", "b"))
-    whole = SimpleNamespace(datasets=[one, two])
+    whole = ConcatDataset([one, two])
     for when in ("before_train", "before_val", "before_test"):
         with pytest.raises(ValueError, match="image id '1' is in part 0 and part 1 .*a/1' and 'b/1"):
             getattr(DataCheckHook(), when)(runner(whole))
-    twice = SimpleNamespace(dataset=SimpleNamespace(datasets=[one, one]))  # in training, one file may be listed twice
+    twice = SimpleNamespace(dataset=ConcatDataset([one, one]))  # in training, one file may be listed twice
     DataCheckHook().before_train(SimpleNamespace(train_dataloader=twice))
