@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mmwsol.weight_files import file_form, find_weights, incomplete, read_safetensors, read_script
+from mmwsol.weight_files import file_form, incomplete, read_safetensors, read_script, take_weights
 
 if TYPE_CHECKING:
     import torch
@@ -170,7 +170,7 @@ def load_checkpoint_file(filename: str, map_location: Any = None) -> dict[str, A
     loaded = _unpickle(filename, map_location)
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
         return dict(loaded)
-    weights = find_weights(loaded, filename)
+    weights = take_weights(loaded, filename)
     if not isinstance(loaded, Mapping) or weights.keys() == loaded.keys():
         return dict(state_dict=weights)
     return {**loaded, "state_dict": weights}

@@ -89,7 +89,7 @@ def incomplete(filename: str, reason: object) -> ValueError:
     return ValueError(f"'{filename}' is incomplete or damaged ({reason}): {AGAIN}.")
 
 
-def find_weights(loaded: Any, filename: str) -> dict[str, Tensor]:
+def take_weights(loaded: Any, filename: str) -> dict[str, Tensor]:
     """Take the weights by name out of what a file holds.
 
     Args:

@@ -128,25 +128,21 @@ def use_tta(cfg: Any) -> None:
 
 def check_weights(model: Any, checkpoint: str) -> None:
     """Refuse a checkpoint that lacks weights of the model: mmengine's Runner would leave them random."""
-    from mmengine.model import BaseTTAModel, is_model_wrapper
-
     from mmwsol.apis.init_model import load_weights, load_weights_file
+    from mmwsol.models.wrappers import unwrapped
 
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    load_weights(model, load_weights_file(checkpoint), checkpoint)
+    load_weights(unwrapped(model), load_weights_file(checkpoint), checkpoint)
 
 
 def needs_calibration(runner: Any) -> bool:
     """Tell whether the model has no threshold yet, and the config says how it is chosen on val."""
-    from mmengine.model import is_model_wrapper
-
     from mmwsol.engine import ThresholdCalibrationHook
+    from mmwsol.models import ImageLocalizer
+    from mmwsol.models.wrappers import unwrapped
 
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    rule = getattr(model, "map_to_box", None)
+    model = unwrapped(runner.model)
     calibrates = any(isinstance(hook, ThresholdCalibrationHook) for hook in runner.hooks)
-    return rule is not None and bool(rule.threshold.isnan()) and calibrates
+    return calibrates and isinstance(model, ImageLocalizer) and bool(model.map_to_box.threshold.isnan())
 
 
 def main() -> None:

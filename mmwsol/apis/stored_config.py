@@ -121,8 +121,8 @@ def _check_scope(scope: Any) -> None:
 def _check_options(value: dict[str, Any], place: str, registries: tuple[Registry, ...]) -> None:
     """Check the options of a dict with a type; weights of timm are those of the checkpoint, never downloaded."""
     kind = value["type"]
-    found = _find(kind, place, registries)
-    known = LISTED[kind] if found is None else _options(found)
+    known_class = _find(kind, place, registries)
+    known = LISTED[kind] if known_class is None else _options(known_class)
     unknown = [] if known is None else sorted(str(key) for key in value if key not in {*known, "type", "_scope_"})
     if unknown:
         raise ValueError(f"{place}, {kind}, has the option '{unknown[0]}', which is not known")
@@ -143,11 +143,11 @@ def _find(kind: Any, place: str, registries: tuple[Registry, ...]) -> type | Non
     if isinstance(kind, str) and scope == "mmwsol" and name.isidentifier() and name not in REFUSED:
         for registry in registries:
             try:
-                found = registry.get(kind)
+                registered = registry.get(kind)
             except KeyError:
                 continue
-            if found is not None:
-                return found
+            if registered is not None:
+                return registered
     raise ValueError(f"{place} has the type {kind!r}, which is not known here")
 
 

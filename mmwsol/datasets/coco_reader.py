@@ -25,7 +25,7 @@ def read_json(path: str) -> Any:
     except json.JSONDecodeError as error:
         raise ValueError(f"'{path}' is not json: {error}") from error
     except RecursionError as error:
-        raise ValueError(f"'{path}' is not json that anyone writes: it is nested too deep") from error
+        raise ValueError(f"'{path}' is nested too deep for JSON of a data set") from error
 
 
 def read_coco(path: str, problems: Problems) -> tuple[list[Record], list[str]]:
@@ -33,7 +33,7 @@ def read_coco(path: str, problems: Problems) -> tuple[list[Record], list[str]]:
 
     ``image['label']`` is the id or the name of a category; records hold names. Ids may be numbers or text. A crowd
     (``iscrowd``) gives its image a label and no box, since it is no single object. A category that nothing is of and
-    that only stands above others, as in exports of Roboflow, is no class.
+    that is only the parent of others, as in exports of Roboflow, is no class.
 
     Returns:
         The records, boxes as x, y, w, h; and the category names in the order of their ids.
@@ -97,35 +97,38 @@ def _key(value: Any) -> str | None:
 
 def _read_categories(path: str, lists: dict[str, Any], problems: Problems) -> dict[str, str]:
     """Return the names of the categories by id, in the order of the ids."""
-    found: dict[str, dict] = {}
+    categories: dict[str, dict] = {}
     for number, category in enumerate(lists["categories"]):
         key, name = _key(category.get("id")), category.get("name")
         if key is None or not isinstance(name, (str, int)) or name == "":
             raise ValueError(f"'{path}' is not COCO json: category {number} needs an id and a name")
-        if key in found:
+        if key in categories:
             raise ValueError(
-                f"'{path}': category id {key} is that of '{found[key]['name']}' and of '{name}': number once"
+                f"'{path}': category id {key} is that of '{categories[key]['name']}' and of '{name}': number once"
             )
-        found[key] = category
-    count = Counter(str(category["name"]) for category in found.values())
+        categories[key] = category
+    count = Counter(str(category["name"]) for category in categories.values())
     for name, times in count.items():
         if times > 1:
-            ids = [key for key, category in found.items() if str(category["name"]) == name]
+            ids = [key for key, category in categories.items() if str(category["name"]) == name]
             problems.add(f"{path}: categories", f"'{name}' has the ids {', '.join(ids)}: keep one of them")
     used = {_key(annotation.get("category_id")) for annotation in lists["annotations"]}
     used |= {_key(image.get("label")) for image in lists["images"]}
-    above_others = (category.get("supercategory") for category in found.values())
+    above_others = (category.get("supercategory") for category in categories.values())
     parents = {name for name in above_others if isinstance(name, str)}
-    for key, category in list(found.items()):
+    for key, category in list(categories.items()):
         name, above = category["name"], category.get("supercategory")
         top = above in (None, "", "none", "None") and {key, str(name)}.isdisjoint(used - {None})
         if top and name in parents:
-            print_log(plain(f"'{path}': category '{name}' stands above others, nothing is of it: no class"), "current")
-            del found[key]
-    numbers = [number_of(key) for key in found]
+            print_log(
+                plain(f"'{path}': category '{name}' is the parent of others and has no annotations: it is no class"),
+                "current",
+            )
+            del categories[key]
+    numbers = [number_of(key) for key in categories]
     whole = all(number is not None for number in numbers)
-    order = sorted(found, key=(lambda key: (number_of(key), key)) if whole else (lambda key: (0, key)))
-    return {key: str(found[key]["name"]) for key in order}
+    order = sorted(categories, key=(lambda key: (number_of(key), key)) if whole else (lambda key: (0, key)))
+    return {key: str(categories[key]["name"]) for key in order}
 
 
 def _read_image(record: Record, image: dict, names: dict[str, str], problems: Problems) -> None:

@@ -263,7 +263,7 @@ class LocListDataset(BaseLocDataset):
         given = {record.label: str(record.label) for record in records if record.label is not None}
         classes = self._metainfo.get("classes")
         if self.label_map is not None:
-            labels: dict[str | int, int | str] = {label: self._mapped(text) for label, text in given.items()}
+            labels: dict[str | int, int | str] = {label: _mapped(self.label_map, text) for label, text in given.items()}
             if classes is None:
                 by_index = {index: key for key, index in self.label_map.items()}
                 count = max(by_index, default=-1) + 1
@@ -280,11 +280,6 @@ class LocListDataset(BaseLocDataset):
                 self.problems.add("metainfo", f"'{name}' is the name of several classes: a label cannot say which")
         self._metainfo["classes"] = classes
         return labels
-
-    def _mapped(self, text: str) -> int | str:
-        """Return the class index of a label in ``label_map``, where 1 is also '1.0' and '01'."""
-        assert self.label_map is not None
-        return self.label_map.get(text, self.label_map.get(str(number_of(text)), text))
 
     def _infer_classes(self, given: set[str], names: list[str] | None) -> tuple[str, ...]:
         if names is None:
@@ -365,3 +360,8 @@ def _from_center(box: tuple[float, ...], size: tuple[int, int]) -> tuple[float, 
 def _from_corners(box: tuple[float, ...], size: tuple[int, int]) -> tuple[float, ...]:
     (x0, y0, x1, y1), (width, height) = box, size
     return x0 * width, y0 * height, x1 * width, y1 * height
+
+
+def _mapped(label_map: Mapping[str, int], text: str) -> int | str:
+    """Return the class index of a listed label, where 1 is also '1.0' and '01'; the label if it has none."""
+    return label_map.get(text, label_map.get(str(number_of(text)), text))

@@ -294,9 +294,9 @@ def list_images(folder: str, fix: str = "check data_root and data_prefix") -> li
     Raises:
         FileNotFoundError: If the folder does not exist.
     """
-    found = walk(folder, fix)
-    images = [name for name in found.files if name.lower().endswith(IMG_EXTENSIONS)]
-    left_out = describe_left_out(found, images)
+    listing = walk(folder, fix)
+    images = [name for name in listing.files if name.lower().endswith(IMG_EXTENSIONS)]
+    left_out = describe_left_out(listing, images)
     if left_out:
         print_log(plain(f"'{folder}': {len(images)} images; left out: {left_out}"), "current", logging.INFO)
     return images

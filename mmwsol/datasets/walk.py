@@ -58,7 +58,7 @@ def walk(folder: str, fix: str) -> Walk:
     by_parent: dict[str, list[str]] = {}
     left_out: Counter[str] = Counter()
     seen: set[tuple[int, int]] = set()
-    own: list[str] = []
+    subfolders: list[str] = []
     waiting: list[str] = [""]
     links: list[str] = []
     while waiting or links:
@@ -77,13 +77,13 @@ def walk(folder: str, fix: str) -> Walk:
                 elif _is_dir(entry):
                     (links if entry.is_symlink() else waiting).append(f"{parent}{entry.name}/")
                     if not parent:
-                        own.append(entry.name)
+                        subfolders.append(entry.name)
                 elif entry.is_symlink() or entry.is_file():
                     names.append(entry.name)
                 else:
                     left_out["pipe(s), socket(s) or device(s)"] += 1
     parents = sorted(by_parent, key=lambda parent: parent.split("/")[:-1])
-    return Walk([parent + name for parent in parents for name in by_parent[parent]], own, left_out)
+    return Walk([parent + name for parent in parents for name in by_parent[parent]], subfolders, left_out)
 
 
 def _is_dir(entry: os.DirEntry) -> bool:
@@ -93,18 +93,18 @@ def _is_dir(entry: os.DirEntry) -> bool:
         return False
 
 
-def describe_left_out(found: Walk, kept: Sequence[str]) -> str:
+def describe_left_out(walked: Walk, kept: Sequence[str]) -> str:
     """Say what of a folder is no image, '' for nothing; ``kept`` are its images."""
-    reasons = [f"{count} {reason}" for reason, count in found.left_out.items()]
-    if len(kept) < len(found.files):
+    reasons = [f"{count} {reason}" for reason, count in walked.left_out.items()]
+    if len(kept) < len(walked.files):
         images = set(kept)
         endings = Counter(
-            os.path.splitext(name)[1].lower() or "no ending" for name in found.files if name not in images
+            os.path.splitext(name)[1].lower() or "no ending" for name in walked.files if name not in images
         )
         listed = ", ".join(f"{ending} {count}" for ending, count in endings.most_common(5))
-        reasons.append(f"{len(found.files) - len(kept)} file(s) that are no images ({listed})")
+        reasons.append(f"{len(walked.files) - len(kept)} file(s) that are no images ({listed})")
     with_images = {name.split("/")[0] for name in kept if "/" in name}
-    empty = [name for name in found.folders if name not in with_images]
+    empty = [name for name in walked.folders if name not in with_images]
     if empty:
         reasons.append(f"{len(empty)} folder(s) without images, such as '{empty[0]}'")
     return ", ".join(reasons)

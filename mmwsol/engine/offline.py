@@ -17,7 +17,6 @@ import cv2
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.dist import all_gather_object, barrier, is_main_process
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
@@ -26,6 +25,7 @@ from mmwsol.datasets.offline_cache import MANIFEST, CacheWriter, OfflineCache, s
 from mmwsol.datasets.wrappers import inner_config, inner_dataset
 from mmwsol.engine.hooks.num_classes_hook import NumClassesHook
 from mmwsol.files import write_bytes
+from mmwsol.models.wrappers import unwrapped
 from mmwsol.registry import DATASETS, LOOPS, TASK_UTILS
 from mmwsol.utils.config import differences
 from mmwsol.visualization import draw_panel, draw_sheet
@@ -142,7 +142,7 @@ class OfflineLoop(BaseLoop):
         """Write the files that are missing."""
         cache, runner = self.cache, self.runner
         names = cache.items.names
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         model.eval()
         for hook in runner.hooks:
             if isinstance(hook, NumClassesHook):
@@ -179,7 +179,7 @@ class OfflineLoop(BaseLoop):
 
     def dry_run(self) -> None:
         """Make the file of the first batch's first image, without writing it."""
-        model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
+        model = unwrapped(self.runner.model)
         model.eval()
         self.writer.setup(self.runner)
         data = [data for _, data, _ in next(iter(self.dataloader)) if data is not None]

@@ -56,7 +56,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunState:
     """What happened to a run: 'started', 'finished', 'skipped' (it was finished before) or 'failed', and why."""
 
     run: Run
@@ -131,7 +131,7 @@ def _check_effect(cell: Cell, cfg: Config) -> None:
             )
 
 
-def run_sweep(runs: Sequence[Run], gpus: int | None = None) -> Iterator[Outcome]:
+def run_sweep(runs: Sequence[Run], gpus: int | None = None) -> Iterator[RunState]:
     """Train and evaluate runs, one after the other, each in processes of its own.
 
     A run is ``tools/train.py --resume`` in ``<folder>/train`` and then ``tools/test.py`` on the best checkpoint, if the
@@ -144,20 +144,20 @@ def run_sweep(runs: Sequence[Run], gpus: int | None = None) -> Iterator[Outcome]
             process without launcher.
 
     Yields:
-        Outcome: 'started' where that is so, then one of the other states, for every run.
+        'started' where that is so, then one of the other states, for every run.
     """
     for run in runs:
         try:
             with _lock(run.folder) as handle:
                 if _is_finished(run):
-                    yield Outcome(run, "skipped", "was finished before")
+                    yield RunState(run, "skipped", "was finished before")
                     continue
-                yield Outcome(run, "started", f"log: {run.folder / 'train.log'}")
+                yield RunState(run, "started", f"log: {run.folder / 'train.log'}")
                 message = _execute(run, gpus, handle)
         except (ValueError, OSError) as error:
-            yield Outcome(run, "failed", str(error))
+            yield RunState(run, "failed", str(error))
         else:
-            yield Outcome(run, "finished", message)
+            yield RunState(run, "finished", message)
 
 
 def read_metrics(run: Run) -> dict[str, float] | None:

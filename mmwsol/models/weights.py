@@ -18,7 +18,7 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from mmwsol.registry import MODELS
-from mmwsol.weight_files import CONTAINERS, find_weights
+from mmwsol.weight_files import CONTAINERS, take_weights
 
 if TYPE_CHECKING:
     from mmwsol.models.localizer import ImageLocalizer
@@ -127,7 +127,7 @@ def unwrap(checkpoint: Mapping, filename: str = "the checkpoint") -> dict[str, T
         ValueError: If there is a container that holds no weights; the message names ``filename``.
     """
     packed = any(isinstance(checkpoint.get(key), Mapping) for key in CONTAINERS)
-    weights = find_weights(checkpoint, filename) if packed else checkpoint
+    weights = take_weights(checkpoint, filename) if packed else checkpoint
     return {name.removeprefix("module."): value for name, value in weights.items()}
 
 

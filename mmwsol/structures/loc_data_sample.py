@@ -67,7 +67,7 @@ class LocDataSample(DataSample):
 
 
 def _reduce(sample: LocDataSample) -> tuple:
-    # Workers send samples by value: sharing each small tensor would use one file descriptor apiece.
+    # Workers send samples by value: sharing would use one file descriptor for each small tensor.
     return pickle.loads, (pickle.dumps(sample, pickle.HIGHEST_PROTOCOL),)
 
 

@@ -75,8 +75,8 @@ def find_config(name_or_path: str | Path) -> Path:
     Raises:
         FileNotFoundError: If there is none. The message lists the nearest names.
     """
-    found = _find(name_or_path)
-    return found.file if isinstance(found, Cell) else found
+    config = _find(name_or_path)
+    return config.file if isinstance(config, Cell) else config
 
 
 def _find(name_or_path: str | Path) -> Path | Cell:
@@ -171,14 +171,14 @@ def load_config(name_or_path: str | Path, options: dict[str, Any] | None = None)
     """
     from mmengine.config import Config
 
-    found = _find(name_or_path)
-    if isinstance(found, Cell):
-        cfg = load_cell(found)
-    elif found.parent.name == FOLDER:
-        names = ", ".join(cell.name for cell in read_sweep(found).cells)
-        raise ValueError(f"'{found}' is a sweep: run it with tools/sweep.py, or name one of its cells: {names}.")
+    source = _find(name_or_path)
+    if isinstance(source, Cell):
+        cfg = load_cell(source)
+    elif source.parent.name == FOLDER:
+        names = ", ".join(cell.name for cell in read_sweep(source).cells)
+        raise ValueError(f"'{source}' is a sweep: run it with tools/sweep.py, or name one of its cells: {names}.")
     else:
-        cfg = Config.fromfile(found)
+        cfg = Config.fromfile(source)
     if options:
         merge_options(cfg, options)
     return cfg

@@ -73,12 +73,12 @@ class LocVisualizationHook(Hook):
     def before_test(self, runner: Runner) -> None:
         """Choose the test images."""
         if "test" in self.loops:
-            self._choose(runner, len(runner.test_dataloader.dataset))
+            self._choose(len(runner.test_dataloader.dataset))
 
     def before_val(self, runner: Runner) -> None:
         """Choose the validation images."""
         if "val" in self.loops:
-            self._choose(runner, len(runner.val_dataloader.dataset))
+            self._choose(len(runner.val_dataloader.dataset))
 
     def after_test_iter(
         self,
@@ -102,15 +102,14 @@ class LocVisualizationHook(Hook):
         if "val" in self.loops:
             self._draw_batch(runner, "val", runner.val_dataloader.dataset, data_batch, outputs)
 
-    def _choose(self, runner: Runner, total: int) -> None:
-        self.out_dir = self.out_dir or Path(runner.work_dir) / "pictures"
-        self.out_dir.mkdir(parents=True, exist_ok=True)
+    def _choose(self, total: int) -> None:
         if self.number >= 0:
             steps = np.linspace(0, total - 1, min(self.number, total))
             self._chosen = set(steps.round().astype(int).tolist())
 
     def _draw_batch(self, runner: Runner, loop: str, dataset: Any, data_batch: Any, outputs: Any) -> None:
-        assert self.out_dir is not None
+        out_dir = self.out_dir or Path(runner.work_dir, "pictures")
+        out_dir.mkdir(parents=True, exist_ok=True)
         visualizer = runner.visualizer
         if self._visualizer is None:
             self._visualizer = visualizer if isinstance(visualizer, LocVisualizer) else LocVisualizer()
@@ -121,7 +120,7 @@ class LocVisualizationHook(Hook):
                 continue
             picture = self._visualizer.draw(original_image(sample, inputs), sample, classes, self.target)
             name = picture_name(str(sample.img_id))
-            write_picture(self.out_dir / f"{index:06d}_{name}.jpg", picture)
+            write_picture(out_dir / f"{index:06d}_{name}.jpg", picture)
             if self.backends:
                 visualizer.add_image(f"{loop}_{index:06d}_{name}", picture, runner.epoch)
 

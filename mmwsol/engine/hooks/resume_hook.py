@@ -118,15 +118,17 @@ def check_tensors(model: Any, checkpoint: Mapping[str, Any], complete: bool) -> 
     stored = checkpoint.get("state_dict", checkpoint)
     weights = {name.removeprefix("module."): value for name, value in stored.items() if hasattr(value, "shape")}
     model.head.adapt_weights(weights, "")
-    own = {name: value.shape for name, value in model.state_dict().items() if not name.endswith("map_to_box.threshold")}
+    shapes = {
+        name: value.shape for name, value in model.state_dict().items() if not name.endswith("map_to_box.threshold")
+    }
     if not complete:
-        own = {name: shape for name, shape in own.items() if name.startswith("backbone.")}
-    absent = [name for name, shape in own.items() if name not in weights or weights[name].shape != shape]
-    present = len(own) - len(absent)
-    if absent and (complete or 3 * present < len(own)):  # TRT makes its last block, TPSM and CAM branch of one block
+        shapes = {name: shape for name, shape in shapes.items() if name.startswith("backbone.")}
+    absent = [name for name, shape in shapes.items() if name not in weights or weights[name].shape != shape]
+    present = len(shapes) - len(absent)
+    if absent and (complete or 3 * present < len(shapes)):  # TRT makes its last block, TPSM and CAM branch of one block
         what = "tensors of the model" if complete else "tensors of the backbone"
         raise ValueError(
-            f"the checkpoint has only {present} of the {len(own)} {what}, in their shapes; it lacks "
+            f"the checkpoint has only {present} of the {len(shapes)} {what}, in their shapes; it lacks "
             f"{', '.join(absent[:3])}: the others would keep their random values. It belongs to another config or "
             "stage, was cut, or is of another package (tools/model_converters/convert_official.py)."
         )
@@ -201,16 +203,16 @@ def _keep_own_files(runner: Runner, checkpoint: Mapping[str, Any]) -> None:
     info = checkpoint["message_hub"]["runtime_info"]
     folder = checkpoint_folder(runner)
     for name in [name for name in info if name == "best_ckpt" or name.startswith("best_ckpt_")]:
-        path, own = Path(str(info[name])), folder / Path(str(info[name])).name
+        path, best = Path(str(info[name])), folder / Path(str(info[name])).name
         if path.resolve().parent == folder.resolve():
             continue
-        if is_main_process() and not own.is_file() and path.is_file():
-            with writing(own) as part:
+        if is_main_process() and not best.is_file() and path.is_file():
+            with writing(best) as part:
                 shutil.copyfile(path, part)
-            runner.logger.info(f"The best checkpoint so far, {path}, is copied to {own}; the original stays.")
+            runner.logger.info(f"The best checkpoint so far, {path}, is copied to {best}; the original stays.")
         barrier()
-        if own.is_file():
-            info[name] = str(own)
+        if best.is_file():
+            info[name] = str(best)
             continue
         runner.logger.warning(f"The best checkpoint so far, {path}, is gone: the next validation's counts as the best.")
         del info[name]

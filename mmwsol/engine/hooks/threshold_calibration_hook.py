@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmwsol.compat import load_checkpoint_file
@@ -16,6 +15,7 @@ from mmwsol.evaluation.metrics import LocAccuracy
 from mmwsol.evaluation.metrics.sample import rule_settings
 from mmwsol.files import writing
 from mmwsol.models import ImageLocalizer
+from mmwsol.models.wrappers import unwrapped
 from mmwsol.registry import HOOKS
 
 KEY = "map_to_box.threshold"
@@ -136,7 +136,7 @@ class ThresholdCalibrationHook(Hook):
 
 def _box_rule(runner: Runner) -> Any:
     """Return the model's box rule."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     if not isinstance(model, ImageLocalizer):
         raise ValueError(f"ThresholdCalibrationHook: {type(model).__name__} is no localizer with a map_to_box")
     return model.map_to_box

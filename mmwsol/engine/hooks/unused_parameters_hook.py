@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmwsol.models.wrappers import unwrapped
 from mmwsol.registry import HOOKS
 
 
@@ -15,7 +15,7 @@ from mmwsol.registry import HOOKS
 class UnusedParametersHook(Hook):
     """Stop a run whose first iteration leaves parameters without gradient, and name them.
 
-    Such parameters are not trained although they look it, and ``DistributedDataParallel`` dies of them
+    Such parameters are not trained although they look it, and ``DistributedDataParallel`` stops at them
     in the second iteration, naming numbers only. Does nothing where the config has
     ``find_unused_parameters=True``, which allows them.
 
@@ -31,7 +31,7 @@ class UnusedParametersHook(Hook):
         """Wait for the gradient of every parameter that is trained."""
         if runner.cfg.get("find_unused_parameters"):
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         self._waiting = {name: value for name, value in model.named_parameters() if value.requires_grad}
         for name, value in list(self._waiting.items()):
             self._handles.append(value.register_post_accumulate_grad_hook(self._seen(name)))

@@ -1,4 +1,4 @@
-"""Fixed boxes, which no model predicts: what a protocol gives for free."""
+"""Fixed boxes that no model predicts: what a protocol gives without localization."""
 
 from __future__ import annotations
 
