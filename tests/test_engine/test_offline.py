@@ -13,6 +13,7 @@ import pytest
 from mmengine.config import Config
 from ranks import run_ranks
 
+from mmwsol.datasets.offline_cache import MANIFEST
 from mmwsol.engine.dry_run import dry_run
 from mmwsol.engine.stage_paths import resolve_stage_paths
 from mmwsol.engine.stages import run_stages, stage_configs
@@ -220,6 +221,24 @@ def test_no_readable_image_is_an_error(tmp_path):
         path.write_bytes(b"")
     with pytest.raises(ValueError, match="no image could be read; the first: .*is empty"):
         run(tmp_path, tmp_path / "run")
+
+
+def test_images_that_are_gone_for_a_while_stop_the_stage(tmp_path):
+    make_images(tmp_path)
+    lost = sorted((tmp_path / "images/a").glob("*.png"))[2:]
+    (tmp_path / "away").mkdir()
+    for path in lost:
+        path.rename(tmp_path / "away" / path.name)
+    assert len(lost) >= 10
+    with pytest.raises(
+        ValueError, match=rf"{len(lost) + 1} of {NUMBER} images cannot be read, more than max_failed=0.1"
+    ):
+        run(tmp_path, tmp_path / "run")
+    assert not json.loads((tmp_path / "run/masks/cache" / MANIFEST).read_text()).get("complete")
+    for path in lost:
+        (tmp_path / "away" / path.name).rename(path)
+    cache = run(tmp_path, tmp_path / "run")
+    assert set(json.loads((cache / MANIFEST).read_text())["failed"]) == set(BROKEN)
 
 
 def test_two_images_of_one_place(tmp_path):
