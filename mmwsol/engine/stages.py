@@ -22,7 +22,6 @@ from mmwsol import compat
 from mmwsol.engine.batch_size import rank_config
 from mmwsol.engine.last_checkpoint import checkpoint_to_resume, latest_checkpoint
 from mmwsol.engine.stage_markers import (
-    RUNNER_SETTINGS,
     absolute_path,
     changed_settings,
     check_marker,
@@ -33,12 +32,11 @@ from mmwsol.engine.stage_markers import (
 )
 from mmwsol.engine.stage_paths import STAGE_PATH, resolve_stage_paths, stage_paths
 from mmwsol.engine.work_dir_lock import work_dir_lock
-from mmwsol.utils.config import has_key, read_key, set_options
+from mmwsol.utils.config import has_key, has_part, is_new_setting, nearest_part, set_options
 
 INIT_FROM = ("last", "best", "none")
 
 # Further names that are read at the top of a config.
-_OTHER_SETTINGS = frozenset({"find_unused_parameters", "sync_bn", "total_batch_size", "tta_model", "tta_pipeline"})
 
 
 @dataclass
@@ -164,32 +162,16 @@ def _stages_with(key: str, stages: list[Stage], options: dict[str, Any]) -> list
         ValueError: If it is none of these.
     """
     having = [stage for stage in stages if has_key(stage.cfg, key)]
-    parent, _, name = key.rpartition(".")
-    if not having and parent:
-        grandparent = parent.rpartition(".")[0]
-        part = grandparent if f"{parent}.type" in options and grandparent else parent
-        having = [stage for stage in stages if isinstance(read_key(stage.cfg, part), dict)]
-    top = key.split(".")[0]
-    if not having and top in RUNNER_SETTINGS | _OTHER_SETTINGS and not any(top in stage.cfg for stage in stages):
-        having = stages
+    having = having or [stage for stage in stages if has_part(stage.cfg, key, options)]
     if having:
         return having
+    if all(is_new_setting(stage.cfg, key) for stage in stages):
+        return stages
     nearest: dict[str, list[str]] = {}
     for stage in stages:
-        nearest.setdefault(_nearest(key, stage.cfg), []).append(stage.name)
+        nearest.setdefault(nearest_part(key, stage.cfg), []).append(stage.name)
     hints = "; ".join(f"in {', '.join(names)}, {what}" for what, names in nearest.items())
     raise ValueError(f"--cfg-options {key}: no stage has this key. There is: {hints}.")
-
-
-def _nearest(key: str, cfg: Config) -> str:
-    """Say how far a config has a dotted key, and what it has there."""
-    names = key.split(".")
-    depth = next(n for n in range(len(names)) if not has_key(cfg, ".".join(names[: n + 1])))
-    what = ".".join(names[:depth]) or "the config"
-    part = read_key(cfg, what) if depth else cfg
-    if isinstance(part, (dict, Config)):
-        return f"{what} has {', '.join(sorted(map(str, part)))}"
-    return f"{what} is {part!r}"
 
 
 def select_stage(stages: list[Stage], name: str | None) -> Stage:

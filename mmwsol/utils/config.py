@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import difflib
+import inspect
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 MISSING = object()
+TOOL_SETTINGS = ("find_unused_parameters", "runner_type", "sync_bn", "total_batch_size", "tta_model", "tta_pipeline")
 UNSET = "unset"  # a setting that one of two configs lacks, in messages
 _REFERENCE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
 
@@ -117,6 +120,35 @@ def read_key(cfg: Any, key: str, default: Any = None) -> Any:
     return cfg
 
 
+def has_part(cfg: Any, key: str, options: Mapping[str, Any]) -> bool:
+    """Tell whether a config has the part that a dotted key is a setting of, or gets it from ``<part>.type``."""
+    parent = key.rpartition(".")[0]
+    grandparent = parent.rpartition(".")[0]
+    part = grandparent if f"{parent}.type" in options and grandparent else parent
+    return isinstance(read_key(cfg, part), dict) if part else False
+
+
+def is_new_setting(cfg: Any, key: str) -> bool:
+    """Tell whether a dotted key belongs to a setting of the Runner, or of the tools, that a config lacks."""
+    from mmengine.runner import Runner
+
+    top = key.split(".")[0]
+    return top not in cfg and (top in TOOL_SETTINGS or top in inspect.signature(Runner.__init__).parameters)
+
+
+def nearest_part(key: str, cfg: Config) -> str:
+    """Say how far a config has a dotted key, and what it has there."""
+    from mmengine.config import Config
+
+    names = key.split(".")
+    depth = next(n for n in range(len(names)) if not has_key(cfg, ".".join(names[: n + 1])))
+    what = ".".join(names[:depth]) or "the config"
+    part = read_key(cfg, what) if depth else cfg
+    if isinstance(part, (dict, Config)):
+        return f"{what} has {', '.join(sorted(map(str, part)))}"
+    return f"{what} is {part!r}"
+
+
 def set_options(cfg: Config, options: dict[str, Any]) -> None:
     """Merge options into the config of a stage; ``total_batch_size`` is the training batch, too.
 
@@ -141,7 +173,8 @@ def merge_options(cfg: Config, options: dict[str, Any]) -> None:
             (``custom_hooks.0.priority``).
 
     Raises:
-        ValueError: If ``train_dataloader.batch_size`` contradicts ``total_batch_size``.
+        ValueError: If ``train_dataloader.batch_size`` contradicts ``total_batch_size``, or a config without stages has
+            no place for a key.
     """
     batch_size = options.get("train_dataloader.batch_size")
     total = options.get("total_batch_size", cfg.get("total_batch_size"))
@@ -152,6 +185,12 @@ def merge_options(cfg: Config, options: dict[str, Any]) -> None:
         )
     if cfg.get("stages"):
         options = {k: v for k, v in options.items() if k.split(".")[0] == "stages" or has_key(cfg, k)}
+    else:
+        for key in options:
+            if not has_key(cfg, key) and not has_part(cfg, key, options) and not is_new_setting(cfg, key):
+                raise ValueError(
+                    f"--cfg-options {key}: the config has no such key. There is: {nearest_part(key, cfg)}."
+                )
     set_options(cfg, options)
 
 
