@@ -50,7 +50,7 @@ def test_checkpoints_hold_arrays_and_can_be_written_again(tmp_path):
     """Without a name of this package in the new file."""
     buffer = HistoryBuffer()
     buffer.update(0.5)
-    torch.save(dict(values=VALUES, loss=buffer), tmp_path / "a.pth")
+    torch.save(dict(state_dict=dict(w=torch.zeros(1)), values=VALUES, loss=buffer), tmp_path / "a.pth")
     read = load_checkpoint_file(str(tmp_path / "a.pth"))
     read["loss"].update(1.5)
     torch.save(read, tmp_path / "b.pth")

@@ -31,10 +31,8 @@ LISTED: dict[str, frozenset[str]] = {
     "unet": frozenset({"base_channels", "deconv_channels", "fix_unet_skip", "unet_channels"}),
 }
 
-# Options that types of mmwsol hand on to their base class of mmpretrain, or to timm.
-HANDED_ON = frozenset(
-    {"default_box", "depth", "drop_path_rate", "embed_dim", "img_size", "num_heads", "patch_size", "preset"}
-)
+# Options with text that types of mmwsol hand on to other classes. Numbers are handed on whatever their name is.
+HANDED_ON = frozenset({"default_box", "preset"})
 
 # Options with the address of weights that inference does not load.
 UNREAD = ("checkpoint", "fc_weights")
@@ -123,7 +121,9 @@ def _check_options(value: dict[str, Any], place: str, registries: tuple[Registry
     kind = value["type"]
     known_class = _find(kind, place, registries)
     known = LISTED[kind] if known_class is None else _options(known_class)
-    unknown = [] if known is None else sorted(str(key) for key in value if key not in {*known, "type", "_scope_"})
+    unknown = [] if known is None else [key for key in value if key not in {*known, "type", "_scope_"}]
+    if known_class is not None:
+        unknown = [key for key in unknown if not _is_number(value[key])]
     if unknown:
         raise ValueError(f"{place}, {kind}, has the option '{unknown[0]}', which is not known")
     if kind == "mmwsol.TimmViT":
@@ -133,6 +133,13 @@ def _check_options(value: dict[str, Any], place: str, registries: tuple[Registry
             raise ValueError(f"{place}.{key} is {item!r}, not the name of a network")
         if key not in UNREAD and isinstance(item, str) and "://" in item:
             raise ValueError(f"{place}.{key} is an address, {item!r}")
+
+
+def _is_number(value: Any) -> bool:
+    """Tell whether an option is a number, true or false, None, or a sequence of these."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_number, value))
+    return value is None or isinstance(value, (bool, int, float))
 
 
 def _find(kind: Any, place: str, registries: tuple[Registry, ...]) -> type | None:

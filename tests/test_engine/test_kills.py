@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.fileio.backends import LocalBackend
 from mmengine.registry import METRICS
 from toy import StageToyMetric, toy_config
@@ -48,10 +49,8 @@ def stages():
     )
     cfg.val_evaluator = dict(type="KillToyMetric")
     cfg.train_cfg.max_epochs = EPOCHS
-    listed = stage_configs(cfg)
-    for stage in listed:
-        stage.cfg._format_python_code = False  # yapf would take most of the time
-    return listed
+    unformatted = Config(cfg.to_dict(), format_python_code=False)  # the formatter would take most of the time
+    return stage_configs(unformatted)
 
 
 def results(work_dir):

@@ -82,7 +82,7 @@ def test_schedule(name, rate, epochs, batch, target, sync, threshold):
     area, norm = cfg.model.head.map_losses.loss_area, cfg.model.head.map_losses.loss_norm
     assert (area.target, area.sync, area.get("loss_weight", 1)) == (target, sync, 1)
     assert (norm.kernel, norm.kernel_size, norm.sigma, norm.get("loss_weight", 1)) == ("nsig", 3, 6, 1)
-    assert cfg.model.map_to_box.threshold == threshold and cfg.test_evaluator[-1].thresholds == "model"
+    assert cfg.model.map_to_box.threshold == threshold and cfg.test_evaluator[-1].threshold == "model"
     cropped = [t.type for t in cfg.test_dataloader.dataset.pipeline]
     assert cropped == ["mmwsol.LoadImage", "mmwsol.Resize", "mmwsol.CenterCrop", "mmwsol.PackLocInputs"]
     assert cfg.test_dataloader.dataset.pipeline == cfg.val_dataloader.dataset.pipeline
