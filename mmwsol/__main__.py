@@ -35,6 +35,7 @@ def _add_infer(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the accelerator, if there is one")
     parser.add_argument("--stage", metavar="NAME", help="stage of the config; default: the last one")
+    parser.add_argument("--max-pixels", type=int, metavar="N", help="decode larger images; default: 178,956,970")
     parser.add_argument("--show", action="store_true", help="open a window for each image")
 
 
@@ -46,7 +47,7 @@ def _infer(args: argparse.Namespace) -> int:
     MMLogger.get_instance("mmwsol", log_level="WARNING")
     from mmwsol.apis import WSOLInferencer
 
-    inferencer = WSOLInferencer(args.model, args.weights, args.device, stage=args.stage)
+    inferencer = WSOLInferencer(args.model, args.weights, args.device, stage=args.stage, max_pixels=args.max_pixels)
     options = dict(batch_size=args.batch_size, show=args.show, out_dir=args.out_dir, return_maps=False)
     result = inferencer(args.inputs, **options)
     for record in result["predictions"]:

@@ -52,6 +52,8 @@ class WSOLInferencer(BaseInferencer):
         device: Defaults to None: the accelerator, if there is one.
         show_progress: Whether to show a progress bar for several batches. Defaults to True.
         stage: Stage of a config that has several. Defaults to None: the last one.
+        max_pixels: Pixels of the largest image that is decoded. Defaults to None: what the pipeline allows, see
+            :class:`mmwsol.LoadImage`.
 
     Raises:
         FileNotFoundError: If a config or checkpoint does not exist.
@@ -68,6 +70,7 @@ class WSOLInferencer(BaseInferencer):
         device: str | torch.device | None = None,
         show_progress: bool = True,
         stage: str | None = None,
+        max_pixels: int | None = None,
     ) -> None:
         if weights is None and model is not None and str(model).endswith(CHECKPOINT_ENDINGS):
             model, weights = None, str(model)
@@ -86,6 +89,7 @@ class WSOLInferencer(BaseInferencer):
                 if weights is None:
                     raise ValueError("there are no weights: pass weights=, or set load_from in the config.")
                 self._loaded = load_weights_file(weights)
+            self._max_pixels = max_pixels
             super().__init__(cfg, str(weights), device, cfg.get("default_scope", "mmpretrain"), show_progress)
         del self._loaded
         path = os.path.abspath(str(weights))
@@ -278,7 +282,10 @@ class WSOLInferencer(BaseInferencer):
             raise ValueError(
                 "inference needs test_dataloader.dataset.pipeline, and its first transform to load images."
             )
-        self._load_image = TRANSFORMS.build(pipeline[0])
+        loader = dict(pipeline[0])
+        if self._max_pixels is not None:
+            loader["max_pixels"] = self._max_pixels
+        self._load_image = TRANSFORMS.build(loader)
         return Compose([step for step in pipeline[1:] if not str(step.get("type")).endswith("LoadMasks")])
 
     def _init_collate(self, cfg: Any) -> Callable:

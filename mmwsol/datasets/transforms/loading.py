@@ -106,7 +106,7 @@ def decode_image(
                 raise UnreadableImageError(
                     f"image '{path}' has {image.width}x{image.height} (W x H) = {image.width * image.height:,} pixels, "
                     f"more than {max_pixels:,}: a small file can fill the memory so. mmwsol.LoadImage(max_pixels=N) "
-                    "in the pipeline allows more, None any number"
+                    "in the pipeline, and `mmwsol infer --max-pixels N`, allow more, None any number"
                 )
             if color_type == "color":
                 image = ImageOps.exif_transpose(image)
