@@ -27,7 +27,7 @@ LISTED: dict[str, frozenset[str]] = {
     "Pretrained": frozenset({"checkpoint", "prefix"}),
     "mmpretrain.LabelSmoothLoss": frozenset({"label_smooth_val", "mode", "loss_weight", "num_classes"}),
     "mmpretrain.ResNet": frozenset({"base_channels", "depth", "drop_path_rate", "strides", "zero_init_residual"}),
-    "ppd": frozenset({"deconv_channels"}),
+    "ppd": frozenset({"deconv_channels", "stem_channels"}),
     "unet": frozenset({"base_channels", "deconv_channels", "fix_unet_skip", "unet_channels"}),
 }
 

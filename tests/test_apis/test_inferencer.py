@@ -329,9 +329,7 @@ def test_large_images_are_an_option(tmp_path):
     Image.new("RGB", (300, 200)).save(tmp_path / "large.png")
     options = dict(weights=bright.checkpoint(tmp_path / "epoch_1.pth"), device="cpu", show_progress=False)
     small = WSOLInferencer(max_pixels=50_000, **options)
-    with pytest.raises(
-        ValueError, match=r"large.png' has 300x200 .* more than 50,000: .*--max-pixels N"
-    ):
+    with pytest.raises(ValueError, match=r"large.png' has 300x200 .* more than 50,000: .*--max-pixels N"):
         small(str(tmp_path / "large.png"))
     enough = WSOLInferencer(max_pixels=60_000, **options)
     assert enough(str(tmp_path / "large.png"))["predictions"][0]["ori_shape"] == [200, 300]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import bright
 import pytest
 from mmengine.config import Config
@@ -9,6 +11,7 @@ from mmengine.config import Config
 from mmwsol.apis import WSOLInferencer, init_model
 from mmwsol.apis.stored_config import LISTED, inference_config
 from mmwsol.engine.stages import stage_configs
+from mmwsol.methods.locloc.head import GENERATORS
 from mmwsol.utils.config import config_root, list_cells, list_configs, load_config
 from mmwsol.utils.config_text import read_config_text
 
@@ -155,3 +158,8 @@ def test_every_form_that_mmengine_writes_is_read(value):
         assert read_config_text(config.pretty_text, "here").to_dict() == config.to_dict()
     if all(isinstance(key, str) for key in value):
         assert read_config_text(Config(value).pretty_text, "here").to_dict() == value
+
+
+def test_options_of_generators_are_listed():
+    for kind, generator in GENERATORS.items():
+        assert LISTED[kind] == set(inspect.signature(generator).parameters) - {"in_channels"}
