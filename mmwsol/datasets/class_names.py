@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmwsol.datasets.labels import is_padded, number_of
 from mmwsol.datasets.wrappers import concatenated, inner_config, inner_dataset
 from mmwsol.registry import DATASETS
 
+# Hyphens, dots and the like within words, and the dot or comma after one.
+_SEPARATORS = re.compile(r"(?<=\w)[-.,'’](?=[^\W\d])|(?<=[^\W\d])[-.,'’](?=\w)|[.,](?=\s)")
 LOADERS = ("test_dataloader", "val_dataloader", "train_dataloader")
 
 
@@ -56,8 +60,9 @@ def checkpoint_names(checkpoint: Mapping[str, Any] | None) -> tuple[str, ...] | 
 def check_same_names(first: Sequence[str] | None, second: Sequence[str] | None, place: str, other: str) -> None:
     """Check that a label means the same class in two places. Unknown names are not compared.
 
-    Names count as equal if they differ only in case, or in blanks, underscores and other signs. Names that are the
-    numbers 0, 1, 2, ... in this order, as lists without names give them, are compared in number only.
+    Names count as equal if they differ only in case, or in blanks, underscores, and hyphens and dots within words,
+    unless two classes of one place would be equal then. Names that are the numbers 0, 1, 2, ... in this order, as lists
+    without names give them, are compared in number only with names that are no numbers.
 
     Args:
         first: Class names in the order of the labels.
@@ -72,9 +77,10 @@ def check_same_names(first: Sequence[str] | None, second: Sequence[str] | None, 
         return
     if len(first) != len(second):
         raise ValueError(f"{place} has {len(first)} classes, {other} {len(second)}: the labels mean different classes.")
-    ours, theirs = [_key(name) for name in first], [_key(name) for name in second]
-    numbers = [_key(str(label)) for label in range(len(ours))]
-    if ours == theirs or numbers in (ours, theirs):
+    ours, theirs = _keys(first, second)
+    numbers = [[str(label) for label in range(len(ours))] == list(map(str, names)) for names in (first, second)]
+    named = any(number_of(str(name)) is None or is_padded(str(name)) for name in (*first, *second))
+    if ours == theirs or (any(numbers) and named):
         return
     label = next(i for i, pair in enumerate(zip(ours, theirs, strict=True)) if pair[0] != pair[1])
     if sorted(ours) == sorted(theirs):
@@ -89,10 +95,19 @@ def check_same_names(first: Sequence[str] | None, second: Sequence[str] | None, 
 
 def is_permutation(first: Sequence[str], second: Sequence[str]) -> bool:
     """Tell whether two sequences of names are the same classes in different orders."""
-    ours, theirs = [_key(name) for name in first], [_key(name) for name in second]
+    ours, theirs = _keys(first, second)
     return ours != theirs and sorted(ours) == sorted(theirs)
 
 
+def _keys(first: Sequence[str], second: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the parts of names that are compared: the names themselves if two of one place have the same part."""
+    ours, theirs = [_key(name) for name in first], [_key(name) for name in second]
+    if len(set(ours)) < len(ours) or len(set(theirs)) < len(theirs):
+        return [str(name) for name in first], [str(name) for name in second]
+    return ours, theirs
+
+
 def _key(name: str) -> str:
-    """Return the part of a name that is compared."""
-    return re.sub(r"[\W_]+", " ", str(name).casefold()).strip() or str(name)
+    """Return a name without case, and with blanks for separators: 'ER+', 'C#', '-1' and '0.5' keep their signs."""
+    text = unicodedata.normalize("NFKC", str(name)).casefold()
+    return re.sub(r"[\s_]+", " ", _SEPARATORS.sub(" ", text)).strip() or str(name)

@@ -139,3 +139,40 @@ def test_where_names_come_from():
     assert checkpoint_names(dict(meta=[])) is None and checkpoint_names(None) is None
     with pytest.raises(ValueError, match="here has 3 classes, there 2"):
         check_same_names(ABC, ("ant", "bee"), "here", "there")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (["ER+", "ER-"], ["ER-", "ER+"]),
+        (["<50", ">50"], [">50", "<50"]),
+        (["C", "C#", "C++"], ["C", "C++", "C#"]),
+        (["Polish", "polish"], ["polish", "Polish"]),
+        (["-1", "1"], ["1", "-1"]),
+        (["0.5", "0 5"], ["0 5", "0.5"]),
+        (["0", "1"], ["1", "0"]),
+        ([str(i) for i in range(12)], sorted(map(str, range(12)))),  # of a list, and of torchvision's ImageFolder
+        (["0", "1"], ["5", "7"]),
+        (["ER+", "x"], ["ER-", "x"]),
+    ],
+)
+def test_names_that_are_not_the_same(first, second):
+    check_same_names(first, list(first), "here", "there")
+    with pytest.raises(ValueError, match=r"class \d+ is '.*' in here, but '.*' in there"):
+        check_same_names(first, second, "here", "there")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (["Black_footed_Albatross", "St. Bernard"], ["black-footed albatross", "St Bernard"]),
+        (["001.Laysan_Albatross", "x"], ["001 Laysan Albatross", "X"]),
+        (["cat", "dog"], ["0", "1"]),
+        (["001", "002"], ["0", "1"]),
+        (["Cafe\u0301", "x"], ["Caf\u00e9", "x"]),
+        (["0", "1"], ["0", "1"]),
+    ],
+)
+def test_names_that_are_the_same(first, second):
+    check_same_names(first, second, "here", "there")
+    check_same_names(second, first, "there", "here")
