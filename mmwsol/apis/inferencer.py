@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,6 +23,7 @@ from torch import nn
 from mmwsol.apis.init_model import build_model, find_model_config, load_weights_file
 from mmwsol.apis.inputs import input_name, list_inputs, printable, progress
 from mmwsol.apis.output_folder import OutputFolder
+from mmwsol.apis.stored_config import plain_errors
 from mmwsol.compat import registered_types_only
 from mmwsol.datasets.transforms.carry import carry
 from mmwsol.datasets.transforms.loading import UnreadableImageError, to_rgb
@@ -31,6 +34,7 @@ from mmwsol.utils.config import list_configs
 from mmwsol.utils.model_index import find_weights
 from mmwsol.visualization import LocVisualizer, class_name, score_map, shown_map
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 CHECKPOINT_ENDINGS = (".pth", ".pt", ".ckpt")
 
 
@@ -82,6 +86,7 @@ class WSOLInferencer(BaseInferencer):
         with contextlib.ExitStack() as stack:
             if model is None:
                 stack.enter_context(registered_types_only())
+                stack.enter_context(plain_errors(str(weights)))
             self._loaded = None if weights is None else load_weights_file(weights)
             cfg = find_model_config(model, self._loaded, str(weights), stage)
             if weights is None:
@@ -94,7 +99,9 @@ class WSOLInferencer(BaseInferencer):
         del self._loaded
         path = os.path.abspath(str(weights))
         stamp = os.stat(path).st_mtime_ns if os.path.isfile(path) else None
-        self._key = dict(weights=path, stamp=stamp, model=str(model), stage=stage)
+        settings = [cfg.get(name) for name in ("model", "test_dataloader", "val_dataloader", "visualizer")]
+        digest = hashlib.sha256(repr(settings).encode()).hexdigest()
+        self._key = dict(weights=path, stamp=stamp, config=digest, max_pixels=max_pixels)
         #: Images of the last call that could not be read: ``dict(input=..., error=...)``.
         self.failed: list[dict[str, str]] = []
         self._images: dict[int, np.ndarray] = {}
@@ -169,7 +176,7 @@ class WSOLInferencer(BaseInferencer):
                 if output is not None:
                     output.add(index, record, drawn[0])
             except (OSError, ValueError, cv2.error) as error:
-                if show:
+                if show or (isinstance(error, OSError) and error.errno in NO_SPACE):  # what is done stays
                     raise
                 self.failed.append(dict(input=names[index], error=_reason(items[index], index, error)))
                 continue
@@ -188,7 +195,7 @@ class WSOLInferencer(BaseInferencer):
             for index, item in inputs[start : start + batch_size]:
                 try:
                     results = self._read(item, index)
-                except (UnreadableImageError, OSError) as error:
+                except (UnreadableImageError, OSError, KeyError, ImportError) as error:  # or of a backend for URLs
                     self.failed.append(dict(input=input_name(item, index), error=str(error)))
                     continue
                 if keep_images:

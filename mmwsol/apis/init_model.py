@@ -16,7 +16,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from mmwsol.apis.stored_config import inference_config
+from mmwsol.apis.stored_config import inference_config, plain_errors
 from mmwsol.compat import registered_types_only
 from mmwsol.datasets.class_names import LOADERS, check_same_names, checkpoint_names, config_names, is_permutation
 from mmwsol.engine.stages import select_stage, stage_configs
@@ -56,6 +56,7 @@ def init_model(
     with contextlib.ExitStack() as stack:
         if config is None:
             stack.enter_context(registered_types_only())
+            stack.enter_context(plain_errors(str(checkpoint)))
         cfg = find_model_config(config, loaded, str(checkpoint), stage, cfg_options)
         return build_model(cfg, loaded, str(checkpoint), device)
 

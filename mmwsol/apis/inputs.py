@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import sys
 import time
@@ -12,6 +13,7 @@ from typing import Any
 
 from rich.progress import track
 
+from mmwsol.apis.output_folder import written_pictures
 from mmwsol.datasets.readers import list_images
 from mmwsol.datasets.records import plain
 from mmwsol.datasets.walk import is_system
@@ -40,9 +42,12 @@ def list_inputs(inputs: Any, out_dir: str | Path | None = None) -> list:
             continue
         text = str(entry)
         if os.path.isdir(text):
-            paths = [os.path.join(text, name) for name in list_images(text)]
+            paths = [os.path.join(text, name) for name in list_images(text, level=logging.WARNING)]
             if written is not None and not Path(text).resolve().is_relative_to(written):
                 paths = [path for path in paths if not Path(path).resolve().is_relative_to(written)]
+            elif written is not None and written.is_dir():  # into the folder of the images
+                pictures = {written / name for name in written_pictures(written)}
+                paths = [path for path in paths if Path(path).resolve() not in pictures]
         elif glob.has_magic(text) and not os.path.exists(text):
             paths = sorted(path for path in glob.glob(text, recursive=True) if os.path.isfile(path))
             paths = _without_copies(paths, text)

@@ -16,12 +16,14 @@ from mmwsol.visualization import write_picture
 
 RESULT = "predictions.json"
 PARTIAL = "predictions.partial.jsonl"
+KEYS = {"img_path", "ori_shape", "pred_label", "pred_class", "pred_score", "bboxes", "picture"}
 
 
 class OutputFolder:
     """Pictures and predictions of a call of :class:`WSOLInferencer`, written as they come.
 
-    Predictions are appended to a file of lines, which becomes ``predictions.json`` at the end.
+    Predictions are appended to a file of lines, which becomes ``predictions.json`` at the end. The name of a picture
+    stands there before the picture is written, its prediction afterwards, with size and time of the image.
 
     Args:
         folder: The folder, made if it is missing.
@@ -29,7 +31,7 @@ class OutputFolder:
         key: What the predictions depend on besides the image. A killed run with the same key goes on.
 
     Attributes:
-        done: Predictions of the killed run, by the path of the image.
+        done: Predictions of the killed run for these inputs, by the path of the image.
 
     Raises:
         ValueError: If the folder cannot be written to, a picture would be written over an image, or there are files of
@@ -38,12 +40,15 @@ class OutputFolder:
 
     def __init__(self, folder: str | Path, names: Sequence[str], key: Any) -> None:
         self.folder = Path(folder)
+        self.names = list(names)
         self.pictures = _picture_names(names, self.folder)
         self.done: dict[str, dict[str, Any]] = {}
         check_writable(self.folder / RESULT)
         partial = self.folder / PARTIAL
+        if os.path.lexists(partial) and (partial.is_symlink() or not partial.is_file()):
+            raise ValueError(f"'{partial}' is no plain file: choose another out_dir.")
         lines = _read_lines(partial)
-        ours = {record.get("picture") for record in lines[1:]} | _pictures_of(self.folder / RESULT)
+        ours = written_pictures(self.folder)
         for name in self.pictures:
             if name not in ours and os.path.lexists(self.folder / name):
                 raise ValueError(
@@ -52,17 +57,26 @@ class OutputFolder:
                 )
         key = json.loads(json.dumps(key, default=str))
         if lines and lines[0].get("key") == key:
-            self.done = {str(record["img_path"]): record for record in lines[1:] if self._is_whole(record)}
-        elif partial.is_symlink():
-            raise ValueError(f"'{partial}' is a symbolic link: choose another out_dir.")
+            self.done = self._predictions(lines[1:])
         self._records = list(self.done.values())
-        write_text(partial, "".join(f"{json.dumps(line)}\n" for line in [dict(key=key), *self._records]))
+        known = [dict(key=key), *(dict(picture=name) for name in sorted(ours))]
+        known += [dict(record=record, stamp=_stamp(name)) for name, record in self.done.items()]
+        write_text(partial, "".join(f"{json.dumps(line)}\n" for line in known))
         self._file = open(partial, "a", encoding="utf-8")  # noqa: SIM115  (closed by finish)
 
-    def _is_whole(self, record: dict[str, Any]) -> bool:
-        name = record.get("picture")
-        plain = isinstance(name, str) and os.path.basename(name) == name and record.get("img_path") is not None
-        return plain and (self.folder / str(name)).is_file()
+    def _predictions(self, lines: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Return the predictions for images of this call that are as they were, with the pictures that they get now."""
+        expected = dict(zip(self.names, self.pictures, strict=True))
+        predictions = {}
+        for line in lines:
+            record, stamp = line.get("record"), line.get("stamp")
+            if not isinstance(record, dict) or not record.keys() >= KEYS or not isinstance(record["img_path"], str):
+                continue
+            name = record["img_path"]
+            same = stamp is not None and stamp == _stamp(name)
+            if same and expected.get(name) == record["picture"] and (self.folder / expected[name]).is_file():
+                predictions[name] = record
+        return predictions
 
     def add(self, index: int, record: dict[str, Any], picture: np.ndarray) -> None:
         """Write the picture of an input, (H, W, 3) uint8 RGB, and append its prediction, which gets the picture's name.
@@ -71,17 +85,41 @@ class OutputFolder:
             OSError: If they cannot be written.
         """
         record["picture"] = self.pictures[index]
+        self._append(dict(picture=record["picture"]))
         write_picture(self.folder / record["picture"], picture)
         kept = {key: value for key, value in record.items() if key != "map"}
-        self._file.write(json.dumps(kept) + "\n")
-        self._file.flush()
+        self._append(dict(record=kept, stamp=_stamp(self.names[index])))
         self._records.append(kept)
+
+    def _append(self, line: dict[str, Any]) -> None:
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
 
     def finish(self, failed: Sequence[dict[str, str]]) -> None:
         """Write ``predictions.json``, whole or not at all."""
         write_json(self.folder / RESULT, dict(predictions=self._records, failed=list(failed)))
         self._file.close()
         (self.folder / PARTIAL).unlink(missing_ok=True)
+
+
+def written_pictures(folder: str | Path) -> set[str]:
+    """Return the names of the pictures that inference has written into a folder.
+
+    Raises:
+        ValueError: If ``predictions.json`` is not of an inference.
+    """
+    names = [line.get("picture") for line in _read_lines(Path(folder, PARTIAL))[1:]]
+    names += _pictures_of(Path(folder, RESULT))
+    return {name for name in names if isinstance(name, str) and os.path.basename(name) == name}
+
+
+def _stamp(name: str) -> list[int] | None:
+    """Return size and time of an image file, by which one that was replaced is known."""
+    try:
+        status = os.stat(name)
+    except (OSError, ValueError):
+        return None
+    return [status.st_size, status.st_mtime_ns]
 
 
 def _picture_names(inputs: Sequence[str], folder: Path) -> list[str]:
@@ -124,16 +162,18 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def _pictures_of(path: Path) -> set[Any]:
+def _pictures_of(path: Path) -> list[Any]:
     """Return the pictures of an earlier inference.
 
     Raises:
         ValueError: If the file is not of one.
     """
     if not os.path.lexists(path):
-        return set()
+        return []
     try:
+        if not path.is_file():  # a pipe would wait for ever
+            raise OSError
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {record.get("picture") for record in content["predictions"]}
+        return [record.get("picture") for record in content["predictions"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"'{path}' is there and not of an earlier inference: choose another out_dir.") from error

@@ -8,8 +8,10 @@ registries or of :data:`LISTED`, with options that it is known to have.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from mmengine.config import Config
@@ -39,6 +41,22 @@ UNREAD = ("checkpoint", "fc_weights")
 
 # Types of mmwsol that belong to mmdet, one of which reads config files: a detector needs its own config.
 REFUSED = frozenset({"FeatureMaps", "SimpleFeaturePyramid", "WSOLDetector"})
+
+
+@contextlib.contextmanager
+def plain_errors(source: str) -> Iterator[None]:
+    """Turn whatever building from a stranger's config raises into an error that names the checkpoint.
+
+    Raises:
+        ValueError: Instead of errors of Python and its libraries.
+    """
+    try:
+        yield
+    except (AssertionError, AttributeError, ArithmeticError, LookupError, RuntimeError, TypeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"the config in '{source}' makes no localizer ({type(error).__name__}: {reason}). Pass the config too."
+        ) from error
 
 
 def inference_config(config: Config, source: str) -> Config:

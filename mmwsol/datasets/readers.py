@@ -285,7 +285,7 @@ def read_yolo(path: str, img_id: str, problems: Problems) -> tuple[Record, list[
     return record, names
 
 
-def list_images(folder: str, fix: str = "check data_root and data_prefix") -> list[str]:
+def list_images(folder: str, fix: str = "check data_root and data_prefix", level: int = logging.INFO) -> list[str]:
     """Return the images under ``folder``, as sorted relative paths with forward slashes.
 
     Hidden and system files and folders ('.ipynb_checkpoints', '@eaDir', '__MACOSX') are left out, and every folder is
@@ -298,5 +298,5 @@ def list_images(folder: str, fix: str = "check data_root and data_prefix") -> li
     images = [name for name in listing.files if name.lower().endswith(IMG_EXTENSIONS)]
     left_out = describe_left_out(listing, images)
     if left_out:
-        print_log(plain(f"'{folder}': {len(images)} images; left out: {left_out}"), "current", logging.INFO)
+        print_log(plain(f"'{folder}': {len(images)} images; left out: {left_out}"), "current", level)
     return images

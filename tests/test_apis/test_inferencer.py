@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import os
 
 import bright
 import cv2
 import numpy as np
 import pytest
+from mmengine.logging import MMLogger
 from PIL import Image
 
 from mmwsol.apis import WSOLInferencer
@@ -333,3 +336,125 @@ def test_large_images_are_an_option(tmp_path):
         small(str(tmp_path / "large.png"))
     enough = WSOLInferencer(max_pixels=60_000, **options)
     assert enough(str(tmp_path / "large.png"))["predictions"][0]["ori_shape"] == [200, 300]
+
+
+def killed_after(inferencer, monkeypatch, number, *args, **options):
+    """Run inference that is killed before its image ``number``."""
+    forward, seen = inferencer.forward, []
+
+    class Killed(BaseException):
+        pass
+
+    def forward_or_die(batch):
+        seen.append(batch)
+        if len(seen) > number:
+            raise Killed
+        return forward(batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(inferencer, "forward", forward_or_die)
+        with pytest.raises(Killed):
+            inferencer(*args, return_maps=False, **options)
+
+
+def test_a_killed_run_does_not_leak_into_another(inferencer, folder, tmp_path, monkeypatch):
+    out, other = tmp_path / "out", tmp_path / "other"
+    other.mkdir()
+    cv2.imwrite(str(other / "a.png"), bright.picture())
+    cv2.imwrite(str(other / "c.png"), bright.picture())
+    killed_after(inferencer, monkeypatch, 2, str(folder), out_dir=out)
+    paths = [record["img_path"] for record in inferencer(str(other), out_dir=out, return_maps=False)["predictions"]]
+    assert paths == [str(other / "a.png"), str(other / "c.png")]
+
+
+def test_images_that_were_replaced_are_predicted_again(inferencer, folder, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    killed_after(inferencer, monkeypatch, 2, str(folder), out_dir=out)
+    cv2.imwrite(str(folder / "a.png"), np.zeros((40, 30, 3), np.uint8))
+    result = inferencer(str(folder), out_dir=out, return_maps=False)["predictions"]
+    shapes = {record["img_path"]: record["ori_shape"] for record in result}
+    assert shapes[str(folder / "a.png")] == [40, 30] and len(result) == 3
+
+
+def test_another_threshold_begins_anew(folder, tmp_path, monkeypatch):
+    out, weights = tmp_path / "out", bright.checkpoint(tmp_path / "epoch_1.pth")
+    first = WSOLInferencer(weights=weights, device="cpu", show_progress=False)
+    killed_after(first, monkeypatch, 2, str(folder), out_dir=out)
+    changed = bright.CONFIG.replace("threshold=0.5", "threshold=0.9")
+    assert changed != bright.CONFIG
+    (tmp_path / "other.py").write_text(changed)
+    second = WSOLInferencer(tmp_path / "other.py", weights, device="cpu", show_progress=False)
+    kept = [record["bboxes"] for record in second(str(folder), out_dir=out, return_maps=False)["predictions"]]
+    assert kept == [record["bboxes"] for record in second(str(folder))["predictions"]]
+
+
+def test_a_kill_between_picture_and_prediction(inferencer, folder, tmp_path, monkeypatch):
+    from mmwsol.apis import output_folder
+
+    out, write = tmp_path / "out", output_folder.write_picture
+
+    class Killed(BaseException):
+        pass
+
+    def write_and_die(path, picture):
+        write(path, picture)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(output_folder, "write_picture", write_and_die)
+        with pytest.raises(Killed):
+            inferencer(str(folder), out_dir=out, return_maps=False)
+    assert len(inferencer(str(folder), out_dir=out, return_maps=False)["predictions"]) == 3
+
+
+def test_into_the_folder_of_the_images(inferencer, folder):
+    for _ in range(2):  # pictures of the first run are no images of the second
+        result = inferencer(str(folder / "sub"), out_dir=folder / "sub")
+        assert [record["img_path"] for record in result["predictions"]] == [str(folder / "sub/a.png")]
+
+
+def test_addresses_of_unknown_kinds_are_failed_images(inferencer, folder):
+    result = inferencer([str(folder / "a.png"), "s3://bucket/x.jpg", "file:///gone.jpg"])
+    assert len(result["predictions"]) == 1
+    assert [entry["input"] for entry in result["failed"]] == ["s3://bucket/x.jpg", "file:///gone.jpg"]
+
+
+def test_a_full_disk_stops_the_run(inferencer, folder, tmp_path, monkeypatch):
+    from mmwsol.apis import output_folder
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(output_folder, "write_picture", full)
+    with pytest.raises(OSError, match="No space left"):
+        inferencer(str(folder), out_dir=tmp_path / "out")
+    assert not (tmp_path / "out/predictions.json").exists()
+
+
+def test_a_pipe_in_the_place_of_the_results(inferencer, folder, tmp_path):
+    os.mkfifo(tmp_path / "predictions.json")
+    with pytest.raises(ValueError, match="not of an earlier inference"):
+        inferencer(str(folder), out_dir=tmp_path)
+
+
+def test_what_is_left_out_is_named(inferencer, folder, caplog):
+    (folder / "phone.heic").write_bytes(b"x")
+    said = []
+    logger = logging.Handler()
+    logger.emit = lambda record: said.append(record)
+    current = MMLogger.get_current_instance()
+    current.addHandler(logger)
+    inferencer(str(folder))
+    current.removeHandler(logger)
+    assert any(record.levelno >= logging.WARNING and "heic" in record.getMessage() for record in said)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("threshold=0.5", "threshold='x'"), ("pipeline=[", "pipeline='abc', x=["), ("type='mmwsol.ImageLocalizer',", "")],
+)
+def test_malformed_stored_configs_are_told_in_words(tmp_path, old, new):
+    assert old in bright.CONFIG
+    weights = bright.checkpoint(tmp_path / "epoch_1.pth", bright.CONFIG.replace(old, new))
+    with pytest.raises(ValueError, match=r"epoch_1.pth|test_dataloader.dataset.pipeline"):
+        WSOLInferencer(weights=weights, device="cpu")
