@@ -79,11 +79,13 @@ class Imagenette(BaseLocDataset):
         training = {name: path for name, path in paths.items() if _TRAINING.match(name)}
         if self.split == "train":
             self._check_classes(training.values(), "of ImageNet's training set")
-            records = [Record(_image_id(path), os.path.join(self.data_root, path)) for path in training.values()]
-            return [self._item(record, path) for record, path in zip(records, training.values(), strict=True)]
-        validation = {name: path for name, path in paths.items() if name not in training}
-        self._check_classes(validation.values(), "of ILSVRC's validation set")
-        return [self._item(record, validation[name]) for name, record in self._read_boxes(validation).items()]
+            records = {name: Record("", os.path.join(self.data_root, path)) for name, path in training.items()}
+        else:
+            validation = {name: path for name, path in paths.items() if name not in training}
+            self._check_classes(validation.values(), "of ILSVRC's validation set")
+            records = self._read_boxes(validation)
+        # One order, whatever the folders and the lines: a seed draws the same photographs from every archive.
+        return [self._item(records[name], paths[name]) for name in sorted(records, key=lambda n: _image_id(paths[n]))]
 
     def _find(self) -> dict[str, str]:
         """Return the images by their name, as paths relative to ``data_root``."""
@@ -140,10 +142,10 @@ class Imagenette(BaseLocDataset):
             name = os.path.basename(record.img_id)
             message = _line_problem(record, name, paths.get(name), name in records)
             img_id = _image_id(paths[name]) if name in paths else record.img_id
-            if message is not None:
-                self.problems.add(record.source, f"'{record.img_id}' {message}", img_id)
-            elif record.img_id in self.problems.bad_ids:  # by another line
+            if record.img_id in self.problems.bad_ids:  # the table is wrong there
                 self.problems.bad_ids.add(img_id)
+            elif message is not None:
+                self.problems.add(record.source, f"'{record.img_id}' {message}", img_id)
             records.setdefault(name, record)
         for name in sorted(paths.keys() - records.keys()):
             message = f"'{paths[name]}' is not listed: move the list away and make it again by {_CONVERTER}"
