@@ -26,6 +26,13 @@ stages = [
             dict(type='mmwsol.MaxBoxAcc'),
             dict(type='mmwsol.LocBaselines'),
         ],
+        test_evaluator=[
+            dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
+            dict(type='mmwsol.LocAccuracy'),
+            dict(type='mmwsol.MaxBoxAcc', map_to_box=map_to_box, threshold='model', prefix='calibrated'),
+            dict(type='mmwsol.MaxBoxAcc'),
+            dict(type='mmwsol.LocBaselines'),
+        ],
         optim_wrapper=dict(optimizer=dict(lr=5e-4)),
         train_cfg=dict(max_epochs=8)),
 ]

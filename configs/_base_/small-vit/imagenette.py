@@ -1,6 +1,6 @@
 # A small vision transformer from scratch on Imagenette (ten classes, 64x64): what all methods share when they are
 # compared. It classifies by its class token; the first stage of each method trains that. The threshold is the best of
-# the calibration half, and stays in the checkpoint; a method with another box rule names it in val_evaluator, too.
+# the calibration half, and stays in the checkpoint; a method with another box rule names it in both evaluators, too.
 _base_ = [
     '../models/small-vit_64.py',
     '../datasets/imagenette.py',
@@ -26,7 +26,11 @@ val_evaluator = [
 test_evaluator = [
     dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
     dict(type='mmwsol.LocAccuracy'),
-    dict(type='mmwsol.MaxBoxAcc', threshold='model', prefix='calibrated'),
+    dict(
+        type='mmwsol.MaxBoxAcc',
+        map_to_box=dict(type='mmwsol.ContourBox', preset='tscam'),
+        threshold='model',
+        prefix='calibrated'),
     dict(type='mmwsol.MaxBoxAcc'),
     dict(type='mmwsol.LocBaselines'),
 ]
