@@ -11,6 +11,10 @@ from PIL import Image
 
 SIZE = (40, 30)  # W, H of every picture
 WNIDS = ("n01440764", "n01443537", "n02000001")
+IMAGENETTE = dict(
+    n01440764=0, n02102040=217, n02979186=482, n03000684=491, n03028079=497, n03394916=566, n03417042=569,
+    n03425413=571, n03445777=574, n03888257=701,
+)  # fmt: skip
 
 
 def write_image(path: Path, size: tuple[int, int] = SIZE, seed: int = 0) -> Path:
@@ -346,4 +350,29 @@ def brain(root: Path) -> Path:
                 write_image(root / split / cls / "images" / f"gg ({number}).jpg")
                 rows = [] if cls == "No Tumor" else ["0 0.5 0.5 0.5 0.2"]
                 write_lines(root / split / cls / "labels" / f"gg ({number}).txt", rows, end=False)
+    return root
+
+
+def imagenette(root: Path, short: int | None = None) -> Path:
+    """Imagenette in fastai's form, short sides resized: two training and three validation photographs of each class.
+
+    Both folders have both kinds. The lists of ILSVRC, in original pixels, are in ``metadata`` beside the archive; the
+    first photograph of a class has two boxes.
+    """
+    rows: dict[str, list[str]] = {"class_labels": [], "image_sizes": [], "localization": []}
+    for label, (wnid, place) in enumerate(IMAGENETTE.items()):
+        for number, part in enumerate(("train", "val")):
+            write_image(root / "imagenette2" / part / wnid / f"{wnid}_{number}.JPEG")
+        for number, part in enumerate(("val", "train", "train"), 3 * label):
+            name = f"ILSVRC2012_val_{number:08d}.JPEG"
+            width, height = 60 + number, 41 + label
+            scale = 1 if short is None else short / min(width, height)
+            write_image(root / "imagenette2" / part / wnid / name, (int(width * scale), int(height * scale)), number)
+            rows["class_labels"].append(f"val/{name},{place}")
+            rows["image_sizes"].append(f"val/{name},{width},{height}")
+            boxes = ["10,5,59,40", "0,0,20,30"][: 2 if number == 3 * label else 1]
+            rows["localization"] += [f"val/{name},{box}" for box in boxes]
+    for name, lines in rows.items():
+        write_lines(root / "metadata/ILSVRC/test" / f"{name}.txt", lines)
+    write_lines(root / "imagenette2/noisy_imagenette.csv", ["path,noisy_labels_0"])
     return root

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from layouts import voc_xml, write_lines, wsol
+from layouts import IMAGENETTE, voc_xml, write_lines, wsol
 from mat4py import savemat
 
 from mmwsol.datasets import CUB, ILSVRC, NEUDET, BrainTumor, FGVCAircraft, OpenImages30k
@@ -211,6 +211,18 @@ def tiny_imagenet(root: Path, pictures: Pictures) -> None:
         write_lines(root / f"{split}_boxes.txt", rows)
 
 
+def imagenette(root: Path, pictures: Pictures) -> None:
+    """Two photographs of every class for training, two with a box."""
+    rows = ["path,split,label,x0,y0,x1,y1"]
+    for label, wnid in enumerate(IMAGENETTE):
+        for number in (2 * label, 2 * label + 1):
+            pictures.image(root / "train" / wnid / f"{wnid}_{number}.JPEG", label)
+            name = f"val/{wnid}/ILSVRC2012_val_{number:08d}.JPEG"
+            pictures.image(root / name, number)
+            rows.append(f"{name},val,{wnid},{text(pictures.box(number), ',')}")
+    write_lines(root / "boxes.csv", rows)
+
+
 def custom(root: Path, pictures: Pictures) -> None:
     """A CSV of two classes and three splits; training images have no box."""
     rows = ["path,split,label,x0,y0,x1,y1"]
@@ -243,6 +255,7 @@ DATA_SETS = {
     "NEU-DET": neu,
     "BrainTumor": brain,
     "tiny-imagenet-20": tiny_imagenet,
+    "imagenette": imagenette,
     "custom": custom,
 }
 

@@ -5,6 +5,7 @@ from .brain_tumor import BrainTumor
 from .cub import CUB
 from .fine_grained import FGVCAircraft, StanfordCars, StanfordDogs
 from .ilsvrc import ILSVRC
+from .imagenette import Imagenette
 from .loc_list import LocListDataset
 from .neu_det import NEUDET
 from .shapes import Shapes
@@ -20,6 +21,7 @@ __all__ = [
     "CUBv2",
     "FGVCAircraft",
     "ImageNetV2",
+    "Imagenette",
     "LocListDataset",
     "OpenImages30k",
     "Shapes",

@@ -45,6 +45,7 @@ SHORT = {
     "sat_deit-s_aircraft",
     "sat_deit-s_cars",
     "sat_deit-s_dogs",
+    "sat_small-vit_imagenette",
     "trt_small-vit_shapes",
     "ts-cam_deit-s_openimages",
     "ts-cam_small-vit_neu-det",

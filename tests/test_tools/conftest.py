@@ -1,12 +1,16 @@
-"""A tiny two-stage config on rendered pictures, and a way to run the tools in processes of their own."""
+"""A tiny two-stage config on rendered pictures, and ways to run the tools and the converters."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+CONVERTERS = Path(__file__).resolve().parents[2] / "tools/dataset_converters"
 
 CONFIG = """
 default_scope = 'mmpretrain'
@@ -112,3 +116,23 @@ def shell(tiny_config):
         return process
 
     return run
+
+
+@pytest.fixture
+def converter(monkeypatch, capsys):
+    """Run a converter with other counts; return what it printed, or the line it ended with."""
+    monkeypatch.syspath_prepend(str(CONVERTERS))
+
+    def run(name, *sources, out, **counts):
+        module = importlib.import_module(name)
+        monkeypatch.setattr(module, "COUNTS", {split: dict(c) for split, c in (counts or module.COUNTS).items()})
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, sources), "--out", str(out)])
+        try:
+            module.run(module.__doc__, "data/x", module.convert)
+        except SystemExit as error:
+            return str(error.code)
+        return capsys.readouterr().out
+
+    yield run
+    for path in CONVERTERS.glob("*.py"):
+        sys.modules.pop(path.stem, None)

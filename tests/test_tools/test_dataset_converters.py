@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import shutil
-import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -13,29 +11,6 @@ from pathlib import Path
 import layouts
 import pytest
 from data_dir import DATA_DIR, requires_data
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def converter(monkeypatch, capsys):
-    """Run a converter with other counts; return what it printed, or the line it ended with."""
-    monkeypatch.syspath_prepend(str(ROOT / "tools" / "dataset_converters"))
-
-    def run(name, *sources, out, **counts):
-        module = importlib.import_module(name)
-        monkeypatch.setattr(module, "COUNTS", {split: dict(c) for split, c in (counts or module.COUNTS).items()})
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, sources), "--out", str(out)])
-        try:
-            module.run(module.__doc__, "data/x", module.convert)
-        except SystemExit as error:
-            return str(error.code)
-        return capsys.readouterr().out
-
-    yield run
-    names = [path.stem for path in (ROOT / "tools" / "dataset_converters").glob("*.py")]
-    for name in names:
-        sys.modules.pop(name, None)
 
 
 def pack(folder: Path, archive: Path, prefix: str = "") -> Path:
