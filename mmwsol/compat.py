@@ -186,7 +186,8 @@ def _unpickle(filename: str, map_location: Any) -> Any:
     extra = [entry for entry in _checkpoint_globals() if entry not in already]
     with torch.serialization.safe_globals(extra):
         try:
-            return _without_program(torch.load(filename, map_location=map_location, weights_only=True))
+            with _own_statistics():
+                return _without_program(torch.load(filename, map_location=map_location, weights_only=True))
         except pickle.UnpicklingError as error:
             refused = _unsafe_globals(filename)
             if not refused:
@@ -226,6 +227,19 @@ def _reason(error: pickle.UnpicklingError) -> str:
     """Take torch's reason out of its page of advice."""
     reason = re.search(r"WeightsUnpickler error:\s*(.*)", str(error))
     return reason.group(1).strip() if reason else str(error).strip().splitlines()[0]
+
+
+@contextlib.contextmanager
+def _own_statistics() -> Iterator[None]:
+    """Forget what a file says of the statistics of ``HistoryBuffer``: mmengine keeps it for all of the process."""
+    from mmengine.logging import HistoryBuffer
+
+    before = dict(HistoryBuffer._statistics_methods)
+    try:
+        yield
+    finally:
+        HistoryBuffer._statistics_methods.clear()
+        HistoryBuffer._statistics_methods.update(before)
 
 
 def _history_statistic(owner: type, name: str) -> Any:
