@@ -68,7 +68,9 @@ def _check_content(content: Any, shape: Any, kind: Any) -> None:
     fits = fits and all(type(side) is int and side >= 0 for side in shape)
     if not fits or math.prod(shape) * kind.dtype.itemsize != len(content):
         raise pickle.UnpicklingError("an array whose content is not that of its shape and type")
-    if (shape and kind.dtype.itemsize == 0) or (not content and math.prod(max(1, side) for side in shape) > _MOST_EMPTY):
+    if (shape and kind.dtype.itemsize == 0) or (
+        not content and math.prod(max(1, side) for side in shape) > _MOST_EMPTY
+    ):
         raise pickle.UnpicklingError(f"an array of shape {shape!s:.60} without content")
 
 

@@ -105,9 +105,7 @@ HOSTILE = {
     "evaluation": Call(eval, "open('ran', 'w')"),
     "function of numpy": Call(np.fromfile, "/etc/hostname"),
     "memory": Call(bytes, 10**12),
-    "text of no length": Call(
-        reconstruct, np.ndarray, (0,), b"b", state=(1, (10**18,), np.dtype("S0"), False, b"")
-    ),
+    "text of no length": Call(reconstruct, np.ndarray, (0,), b"b", state=(1, (10**18,), np.dtype("S0"), False, b"")),
     "rows of no length": Call(
         reconstruct, np.ndarray, (0,), b"b", state=(1, (10**9, 10**9, 0), np.dtype("f8"), False, b"")
     ),
