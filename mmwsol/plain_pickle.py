@@ -141,10 +141,8 @@ class _Fixed:
         raise pickle.UnpicklingError(f"it sets attributes of {self._function.__name__}")
 
 
-_FIXED = {
-    name: part if isinstance(part, type) else _Fixed(part)
-    for name, part in {**STAND_INS, "_codecs.encode": encode, "builtins.set": make_set}.items()
-}
+_ALL: dict[str, Callable] = {**STAND_INS, "_codecs.encode": encode, "builtins.set": make_set}
+_FIXED = {name: part if isinstance(part, type) else _Fixed(part) for name, part in _ALL.items()}
 
 
 class _PlainUnpickler(pickle.Unpickler):

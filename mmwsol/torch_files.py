@@ -48,7 +48,7 @@ def refused(filename: str, error: Exception) -> ValueError:
     operand = re.search(r"Unsupported operand (\d+)", reason)
     sound = zipfile.is_zipfile(filename)  # its checksums were compared before
     if operand:
-        instruction = pickletools.code2op.get(chr(int(operand[1])))
+        instruction = next((op for op in pickletools.opcodes if ord(op.code) == int(operand[1])), None)
         sound = sound and instruction is not None
         names = [f"the instruction {instruction.name} of pickle"] if instruction else []
     elif names:

@@ -80,8 +80,8 @@ def file_form(filename: str) -> str:
         return _zip_form(filename, size)
     if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")):
         raise ValueError(f"'{filename}' is a compressed archive: unpack it, and give the file of weights in it.")
-    for start, kind in _OTHER_FILES.items():
-        if head.startswith(start):
+    for magic, kind in _OTHER_FILES.items():
+        if head.startswith(magic):
             raise ValueError(f"'{filename}' is {kind}, no checkpoint: give the file of weights.")
     if _is_text(head):
         start = head.decode("utf-8", "replace").strip().splitlines() or [""]
