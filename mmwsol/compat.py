@@ -12,19 +12,17 @@ import contextlib
 import gc
 import os
 import pickle
-import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mmwsol.weight_files import file_form, incomplete, read_safetensors, read_script, take_weights
+from mmwsol.torch_files import TRUST_VARIABLE, check_content, refused
+from mmwsol.weight_files import check_names, file_form, read_safetensors, read_script, take_weights
 
 if TYPE_CHECKING:
     import torch
     from mmengine.config import Config
-
-TRUST_VARIABLE = "MMWSOL_TRUST_CHECKPOINTS"
 
 # Lowest tested version and first untested one, the same as in pyproject.toml.
 TESTED_VERSIONS = {
@@ -160,7 +158,7 @@ def load_checkpoint_file(filename: str, map_location: Any = None) -> dict[str, A
 
     Raises:
         ValueError: If the file holds anything else: other types, which the message names; no weights; a web page, a Git
-            LFS pointer, nothing, or a part of a file.
+            LFS pointer, a picture, nothing, a part of a file, or a damaged one.
     """
     form = file_form(filename)
     if form == "safetensors":
@@ -169,6 +167,7 @@ def load_checkpoint_file(filename: str, map_location: Any = None) -> dict[str, A
         return dict(state_dict=read_script(filename))
     loaded = _unpickle(filename, map_location)
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
+        check_names(loaded["state_dict"], filename)
         return dict(loaded)
     weights = take_weights(loaded, filename)
     if not isinstance(loaded, Mapping) or weights.keys() == loaded.keys():
@@ -180,29 +179,19 @@ def _unpickle(filename: str, map_location: Any) -> Any:
     """Load a file of ``torch.save``."""
     import torch
 
+    check_content(filename)
     if os.environ.get(TRUST_VARIABLE) == "1" or not checkpoint_loaders_needed():
         return torch.load(filename, map_location=map_location, weights_only=False)
     already = torch.serialization.get_safe_globals()
     extra = [entry for entry in _checkpoint_globals() if entry not in already]
     with torch.serialization.safe_globals(extra):
         try:
-            return _without_program(torch.load(filename, map_location=map_location, weights_only=True))
-        except pickle.UnpicklingError as error:
-            refused = _unsafe_globals(filename)
-            if not refused:
-                reason = _reason(error)
-                if not re.search(r"Unsupported|GLOBAL|getattr|not an allowed|Trying to", reason):
-                    raise incomplete(filename, reason) from error
-                refused = [reason]
-            more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
-            raise ValueError(
-                f"checkpoint '{filename}' was not loaded: it holds {', '.join(refused[:5])}{more}, which could run "
-                "code of whoever made the file. Ask for a file that holds weights only (a network's author makes it "
-                f"with torch.save(network.state_dict(), FILE)) or, if you trust its author, set {TRUST_VARIABLE}=1 and "
-                "try again."
-            ) from error
-        except (EOFError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-            raise incomplete(filename, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+            with _own_statistics():
+                return _without_program(torch.load(filename, map_location=map_location, weights_only=True))
+        except OSError:
+            raise
+        except Exception as error:  # a damaged file raises anything
+            raise refused(filename, error) from error
 
 
 def _without_program(loaded: Any) -> Any:
@@ -213,19 +202,17 @@ def _without_program(loaded: Any) -> Any:
     return loaded
 
 
-def _unsafe_globals(filename: str) -> list[str]:
-    import torch
+@contextlib.contextmanager
+def _own_statistics() -> Iterator[None]:
+    """Forget what a file says of the statistics of ``HistoryBuffer``: mmengine keeps it for all of the process."""
+    from mmengine.logging import HistoryBuffer
 
+    before = dict(HistoryBuffer._statistics_methods)
     try:
-        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(filename))
-    except Exception:  # not a zip archive, or damaged: the caller has the first error
-        return []
-
-
-def _reason(error: pickle.UnpicklingError) -> str:
-    """Take torch's reason out of its page of advice."""
-    reason = re.search(r"WeightsUnpickler error:\s*(.*)", str(error))
-    return reason.group(1).strip() if reason else str(error).strip().splitlines()[0]
+        yield
+    finally:
+        HistoryBuffer._statistics_methods.clear()
+        HistoryBuffer._statistics_methods.update(before)
 
 
 def _history_statistic(owner: type, name: str) -> Any:

@@ -16,6 +16,11 @@ from typing import Any
 
 import numpy as np
 
+# Sides of an array without content: more would only fill memory, with empty lists for example.
+_MOST_EMPTY = 10**6
+# Values that a pickle may unfold to where parts occur several times, and beside them per byte.
+_MOST_VALUES, _MOST_VALUES_PER_BYTE = 10**7, 100
+
 _CODE = re.compile(r"[?bhilqBHILQefdgFDSU]|[biufcSU]\d{1,7}")
 
 
@@ -63,6 +68,10 @@ def _check_content(content: Any, shape: Any, kind: Any) -> None:
     fits = fits and all(type(side) is int and side >= 0 for side in shape)
     if not fits or math.prod(shape) * kind.dtype.itemsize != len(content):
         raise pickle.UnpicklingError("an array whose content is not that of its shape and type")
+    if (shape and kind.dtype.itemsize == 0) or (
+        not content and math.prod(max(1, side) for side in shape) > _MOST_EMPTY
+    ):
+        raise pickle.UnpicklingError(f"an array of shape {shape!s:.60} without content")
 
 
 def reconstruct(subtype: Any, shape: Any, code: Any) -> PlainArray:
@@ -117,33 +126,80 @@ STAND_INS: dict[str, Callable] = {
 }
 
 
+class _Fixed:
+    """A function whose attributes, such as the defaults of arguments, no pickle can set for the rest of the process."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable) -> None:
+        self._function = function
+
+    def __call__(self, *args: Any) -> Any:
+        return self._function(*args)
+
+    def __setstate__(self, state: Any) -> None:
+        raise pickle.UnpicklingError(f"it sets attributes of {self._function.__name__}")
+
+
+_ALL: dict[str, Callable] = {**STAND_INS, "_codecs.encode": encode, "builtins.set": make_set}
+_FIXED = {name: part if isinstance(part, type) else _Fixed(part) for name, part in _ALL.items()}
+
+
 class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         full = f"{module}.{name}".replace("__builtin__.", "builtins.")
-        stand_ins = {**STAND_INS, "_codecs.encode": encode, "builtins.set": make_set}
-        if full not in stand_ins:
+        if full not in _FIXED:
             raise pickle.UnpicklingError(f"it holds {module}.{name}, and only plain values and arrays are read")
-        return stand_ins[full]
+        return _FIXED[full]
 
 
 def read_plain_pickle(content: bytes) -> Any:
     """Read a pickle of dicts, lists, tuples, sets, numbers, text and numpy arrays of numbers and text.
 
     Raises:
-        ValueError: If it holds anything else, or is no pickle.
+        ValueError: If it holds anything else, holds itself, unfolds to far more values than it has bytes, or is no
+            pickle.
     """
     try:
-        return _with_arrays(_PlainUnpickler(io.BytesIO(content)).load())
+        finished = _Finish(_MOST_VALUES + _MOST_VALUES_PER_BYTE * len(content))
+        return finished(_PlainUnpickler(io.BytesIO(content)).load())[0]
     except Exception as error:  # a forged pickle can raise anything
         raise ValueError(str(error) or type(error).__name__) from error
 
 
-def _with_arrays(value: Any) -> Any:
-    """Turn stand-ins for arrays into numpy's own."""
-    if isinstance(value, PlainArray):
-        return value.view(np.ndarray)
-    if isinstance(value, dict):
-        return {key: _with_arrays(item) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(_with_arrays(item) for item in value)
-    return value
+class _Finish:
+    """Turns stand-ins for arrays into numpy's own; a part that occurs several times is turned once.
+
+    Args:
+        most: How many values there may be, if a part counts wherever it occurs.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.done: dict[int, tuple[Any, int] | None] = {}
+
+    def __call__(self, value: Any) -> tuple[Any, int]:
+        """Return the value without stand-ins, and how many values it unfolds to."""
+        if isinstance(value, PlainArray):
+            return value.view(np.ndarray), 1
+        if type(value) not in (dict, list, tuple):
+            return value, 1
+        if id(value) not in self.done:
+            self.done[id(value)] = None
+            self.done[id(value)] = self._container(value)
+        done = self.done[id(value)]
+        if done is None:
+            raise pickle.UnpicklingError("it holds itself")
+        return done
+
+    def _container(self, value: Any) -> tuple[Any, int]:
+        parts, count = [], 1
+        for part in value.values() if isinstance(value, dict) else value:
+            number = 1
+            if type(part) in (dict, list, tuple, PlainArray):
+                part, number = self(part)  # noqa: PLW2901
+            parts.append(part)
+            count += number
+        if count > self.most:
+            raise pickle.UnpicklingError(f"it unfolds to more than {self.most:,} values")
+        return (dict(zip(value, parts, strict=True)) if isinstance(value, dict) else type(value)(parts)), count

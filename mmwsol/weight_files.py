@@ -23,6 +23,27 @@ CONTAINERS = ("state_dict", "model", "teacher", "fusioscore_net")
 
 AGAIN = "delete it and get it again"
 
+# What other files begin with.
+_OTHER_FILES = {
+    b"\xff\xd8\xff": "a picture (JPEG)",
+    b"\x89PNG": "a picture (PNG)",
+    b"GIF8": "a picture (GIF)",
+    b"BM": "a picture (BMP)",
+    b"II*\0": "a picture (TIFF)",
+    b"MM\0*": "a picture (TIFF)",
+    b"RIFF": "a picture, sound or video (RIFF)",
+    b"%PDF": "a PDF",
+    b"\x89HDF": "an HDF5 file, of Keras for example",
+    b"\x93NUMPY": "an array of numpy",
+    b"\x7fELF": "a program",
+    b"MZ": "a program",
+}
+_TORCH_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # files of torch < 1.6
+
+# A network has some thousand modules with some ten attributes each; the code of one, less than a megabyte.
+_MOST_ATTRIBUTES = 10**6
+_MOST_CODE = 10**8
+
 
 def file_form(filename: str) -> str:
     """Tell in which form a file holds weights.
@@ -35,7 +56,7 @@ def file_form(filename: str) -> str:
 
     Raises:
         ValueError: If the file is something that is often met in the place of weights: an empty file, a web page, a Git
-            LFS pointer, a text, an archive to unpack, or a file that ends too early. The message says what to do.
+            LFS pointer, a text, a picture, an archive to unpack, or a damaged file. The message says what to do.
     """
     path = Path(filename)
     size = path.stat().st_size
@@ -43,6 +64,8 @@ def file_form(filename: str) -> str:
         raise ValueError(f"'{filename}' is empty, its download or copy failed: {AGAIN}.")
     with open(path, "rb") as file:
         head = file.read(512)
+    if len(head) > 8 and head[8:9] == b"{" and head[6:8] == b"\0\0":  # length of the header, in 8 bytes, and its JSON
+        return "safetensors"
     if head.startswith(b"version https://git-lfs"):
         raise ValueError(
             f"'{filename}' is a Git LFS pointer, not the weights: run 'git lfs pull' in its repository, or download "
@@ -57,19 +80,36 @@ def file_form(filename: str) -> str:
         return _zip_form(filename, size)
     if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")):
         raise ValueError(f"'{filename}' is a compressed archive: unpack it, and give the file of weights in it.")
-    if len(head) > 8 and head[8:9] == b"{" and head[6:8] == b"\0\0":  # length of the header, in 8 bytes, and its JSON
-        return "safetensors"
+    for magic, kind in _OTHER_FILES.items():
+        if head.startswith(magic):
+            raise ValueError(f"'{filename}' is {kind}, no checkpoint: give the file of weights.")
     if _is_text(head):
         start = head.decode("utf-8", "replace").strip().splitlines() or [""]
         raise ValueError(f"'{filename}' is a text, not weights; it begins with {start[0][:60]!r}: {AGAIN}.")
+    _check_torch_head(filename, head)
     return "torch"
+
+
+def _check_torch_head(filename: str, head: bytes) -> None:
+    """Refuse what does not begin as older files of ``torch.save`` do, as pickles and archives (tar)."""
+    if _TORCH_MAGIC in head[:40] or head[257:262] == b"ustar":
+        return
+    if head[:1] == b"\x80" and 2 <= head[1] <= 5:
+        raise ValueError(
+            f"'{filename}' is a pickle, but not of torch.save, and was not loaded: any program can write one. Ask for "
+            "a file of weights (torch.save(network.state_dict(), FILE))."
+        )
+    raise ValueError(f"'{filename}' is no checkpoint, or a damaged one; it begins with {head[:8]!r}: {AGAIN}.")
 
 
 def _zip_form(filename: str, size: int) -> str:
     if not zipfile.is_zipfile(filename):
         raise incomplete(filename, f"{size:,} bytes are there")
-    with zipfile.ZipFile(filename) as archive:
-        names = archive.namelist()
+    try:
+        with zipfile.ZipFile(filename) as archive:
+            names = archive.namelist()
+    except Exception as error:  # a damaged archive raises anything
+        raise incomplete(filename, error) from error
     if any(name.endswith("/constants.pkl") for name in names):
         return "script"
     if any(name.endswith("data.pkl") for name in names):
@@ -118,7 +158,19 @@ def take_weights(loaded: Any, filename: str) -> dict[str, Tensor]:
             fix = f"Write those you want to a file: torch.save(torch.load(FILE)[{keys[0]!r}], 'weights.pth')."
         names = ", ".join(map(str, list(loaded)[:8]))
         raise ValueError(f"'{filename}' has no weights under {', '.join(CONTAINERS)}; its entries are {names}. {fix}")
+    check_names(loaded, filename)
     return dict(loaded)
+
+
+def check_names(weights: Mapping[Any, Any], filename: str) -> None:
+    """Check that the names of weights are text.
+
+    Raises:
+        ValueError: If one is not. The message names ``filename``.
+    """
+    for name in weights:
+        if not isinstance(name, str):
+            raise ValueError(f"'{filename}' holds no weights by name: one of its names is {name!r:.40}, no text.")
 
 
 def _has_tensors(values: Mapping) -> bool:
@@ -234,12 +286,11 @@ def read_script(filename: str) -> dict[str, Tensor]:
     Raises:
         ValueError: If the weights cannot be known without running code of the archive, or it is damaged.
     """
-    weights: dict[str, Tensor] = {}
     with zipfile.ZipFile(filename) as archive:
         root = archive.namelist()[0].split("/")[0]
         try:
-            network = _ScriptUnpickler(archive, root).load()
-            _collect(network, "", archive, root, weights)
+            collector = _Collector(_Code(archive, root))
+            collector.collect(_ScriptUnpickler(archive, root).load(), "")
         except pickle.UnpicklingError as error:
             raise ValueError(
                 f"the TorchScript archive '{filename}' was not loaded: its weights cannot be read without running its "
@@ -247,33 +298,61 @@ def read_script(filename: str) -> dict[str, Tensor]:
             ) from error
         except Exception as error:  # a damaged pickle raises anything
             raise incomplete(filename, error) from error
-    return weights
+    return collector.weights
 
 
-def _collect(part: _ScriptObject, prefix: str, archive: zipfile.ZipFile, root: str, weights: dict[str, Tensor]) -> None:
-    """Add parameters and buffers of a network and of the networks in it, in its order, under their full names."""
-    import torch
+class _Collector:
+    """Takes the parameters and buffers of a network and of the networks in it, in its order, under their full names."""
 
-    if not isinstance(part.attributes, dict):
-        raise pickle.UnpicklingError(f"{part.class_name} has a __setstate__ of its own")
-    listed = _listed_weights(part.class_name, archive, root)
-    for name, value in part.attributes.items():
-        if isinstance(value, torch.Tensor) and (listed is None or name in listed):
-            weights[prefix + name] = value
-    for name, value in part.attributes.items():
-        if isinstance(value, _ScriptObject):
-            _collect(value, f"{prefix}{name}.", archive, root, weights)
+    def __init__(self, code: _Code) -> None:
+        self.code = code
+        self.weights: dict[str, Tensor] = {}
+        self.attributes = 0
+
+    def collect(self, part: _ScriptObject, prefix: str) -> None:
+        """Add those of a part; one that stands in several places has several names."""
+        import torch
+
+        if not isinstance(part.attributes, dict):
+            raise pickle.UnpicklingError(f"{part.class_name} has a __setstate__ of its own")
+        self.attributes += 1 + len(part.attributes)
+        if self.attributes > _MOST_ATTRIBUTES:
+            raise ValueError(f"its networks have more than {_MOST_ATTRIBUTES:,} attributes")
+        listed = self.code.listed_weights(part.class_name)
+        for name, value in part.attributes.items():
+            if isinstance(value, torch.Tensor) and (listed is None or name in listed):
+                self.weights[prefix + name] = value
+        for name, value in part.attributes.items():
+            if isinstance(value, _ScriptObject):
+                self.collect(value, f"{prefix}{name}.")
 
 
-def _listed_weights(class_name: str, archive: zipfile.ZipFile, root: str) -> set[str] | None:
-    """Return what the text of a class lists as parameters and buffers: other tensors are constants. None: no list."""
-    module, _, name = class_name.rpartition(".")
-    file = f"{root}/code/{module.replace('.', '/')}.py"
-    if file not in archive.namelist():
+class _Code:
+    """The text of the classes of a TorchScript archive, of which every file is read once."""
+
+    def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
+        self.archive, self.root = archive, root
+        self.sizes = {part.filename: part.file_size for part in archive.infolist()}
+        self.files: dict[str, dict[str, set[str] | None]] = {}
+        if sum(size for name, size in self.sizes.items() if name.startswith(f"{root}/code/")) > _MOST_CODE:
+            raise ValueError(f"more than {_MOST_CODE:,} bytes of code")
+
+    def listed_weights(self, class_name: str) -> set[str] | None:
+        """Return what a class lists as parameters and buffers: other tensors are constants. None: no list."""
+        module, _, name = class_name.rpartition(".")
+        file = f"{self.root}/code/{module.replace('.', '/')}.py"
+        if file not in self.sizes:
+            return None
+        if file not in self.files:
+            text = self.archive.read(file).decode("utf-8")
+            classes = (re.match(r"(\w+)\(Module\):\n", part) for part in re.split(r"^class ", text, flags=re.MULTILINE))
+            self.files[file] = {found[1]: _listed(found.string) for found in classes if found}
+        return self.files[file].get(name)
+
+
+def _listed(text: str) -> set[str] | None:
+    """Return the names in the lists of a class; None if it has none."""
+    if "__buffers__ = [" not in text:
         return None
-    text = archive.read(file).decode("utf-8")
-    found = re.search(rf"^class {re.escape(name)}\(Module\):\n(.*?)(?=^class |\Z)", text, re.DOTALL | re.MULTILINE)
-    if found is None or "__buffers__ = [" not in found[1]:
-        return None
-    lists = re.findall(r"^  __(?:parameters|buffers)__ = \[(.*?)\]", found[1], re.DOTALL | re.MULTILINE)
+    lists = re.findall(r"^  __(?:parameters|buffers)__ = \[(.*?)\]", text, re.DOTALL | re.MULTILINE)
     return {entry for entries in lists for entry in re.findall(r'"([^"]+)"', entries)}

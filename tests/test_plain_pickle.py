@@ -11,6 +11,7 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 
+from mmwsol import plain_pickle
 from mmwsol.compat import load_checkpoint_file
 from mmwsol.evaluation.results_file import load_results
 from mmwsol.plain_pickle import read_plain_pickle
@@ -104,6 +105,11 @@ HOSTILE = {
     "evaluation": Call(eval, "open('ran', 'w')"),
     "function of numpy": Call(np.fromfile, "/etc/hostname"),
     "memory": Call(bytes, 10**12),
+    "text of no length": Call(reconstruct, np.ndarray, (0,), b"b", state=(1, (10**18,), np.dtype("S0"), False, b"")),
+    "rows of no length": Call(
+        reconstruct, np.ndarray, (0,), b"b", state=(1, (10**9, 10**9, 0), np.dtype("f8"), False, b"")
+    ),
+    "buffer of no length": Call(frombuffer, b"", np.dtype("S0"), 3 * 10**9),
 }
 
 
@@ -120,6 +126,52 @@ def test_hostile_pickles_are_refused_by_every_reader(tmp_path, monkeypatch, name
     with pytest.raises(ValueError, match="a.pth"):
         load_checkpoint_file(str(tmp_path / "a.pth"))
     assert not (tmp_path / "ran").exists()
+
+
+def nested(make, levels=40):
+    value = make(1)
+    for _ in range(levels):
+        value = make(value)
+    return value
+
+
+@pytest.mark.parametrize("make", [lambda x: [x, x], lambda x: (x, x), lambda x: {"a": x, "b": x}])
+def test_parts_that_occur_several_times_take_no_time(make):
+    with pytest.raises(ValueError, match="unfolds to more than"):
+        read_plain_pickle(pickle.dumps(nested(make)))
+    row = nested(make, 3)
+    read = read_plain_pickle(pickle.dumps([row, row, {"a": np.ones(2)}]))
+    assert read[:2] == [row, row] and read[0] is read[1] and type(read[2]["a"]) is np.ndarray
+
+
+def test_pickles_that_hold_themselves_are_refused():
+    value = []
+    value.append({"a": (value,)})
+    with pytest.raises(ValueError, match="holds itself"):
+        read_plain_pickle(pickle.dumps(value))
+
+
+@pytest.mark.parametrize("name", ["numpy.core.multiarray scalar", "numpy ndarray", "numpy dtype", "_codecs encode"])
+def test_pickles_change_no_function(name):
+    """For the rest of the process: BUILD with (None, {'__defaults__': (1,)}) on a function or class."""
+    module, function = name.encode().split()
+    attributes = b"N}\x8c\x0c__defaults__K\x01\x85s\x86"
+    content = b"\x80\x04c" + module + b"\n" + function + b"\n" + attributes + b"b."
+    with pytest.raises(ValueError, match="it sets attributes of|__setstate__"):
+        read_plain_pickle(content)
+    assert plain_pickle.scalar.__defaults__ == (b"",) and plain_pickle.encode.__defaults__ == ("latin1",)
+    assert read_plain_pickle(pickle.dumps(np.float64(0.5), 2)) == 0.5
+
+
+def test_checkpoints_change_no_statistic(tmp_path):
+    """mmengine keeps the statistics of a file's HistoryBuffer for all others of the process."""
+    buffer = HistoryBuffer([1.0, 3.0], [1, 1])
+    before = dict(HistoryBuffer._statistics_methods)
+    forged_one = HistoryBuffer()
+    forged_one.__dict__["_statistics_methods"] = {**before, "mean": HistoryBuffer.max}
+    torch.save(dict(state_dict={}, loss=forged_one), tmp_path / "a.pth")
+    load_checkpoint_file(str(tmp_path / "a.pth"))
+    assert HistoryBuffer._statistics_methods == before and buffer.statistics("mean") == 2.0
 
 
 DAMAGED = [b"", b"\x80", b"no pickle", b"\x80\x04N", b"(" * 9, b"\x80\x04]\x94h\x09a.", b"0."]

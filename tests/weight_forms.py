@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import zipfile
 from pathlib import Path
 
@@ -24,6 +26,13 @@ REFUSED = {
     "zip": r"zip.* is an archive of other files \(inner.pth\).*unpack it",
     "entries": r"entries.* no weights under state_dict, model.*entries are epoch, net\. .*torch.load\(FILE\)\['net'\]",
     "no weights": r"no_weights.* no weights under .*entries are epoch\. It is not a file of weights",
+    "picture": r"picture.* is a picture \(JPEG\), no checkpoint: give the file of weights\.$",
+    "other": r"other.* is no checkpoint, or a damaged one; it begins with",
+    "pickle": r"pickle.* is a pickle, but not of torch.save, and was not loaded",
+    "flipped": r"flipped.* is incomplete or damaged \(Bad CRC-32 for file .*\): delete it and get it again\.$",
+    "flipped legacy": r"flipped_legacy.* is incomplete or damaged \(.*\): delete it and get it again\.$",
+    "number as name": r"number_as_name.* holds no weights by name: one of its names is 1, no text",
+    "bytes in container": r"bytes_in_container.* holds no weights by name: one of its names is b'w', no text",
     "list": r"list.* holds no weights by name, but a list",
 }
 
@@ -64,6 +73,15 @@ def write_refused(network: nn.Module, kind: str, folder: Path) -> str:
     elif kind == "zip":
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("inner.pth", b"weights")
+    elif kind.startswith("flipped"):
+        content = bytearray(Path(write(network, "legacy" if "legacy" in kind else "state_dict", folder)).read_bytes())
+        content[content.index(b"_rebuild_tensor_v2") if "legacy" in kind else len(content) // 2] ^= 0x40
+        path.write_bytes(content)
+    elif kind in ("picture", "other", "pickle"):
+        path.write_bytes({"picture": b"\xff\xd8\xff\xe0", "other": b"\1\2\3"}.get(kind, pickle.dumps(os.system)))
+    elif kind in ("number as name", "bytes in container"):
+        tensor = torch.zeros(1)
+        torch.save({1: tensor, "a": tensor} if kind == "number as name" else {"state_dict": {b"w": tensor}}, path)
     elif kind in ("entries", "no weights", "list"):
         entries = {"entries": {"epoch": 3, "net": network.state_dict()}, "no weights": {"epoch": 3}, "list": [1, 2]}
         torch.save(entries[kind], path)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from numbers import Number
 from typing import Any
+
+import numpy as np
 
 from mmwsol.datasets.labels import is_padded, number_of
 from mmwsol.datasets.wrappers import concatenated, inner_config, inner_dataset
@@ -17,8 +20,20 @@ LOADERS = ("test_dataloader", "val_dataloader", "train_dataloader")
 
 
 def as_names(classes: Any) -> tuple[str, ...] | None:
-    """Return class names as a tuple, None for None and for the empty."""
-    return tuple(str(name) for name in classes) if classes is not None and len(classes) else None
+    """Return class names as a tuple, None for None and for the empty.
+
+    Raises:
+        ValueError: If they are no sequence of texts or numbers.
+    """
+    if classes is None:
+        return None
+    names = classes.tolist() if isinstance(classes, np.ndarray) else classes
+    if not isinstance(names, (Sequence, Set, Mapping)) or isinstance(names, (str, bytes)):
+        raise ValueError(f"class names must be a list of names, not {classes!r:.40}.")
+    for name in names:
+        if not isinstance(name, (str, Number)):
+            raise ValueError(f"class names must be texts, one of them is a {type(name).__name__}.")
+    return tuple(str(name) for name in names) or None
 
 
 def dataset_names(dataset: Any) -> tuple[str, ...] | None:

@@ -17,8 +17,9 @@ from mmengine.logging import MMLogger
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
+from mmwsol.models.weight_values import check_values
 from mmwsol.registry import MODELS
-from mmwsol.weight_files import CONTAINERS, take_weights
+from mmwsol.weight_files import CONTAINERS, check_names, take_weights
 
 if TYPE_CHECKING:
     from mmwsol.models.localizer import ImageLocalizer
@@ -124,10 +125,11 @@ def unwrap(checkpoint: Mapping, filename: str = "the checkpoint") -> dict[str, T
     """Take the weights out of a checkpoint's container and drop the prefix ``module.``.
 
     Raises:
-        ValueError: If there is a container that holds no weights; the message names ``filename``.
+        ValueError: If there is a container that holds no weights, or a name is no text; the message names ``filename``.
     """
     packed = any(isinstance(checkpoint.get(key), Mapping) for key in CONTAINERS)
     weights = take_weights(checkpoint, filename) if packed else checkpoint
+    check_names(weights, filename)
     return {name.removeprefix("module."): value for name, value in weights.items()}
 
 
@@ -234,8 +236,9 @@ def load_tensors(
         Names that were not there, and names that the model has not.
 
     Raises:
-        ValueError: If a tensor is missing or has another shape.
+        ValueError: If a tensor is missing, has another shape, or values that are none.
     """
+    check_values(model, weights, f"'{source}'")
     try:
         missing, unexpected = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:
@@ -277,8 +280,10 @@ def check_own_names(model: nn.Module, weights: Mapping[str, Tensor], prefix: str
         prefix: What the names of the localizer's weights begin with.
 
     Raises:
-        ValueError: If there are weights with the prefix, and none is the localizer's, or they are an official release.
+        ValueError: If there are weights with the prefix, and none is the localizer's, or they are an official release,
+            or hold values that are none.
     """
+    check_values(model, weights, "the checkpoint", prefix)
     mine = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
     parts = tuple(f"{name}." for name, _ in model.named_children())
     if not mine or (any(name.startswith(parts) for name in mine) and guess_source(mine) is None):
