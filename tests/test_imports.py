@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     ("files", "plain_pickle", "weight_files"),
     ("compat",),
+    ("weight_hubs",),
     ("registry", "utils"),
     ("structures",),
     ("evaluation.functional",),

@@ -20,6 +20,7 @@ from mmwsol.apis.stored_config import inference_config
 from mmwsol.compat import registered_types_only
 from mmwsol.datasets.class_names import LOADERS, check_same_names, checkpoint_names, config_names, is_permutation
 from mmwsol.engine.stages import select_stage, stage_configs
+from mmwsol.models import ImageLocalizer
 from mmwsol.models.weights import find_checkpoint, guess_source, load_tensors, unwrap
 from mmwsol.registry import MODELS
 from mmwsol.utils.config import load_config, merge_options
@@ -122,6 +123,9 @@ def build_model(
             )
     model.cfg = cfg
     model.dataset_meta = _dataset_meta(cfg, loaded, source)
+    if isinstance(model, ImageLocalizer) and not model.has_classifier:  # all it knows is where the object is
+        model.head = MODELS.build(dict(cfg.model.head, num_classes=1))
+        model.dataset_meta = dict(classes=("object",))
     try:
         return model.to(device or get_device()).eval()
     except (AssertionError, RuntimeError) as error:
@@ -148,7 +152,7 @@ def load_weights(model: nn.Module, loaded: dict[str, Any], source: str) -> list[
     """Load the weights of a checkpoint; all of the model's own must be there.
 
     Except a calibrated threshold of the box rule: a converted release has none. Boxes are then refused until there is
-    one.
+    one. A release of a network that classifies as the model does, such as timm's ResNet for CAM, is taken as it is.
 
     Args:
         model: The model, without wrappers.
@@ -162,8 +166,11 @@ def load_weights(model: nn.Module, loaded: dict[str, Any], source: str) -> list[
         ValueError: If weights are missing or have other shapes, or the checkpoint is an official release.
     """
     weights = unwrap(loaded)
+    whole = model.take_release(weights) if isinstance(model, ImageLocalizer) else None
     release = guess_source(weights)
-    if release is not None:
+    if whole is not None:
+        weights = whole
+    elif release is not None:
         raise ValueError(
             f"'{source}' is an official release. Convert it first: python "
             f"tools/model_converters/convert_official.py {source} converted.pth --source {release}"

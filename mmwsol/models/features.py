@@ -35,6 +35,8 @@ class Features(NamedTuple):
     Attributes:
         patch_map: (B, D, h, w) patch tokens after the final norm, or the last map of a CNN.
         cls_token: (B, D) class token after the final norm.
+        pooled: (B, D) what the classifier of a network reads, where that is not the mean of ``patch_map`` (layers behind
+            the pool); None: it is.
         cls_attn: (B, L, H, h, w) attention of the class token to every patch, after the softmax; its sum over
             the patches is one minus the attention of the class token to itself.
         full_attn: (B, L, H, 1 + N, 1 + N) whole attention matrices.
@@ -56,6 +58,7 @@ class Features(NamedTuple):
     cls_tokens: Tensor | None = None
     attn_map: Tensor | None = None
     cam_map: Tensor | None = None
+    pooled: Tensor | None = None
 
     def need(self, name: str) -> Tensor:
         """Return the field ``name``.
