@@ -293,9 +293,10 @@ def whole_release(model: ImageLocalizer, weights: Mapping[str, Tensor]) -> dict[
     for name, value in model.state_dict().items():
         if name.endswith(".num_batches_tracked"):  # files of old versions of torch have none
             renamed.setdefault(name, torch.zeros_like(value))
-        elif name.startswith("head.") and name in renamed and renamed[name].shape != value.shape:
-            return None
-        elif name.startswith(("backbone.", "head.")) and name not in renamed and name not in optional:
+        if not name.startswith(("backbone.", "head.")) or (name not in renamed and name in optional):
+            continue
+        resized = name.endswith("pos_embed")  # by the backbone, where the image size differs
+        if name not in renamed or (renamed[name].shape != value.shape and not resized):
             return None
     return renamed
 
