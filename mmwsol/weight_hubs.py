@@ -48,8 +48,9 @@ def load_from_timm(address: str, map_location: Any = None) -> dict[str, Any]:
     except RuntimeError:  # an unknown tag
         description = None
     if description is None or not (description.hf_hub_id or description.url):
-        near = ", ".join(timm.list_pretrained(f"{name.split('.')[0]}.*")[:5]) or "timm.list_pretrained() lists them"
-        raise ValueError(f"timm {timm.__version__} has no weights '{name}'; there are: {near}.")
+        near = ", ".join(timm.list_pretrained(f"{name.split('.')[0]}.*")[:5])
+        hint = f"there are {near}" if near else "timm.list_pretrained() lists all"
+        raise ValueError(f"timm {timm.__version__} has no weights '{name}'; {hint}.")
     url, cached = str(description.url), None
     if description.hf_hub_id:
         file = description.hf_hub_filename or "model.safetensors"
@@ -62,7 +63,10 @@ def load_from_timm(address: str, map_location: Any = None) -> dict[str, Any]:
     else:
         loaded = load_checkpoint_file(local, map_location)
     overlay = dict(state_dict=loaded["state_dict"])  # timm renames what needs it
-    network = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
+    try:
+        network = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
+    except RuntimeError as error:
+        raise ValueError(f"'{local or url}' does not hold the weights of timm's {name}: {str(error)[:300]}") from error
     return dict(state_dict=network.state_dict())
 
 
@@ -130,6 +134,7 @@ def _download(address: str, url: str, name: str, map_location: Any, folder: str 
         return load_from_http(url, map_location, os.path.join(torch.hub.get_dir(), "checkpoints", folder))
     except OSError as error:
         raise FileNotFoundError(
-            f"'{address}' cannot be downloaded from {url} ({error}). Get this file where there is a network and give "
-            f"its path in place of the address, or put it into the folder $MMWSOL_CHECKPOINT_ROOT as '{name}'"
+            f"'{address}' cannot be downloaded from {url} ({error}). Get this file where there is a network and put it "
+            f"into the folder $MMWSOL_CHECKPOINT_ROOT as '{name}', or give its path in place of the address (for "
+            "inference with --model)."
         ) from error

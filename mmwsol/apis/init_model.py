@@ -16,6 +16,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from mmwsol.apis.classifiers import ADDRESSES, classifier_config
 from mmwsol.apis.stored_config import inference_config
 from mmwsol.compat import registered_types_only
 from mmwsol.datasets.class_names import LOADERS, check_same_names, checkpoint_names, config_names, is_permutation
@@ -38,8 +39,9 @@ def init_model(
 
     Args:
         config: Config file, name of a config (:func:`list_models`), or config. None
-            takes the one that is stored in the checkpoint.
-        checkpoint: File or URL. Defaults to None: random weights.
+            takes the one that is stored in the checkpoint, or makes that of a classifier, see ``checkpoint``.
+        checkpoint: File, URL, or an ImageNet classifier by its address, 'timm://NAME' or 'torchvision://NAME'.
+            Defaults to None: random weights.
         device: Defaults to None: the accelerator, if there is one.
         stage: Stage of the config. Defaults to None: the last one.
         cfg_options: Changes of the config, by dotted keys. Defaults to None.
@@ -96,6 +98,8 @@ def find_model_config(
     if config is None:
         if loaded is None:
             raise ValueError("give a config, the name of one, or a checkpoint that holds its config.")
+        if source.startswith(ADDRESSES):
+            return classifier_config(source, loaded)
         whole = inference_config(read_config_text(_stored_config(loaded, source), source), source)
     elif isinstance(config, (str, Path)):
         whole = load_config(config, cfg_options)
@@ -136,7 +140,8 @@ def _stored_config(loaded: dict[str, Any], source: str) -> str:
     text = _part(loaded, "message_hub", "runtime_info").get("cfg") or _part(loaded, "meta").get("cfg")
     if not isinstance(text, str):
         raise ValueError(
-            f"'{source}' holds no config: it was not written by a training run of mmengine. Pass the config too."
+            f"'{source}' holds no config: it was not written by a training run of mmengine. Pass the config too (of an "
+            "ImageNet classifier such as --model cam_resnet50_imagenet, see 'mmwsol list \"*imagenet\"')."
         )
     return text
 

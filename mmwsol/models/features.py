@@ -35,8 +35,6 @@ class Features(NamedTuple):
     Attributes:
         patch_map: (B, D, h, w) patch tokens after the final norm, or the last map of a CNN.
         cls_token: (B, D) class token after the final norm.
-        pooled: (B, D) what the classifier of a network reads, where that is not the mean of ``patch_map`` (layers behind
-            the pool); None: it is.
         cls_attn: (B, L, H, h, w) attention of the class token to every patch, after the softmax; its sum over
             the patches is one minus the attention of the class token to itself.
         full_attn: (B, L, H, 1 + N, 1 + N) whole attention matrices.
@@ -46,6 +44,8 @@ class Features(NamedTuple):
         cls_tokens: (B, L, D) class tokens after each of the last blocks, each through the final norm (DiPS).
         attn_map: (B, 1, h, w) re-attention, sum 1, class-agnostic (TRT).
         cam_map: (B, D, h, w) patch tokens of the CAM branch (TRT).
+        pooled: (B, D) what the classifier of a network reads, where layers behind the pool make it another vector than
+            the mean of ``patch_map``.
     """
 
     patch_map: Tensor | None = None

@@ -45,8 +45,9 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
             :func:`mmwsol.models.freezing.freeze`. The head may add to it. Defaults to ().
 
     Raises:
-        ValueError: If the backbone does not know the mean that it is asked for, the head is no :class:`mmwsol.models.LocHead`, an option of the backbone contradicts the head,
-            or ``frozen`` is a string or matches nothing or everything.
+        ValueError: If the head is no :class:`mmwsol.models.LocHead`, an option of the backbone contradicts the head,
+            the backbone does not know the mean or std that it is asked for, or ``frozen`` is a string or matches
+            nothing or everything.
 
     Attributes:
         has_classifier: False if the weights that were loaded last are a release without a classifier, which then gives

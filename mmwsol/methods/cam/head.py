@@ -19,8 +19,8 @@ class LinearCAMHead(LocHead):
     ``map[c] = sum_d weight[c, d] * feature[d]`` (B, C, h, w), no ReLU; its mean plus the bias is the logit.
     wsolevaluation takes the mean over d in place of the sum: the same map after min-max.
 
-    It takes the last map of a backbone of mmpretrain, or the patch tokens of a transformer. Of a network with further
-    layers behind its pool (:class:`mmwsol.models.TimmCNN`) the logit is the network's own, and no longer the map's mean.
+    It takes the last map of a backbone of mmpretrain, or the patch tokens of a transformer. Where a network has further
+    layers behind its pool (:class:`mmwsol.models.TimmCNN`), the logit is the network's own, not the map's mean.
 
     Args:
         num_classes: Number of classes C.
