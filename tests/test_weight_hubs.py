@@ -134,17 +134,17 @@ URL = "https://huggingface.co/timm/resnet50.tv_in1k/resolve/main/model.safetenso
 UNREACHABLE = {
     "timm://resnet50.tv_in1k": (
         FileNotFoundError,
-        rf"{URL} \(.*no network.*as 'resnet50.tv_in1k.safetensors', or give",
+        rf"{URL} \(.*no network.*as 'resnet50.tv_in1k.safetensors', or",
     ),
     "torchvision://resnet34": (
         FileNotFoundError,
-        r"org/models/resnet34-b627a593.pth \(.*as 'resnet34-b627a593.pth', or",
+        r"models/resnet34-b627a593.pth \(.*as 'resnet34-b627a593.pth', or",
     ),
     "timm://resnet50.nonsense": (ValueError, r"timm .* has no weights 'resnet50.nonsense'; there are resnet50\."),
     "timm://nonsense": (ValueError, "has no weights 'nonsense'; timm.list_pretrained"),
     "torchvision://resnet50.v3": (
         ValueError,
-        "no weights 'resnet50.v3'; versions are imagenet1k_v1, imagenet1k_v2, def",
+        "no weights 'resnet50.v3'; versions are imagenet1k_v1, imagenet1k_v2",
     ),
     "torchvision://nonsense": (ValueError, "no weights 'nonsense'; torchvision.models.list_models"),
     "package://json/weights.pth": (FileNotFoundError, "the package json has no file 'weights.pth'"),

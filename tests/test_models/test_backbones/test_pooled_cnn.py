@@ -70,11 +70,9 @@ def test_constants_are_those_of_the_weights():
     assert TimmCNN("tf_efficientnet_lite0").pixel_mean == (127.5, 127.5, 127.5)
     model = cam(dict(type="mmwsol.TimmCNN", model_name="test_resnet"), 96)
     description = timm.get_pretrained_cfg("test_resnet")
-    for own, values in (
-        (model.data_preprocessor.mean, description.mean),
-        (model.data_preprocessor.std, description.std),
-    ):
-        torch.testing.assert_close(own.flatten(), 255 * torch.tensor(values))
+    for name in ("mean", "std"):
+        own = getattr(model.data_preprocessor, name).flatten()
+        torch.testing.assert_close(own, 255 * torch.tensor(getattr(description, name)))
     preprocessor = cam(dict(type="mmwsol.TorchvisionCNN", model_name="resnet18"), 512).data_preprocessor
     torch.testing.assert_close(preprocessor.mean.flatten(), torch.tensor([123.675, 116.28, 103.53]))
     with pytest.raises(ValueError, match="data_preprocessor.mean='backbone', but ResNet does not know it"):
