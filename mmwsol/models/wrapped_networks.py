@@ -21,12 +21,12 @@ def pixel_statistics(network: nn.Module) -> tuple[tuple[float, ...], tuple[float
     return mean, std
 
 
-def wrapped_names(weights: Mapping[str, Tensor], backbone: nn.Module) -> dict[str, Tensor] | None:
+def wrapped_names(weights: Mapping[str, Tensor], backbone: Any) -> dict[str, Tensor] | None:
     """Rename a network's own weights for a backbone that wraps it; None if they are not that network's.
 
     The classifier becomes ``head.fc``. Its name is timm's, or the backbone's attribute ``classifier``.
     """
-    for attribute, network in backbone.named_children():
+    for attribute, network in backbone.named_children() if isinstance(backbone, nn.Module) else ():
         description: Any = timm_descriptions(network).get("pretrained_cfg") or {}
         classifier = description.get("classifier") or getattr(backbone, "classifier", None)
         if isinstance(classifier, (list, tuple)):  # of a distilled network: the second one imitates a teacher
