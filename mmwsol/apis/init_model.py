@@ -16,10 +16,12 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from mmwsol.apis.classifiers import ADDRESSES, classifier_config
 from mmwsol.apis.stored_config import inference_config, plain_errors
 from mmwsol.compat import registered_types_only
 from mmwsol.datasets.class_names import LOADERS, check_same_names, checkpoint_names, config_names, is_permutation
 from mmwsol.engine.stages import select_stage, stage_configs
+from mmwsol.models import ImageLocalizer
 from mmwsol.models.weights import find_checkpoint, guess_source, load_tensors, unwrap
 from mmwsol.registry import MODELS
 from mmwsol.utils.config import load_config, merge_options
@@ -37,8 +39,9 @@ def init_model(
 
     Args:
         config: Config file, name of a config (:func:`list_models`), or config. None
-            takes the one that is stored in the checkpoint.
-        checkpoint: File or URL. Defaults to None: random weights.
+            takes the one that is stored in the checkpoint, or makes that of a classifier, see ``checkpoint``.
+        checkpoint: File, URL, or an ImageNet classifier by its address, 'timm://NAME' or 'torchvision://NAME'.
+            Defaults to None: random weights.
         device: Defaults to None: the accelerator, if there is one.
         stage: Stage of the config. Defaults to None: the last one.
         cfg_options: Changes of the config, by dotted keys. Defaults to None.
@@ -96,6 +99,8 @@ def find_model_config(
     if config is None:
         if loaded is None:
             raise ValueError("give a config, the name of one, or a checkpoint that holds its config.")
+        if source.startswith(ADDRESSES):
+            return classifier_config(source, loaded)
         whole = inference_config(read_config_text(_stored_config(loaded, source), source), source)
     elif isinstance(config, (str, Path)):
         whole = load_config(config, cfg_options)
@@ -123,6 +128,9 @@ def build_model(
             )
     model.cfg = cfg
     model.dataset_meta = _dataset_meta(cfg, loaded, source)
+    if isinstance(model, ImageLocalizer) and not model.has_classifier:  # all it knows is where the object is
+        model.head = MODELS.build(dict(cfg.model.head, num_classes=1))
+        model.dataset_meta = dict(classes=("object",))
     try:
         return model.to(device or get_device()).eval()
     except (AssertionError, RuntimeError) as error:
@@ -133,7 +141,8 @@ def _stored_config(loaded: dict[str, Any], source: str) -> str:
     text = _part(loaded, "message_hub", "runtime_info").get("cfg") or _part(loaded, "meta").get("cfg")
     if not isinstance(text, str):
         raise ValueError(
-            f"'{source}' holds no config: it was not written by a training run of mmengine. Pass the config too."
+            f"'{source}' holds no config: it was not written by a training run of mmengine. Pass the config too (of an "
+            "ImageNet classifier such as --model cam_resnet50_imagenet, see 'mmwsol list \"*imagenet\"')."
         )
     return text
 
@@ -149,7 +158,7 @@ def load_weights(model: nn.Module, loaded: dict[str, Any], source: str) -> list[
     """Load the weights of a checkpoint; all of the model's own must be there.
 
     Except a calibrated threshold of the box rule: a converted release has none. Boxes are then refused until there is
-    one.
+    one. A release of a network that classifies as the model does, such as timm's ResNet for CAM, is taken as it is.
 
     Args:
         model: The model, without wrappers.
@@ -163,8 +172,11 @@ def load_weights(model: nn.Module, loaded: dict[str, Any], source: str) -> list[
         ValueError: If weights are missing or have other shapes, or the checkpoint is an official release.
     """
     weights = unwrap(loaded)
+    whole = model.take_release(weights) if isinstance(model, ImageLocalizer) else None
     release = guess_source(weights)
-    if release is not None:
+    if whole is not None:
+        weights = whole
+    elif release is not None:
         raise ValueError(
             f"'{source}' is an official release. Convert it first: python "
             f"tools/model_converters/convert_official.py {source} converted.pth --source {release}"

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from mmwsol.models.backbones.sizes import patch_size
 from mmwsol.models.features import Features
 from mmwsol.models.initialization import PretrainedLast
-from mmwsol.models.weights import build_with_timm_files, load_backbone
+from mmwsol.models.timm_files import build_with_timm_files
+from mmwsol.models.weights import load_backbone
 from mmwsol.registry import MODELS
 
 

@@ -1,7 +1,7 @@
 """What methods share: localizer, head contract, backbones, box rules, official weights."""
 
 from . import official_networks
-from .backbones import VGG16CAM, TapConformer, TapViT, TimmViT
+from .backbones import VGG16CAM, TapConformer, TapViT, TimmCNN, TimmViT, TorchvisionCNN
 from .box_rules import ComponentBox, ContourBox
 from .data_preprocessor import LocDataPreprocessor
 from .features import Features
@@ -21,7 +21,9 @@ __all__ = [
     "MapLoss",
     "TapConformer",
     "TapViT",
+    "TimmCNN",
     "TimmViT",
+    "TorchvisionCNN",
     "VGG16CAM",
     "official_networks",
 ]

@@ -44,6 +44,8 @@ class Features(NamedTuple):
         cls_tokens: (B, L, D) class tokens after each of the last blocks, each through the final norm (DiPS).
         attn_map: (B, 1, h, w) re-attention, sum 1, class-agnostic (TRT).
         cam_map: (B, D, h, w) patch tokens of the CAM branch (TRT).
+        pooled: (B, D) what the classifier of a network reads, where layers behind the pool make it another vector than
+            the mean of ``patch_map``.
     """
 
     patch_map: Tensor | None = None
@@ -56,6 +58,7 @@ class Features(NamedTuple):
     cls_tokens: Tensor | None = None
     attn_map: Tensor | None = None
     cam_map: Tensor | None = None
+    pooled: Tensor | None = None
 
     def need(self, name: str) -> Tensor:
         """Return the field ``name``.

@@ -16,7 +16,8 @@ from mmwsol.models.features import Features, as_features
 from mmwsol.models.freezing import freeze
 from mmwsol.models.heads.base import LocHead, LocPrediction
 from mmwsol.models.initialization import PretrainedLast
-from mmwsol.models.weights import build_with_timm_files, check_own_names, load_backbone, load_pretrained
+from mmwsol.models.timm_files import build_with_timm_files
+from mmwsol.models.weights import check_own_names, load_backbone, load_pretrained, whole_release
 from mmwsol.registry import MODELS, TASK_UTILS
 from mmwsol.structures import Frame, LocDataSample
 
@@ -33,7 +34,9 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
         head: Localization head, a :class:`mmwsol.models.LocHead`.
         map_to_box: Box rule, in the registry TASK_UTILS. Defaults to TS-CAM's:
             ``dict(type='mmwsol.ContourBox', preset='tscam', threshold=0.1)``.
-        data_preprocessor: Defaults to ``dict(type='mmwsol.LocDataPreprocessor')``.
+        data_preprocessor: Defaults to ``dict(type='mmwsol.LocDataPreprocessor')``. ``mean='backbone'`` and
+            ``std='backbone'`` are those of the images that a network of timm or torchvision was trained on
+            (``pixel_mean``, ``pixel_std`` of the backbone).
         init_cfg: ``dict(type='Pretrained', checkpoint=URL or path)`` starts from ImageNet weights, in
             the layout of OpenMMLab or of an official release (:func:`mmwsol.utils.load_pretrained`). Defaults to
             None: random weights.
@@ -43,9 +46,12 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
 
     Raises:
         ValueError: If the head is no :class:`mmwsol.models.LocHead`, an option of the backbone contradicts the head,
-            or ``frozen`` is a string or matches nothing or everything.
+            the backbone does not know the mean or std that it is asked for, or ``frozen`` is a string or matches
+            nothing or everything.
 
     Attributes:
+        has_classifier: False if the weights that were loaded last are a release without a classifier, which then gives
+            all classes the same score.
         dataset_meta: ``classes``, the class names, where :func:`mmwsol.apis.init_model` knows them; else empty.
     """
 
@@ -62,8 +68,7 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
     ) -> None:
         if isinstance(frozen, str):
             raise ValueError(f"frozen must be a list, got the string {frozen!r}: write [{frozen!r}].")
-        preprocessor = {"type": "mmwsol.LocDataPreprocessor", **(data_preprocessor or {})}
-        super().__init__(init_cfg=init_cfg, data_preprocessor=MODELS.build(preprocessor))
+        super().__init__(init_cfg=init_cfg)
         head_type: Any = MODELS.get(head["type"]) if isinstance(head["type"], str) else head["type"]
         if not issubclass(head_type, LocHead):
             raise ValueError(f"head.type must be a localization head (mmwsol.models.LocHead), got {head['type']!r}.")
@@ -73,19 +78,41 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
                 raise ValueError(f"backbone.{name}={backbone[name]!r} contradicts the head's {value!r}: remove it.")
             backbone = {**backbone, name: value}
         self.backbone = build_with_timm_files(backbone)
+        self.data_preprocessor = MODELS.build(_preprocessor(data_preprocessor or {}, self.backbone))
         self.head: LocHead = MODELS.build(head)
         normal = normalization(self.data_preprocessor)
         self.head.set_normalization(normal.mean, normal.std, normal.to_rgb)
         rule = map_to_box or dict(type="mmwsol.ContourBox", preset="tscam", threshold=0.1)
         self.map_to_box = TASK_UTILS.build(rule)
         self.dataset_meta = {}
+        self.has_classifier = True
         self._frozen_modules = freeze(self, [*frozen, *self.head.frozen(self.backbone)])
         self._register_load_state_dict_pre_hook(self._adapt_weights)
         self.train()
 
     def _adapt_weights(self, weights: dict[str, Tensor], prefix: str, *_) -> None:
-        check_own_names(self, weights, prefix)
+        mine = {name: value for name, value in weights.items() if name.startswith(prefix)}
+        whole = self.take_release({name.removeprefix(prefix): value for name, value in mine.items()})
+        if whole is None:
+            check_own_names(self, weights, prefix)
+        else:
+            for name in mine:
+                del weights[name]
+            weights.update({f"{prefix}{name}": value for name, value in whole.items()})
         self.head.adapt_weights(weights, prefix)
+
+    def take_release(self, weights: dict[str, Tensor]) -> dict[str, Tensor] | None:
+        """Rename an official release to which nothing is left to train; see :func:`whole_release`.
+
+        Weights of a classifier that it does not have are zeros.
+        """
+        whole = whole_release(self, weights)
+        if whole is not None:
+            own = self.state_dict()
+            missing = {f"head.{name}" for name in self.head.optional_weights} - whole.keys()
+            whole.update({name: torch.zeros_like(own[name]) for name in missing})
+            self.has_classifier = not missing
+        return whole
 
     def train(self, mode: bool = True) -> ImageLocalizer:
         """Set the mode; modules that are frozen whole stay in evaluation mode."""
@@ -201,6 +228,20 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
                 labels=labels,
                 scores=class_score,
             )
+
+
+def _preprocessor(options: dict[str, Any], backbone: nn.Module) -> dict[str, Any]:
+    """Complete the config of the data preprocessor: its type, and constants that are the backbone's."""
+    options = {"type": "mmwsol.LocDataPreprocessor", **options}
+    for name in ("mean", "std"):
+        if options.get(name) == "backbone":
+            options[name] = getattr(backbone, f"pixel_{name}", None)
+            if options[name] is None:
+                raise ValueError(
+                    f"data_preprocessor.{name}='backbone', but {type(backbone).__name__} does not know it: give three "
+                    "numbers in 0-255."
+                )
+    return options
 
 
 def _frame_size(sample: LocDataSample, size: tuple[int, int]) -> tuple[int, int]:

@@ -13,11 +13,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from mmengine.logging import MMLogger
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from mmwsol.models.weight_values import check_values
+from mmwsol.models.wrapped_networks import wrapped_names
 from mmwsol.registry import MODELS
 from mmwsol.weight_files import CONTAINERS, check_names, take_weights
 
@@ -271,6 +273,37 @@ def read_weights(checkpoint: str) -> tuple[str, dict[str, Any]]:
         ) from error
 
 
+def whole_release(model: ImageLocalizer, weights: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+    """Rename an official release that has all weights of a localizer, its classifier too: nothing is left to train.
+
+    Args:
+        model: The localizer.
+        weights: Unwrapped weights.
+
+    Returns:
+        ``backbone.*`` and ``head.*``, in the form of the head; those that the head can do without
+        (:attr:`mmwsol.models.LocHead.optional_weights`) may be missing. None if the weights are no release, or one that
+        lacks others.
+    """
+    renamed, source = wrapped_names(weights, model.backbone), None
+    if renamed is None:
+        source = guess_source(weights)
+        if source is None or known_releases()[source].level != PLAIN_NETWORK:
+            return None
+        renamed = convert_official(weights, source)
+    model.head.adapt_weights(renamed, "")
+    optional = {f"head.{name}" for name in model.head.optional_weights}
+    for name, value in model.state_dict().items():
+        if name.endswith(".num_batches_tracked"):  # files of old versions of torch have none
+            renamed.setdefault(name, torch.zeros_like(value))
+        if not name.startswith(("backbone.", "head.")) or (name not in renamed and name in optional):
+            continue
+        resized = name.endswith("pos_embed")  # by the backbone, where the image size differs
+        if name not in renamed or (renamed[name].shape != value.shape and not resized):
+            return None
+    return renamed
+
+
 def check_own_names(model: nn.Module, weights: Mapping[str, Tensor], prefix: str) -> None:
     """Refuse weights for a localizer that do not have its names: mmengine's Runner would pass over all of them.
 
@@ -297,74 +330,6 @@ def check_own_names(model: nn.Module, weights: Mapping[str, Tensor], prefix: str
     )
 
 
-# --- timm ------------------------------------------------------------------------------------------------------------
-
-
-def build_with_timm_files(cfg: Any) -> Any:
-    """Build a model of the registry; files of weights that its config gives to timm are read here, in every form.
-
-    timm itself does not read TorchScript archives, and its errors do not say that a file holds no weights.
-    """
-    model = MODELS.build(read_timm_files(cfg))
-    if isinstance(model, nn.Module):
-        forget_timm_files(model)
-    return model
-
-
-def read_timm_files(cfg: Any) -> Any:
-    """Replace ``pretrained_cfg_overlay=dict(file=PATH)`` anywhere in a config by the weights of the file.
-
-    Of several sets of weights it is the averaged one (``state_dict_ema``, ``model_ema``), as timm takes it. numpy files
-    of JAX are left to timm. So is ``pretrained=False``, where timm reads nothing.
-    """
-    if not isinstance(cfg, Mapping):
-        return cfg
-    read = {key: read_timm_files(value) for key, value in cfg.items()}
-    overlay = read.get("pretrained_cfg_overlay")
-    if not isinstance(overlay, Mapping):
-        return read
-    file = overlay.get("file")
-    if file and read.get("pretrained") and not str(file).endswith((".npz", ".npy")):
-        path, loaded = read_weights(str(file))
-        averaged = [loaded[key] for key in ("state_dict_ema", "model_ema") if isinstance(loaded.get(key), Mapping)]
-        weights = unwrap(averaged[0] if averaged else loaded, path)
-        rest = {key: value for key, value in overlay.items() if key != "file"}
-        read["pretrained_cfg_overlay"] = dict(rest, state_dict=weights)
-    return read
-
-
-def forget_timm_files(model: nn.Module) -> None:
-    """Drop the weights that :func:`read_timm_files` gave to timm, which keeps them in the model's description."""
-    for module in model.modules():
-        for name, description in _timm_descriptions(module).items():
-            if description.get("state_dict"):
-                setattr(module, name, {**description, "state_dict": None})
-
-
-def _timm_descriptions(module: nn.Module) -> dict[str, dict]:
-    """Return what timm has noted about the weights of a network, by attribute; {} for all other modules."""
-    noted = {name: vars(module).get(name) for name in ("pretrained_cfg", "default_cfg")}
-    return {name: description for name, description in noted.items() if isinstance(description, dict)}
-
-
-def _timm_names(weights: dict[str, Tensor], backbone: nn.Module) -> dict[str, Tensor] | None:
-    """Rename timm's weights for a backbone that wraps a network of timm; None if they are not that network's."""
-    for attribute, network in backbone.named_children():
-        description = _timm_descriptions(network).get("pretrained_cfg")
-        if description is None:
-            continue
-        network_names = network.state_dict().keys()
-        if sum(name in network_names for name in weights) <= len(network_names) // 2:
-            continue
-        classifier = description.get("classifier")
-        renamed = {}
-        for name, value in weights.items():
-            layer, _, kind = name.rpartition(".")
-            renamed[f"head.fc.{kind}" if layer == classifier else f"backbone.{attribute}.{name}"] = value
-        return renamed
-    return None
-
-
 # --- reading and loading ---------------------------------------------------------------------------------------------
 
 
@@ -372,7 +337,7 @@ def _read(checkpoint: str, backbone: nn.Module) -> tuple[str, dict[str, Tensor]]
     """Read a checkpoint, those of releases with our names; also return the file that was found."""
     path, loaded = read_weights(checkpoint)
     weights = unwrap(loaded, path)
-    renamed = _timm_names(weights, backbone)
+    renamed = wrapped_names(weights, backbone)
     if renamed is not None:
         return path, renamed
     source = guess_source(weights)

@@ -35,6 +35,7 @@ BATCH = 4
 EPOCHS = 2  # schedules with a warmup of an epoch need a second one
 # The cheapest that have all methods and all data sets between them.
 SHORT = {
+    "attention_dino-s_imagenet",
     "cam_resnet50_ilsvrc",
     "catr_deit-s_brain-tumor",
     "cdtr_deit-s_cubv2",

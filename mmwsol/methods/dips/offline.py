@@ -19,7 +19,8 @@ from mmwsol.methods.dips.attention_maps import component_boxes, otsu_mask, upsam
 from mmwsol.methods.dips.proposals import RASTERS, SUFFIX, Proposals, box_mask, read_proposals
 from mmwsol.models.data_preprocessor import normalization
 from mmwsol.models.initialization import keep_foreign_weights, split_pretrained
-from mmwsol.models.weights import build_with_timm_files, load_classifier
+from mmwsol.models.timm_files import build_with_timm_files
+from mmwsol.models.weights import load_classifier
 from mmwsol.models.wrappers import unwrapped
 from mmwsol.registry import TASK_UTILS
 

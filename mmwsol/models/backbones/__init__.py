@@ -1,5 +1,6 @@
 """Backbones that hand out what localization heads read."""
 
+from .pooled_cnn import TimmCNN, TorchvisionCNN
 from .tap_conformer import TapConformer
 from .tap_vit import TapViT
 from .timm_vit import TimmViT
@@ -8,6 +9,8 @@ from .vgg16_cam import VGG16CAM
 __all__ = [
     "TapConformer",
     "TapViT",
+    "TimmCNN",
     "TimmViT",
+    "TorchvisionCNN",
     "VGG16CAM",
 ]

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from mmwsol.models.backbones.tapping import Tapping, tapped_fields
 from mmwsol.models.features import Features
 from mmwsol.models.layers.attention import attention_weights
-from mmwsol.models.weights import forget_timm_files, read_timm_files
+from mmwsol.models.timm_files import forget_timm_files, read_timm_files
+from mmwsol.models.wrapped_networks import pixel_statistics
 from mmwsol.registry import MODELS
 
 QUERIES = ("cls", "mean", "pool")
@@ -57,6 +58,10 @@ class TimmViT(Tapping, BaseModule):
 
     Raises:
         ValueError: If timm does not know the model, its class or attention is not supported, or an option does not fit.
+
+    Attributes:
+        pixel_mean: (3,) RGB mean in 0-255 of the images that the network was trained on.
+        pixel_std: (3,) standard deviation, likewise.
     """
 
     def __init__(
@@ -79,7 +84,7 @@ class TimmViT(Tapping, BaseModule):
         if kwargs.get("init_cfg"):
             raise ValueError(
                 "TimmViT has no init_cfg: timm loads its weights. Set pretrained=True and, for a file on disk, "
-                "pretrained_cfg_overlay=dict(file=PATH)."
+                "pretrained_cfg_overlay=dict(file=PATH), or give model.init_cfg."
             )
         self.model: Any = _create(model_name, pretrained, kwargs)
         self.embed_dims: int = self.model.embed_dim
@@ -88,6 +93,8 @@ class TimmViT(Tapping, BaseModule):
         if tap == "full" and self.query != "cls":
             raise ValueError(f"tap='full' needs a class token; {model_name!r} runs with query={self.query!r}.")
         self._trim_head()
+        self.pixel_mean, self.pixel_std = pixel_statistics(self.model)
+        self._register_load_state_dict_pre_hook(self._fit_positions)
         self.set_taps(len(self.model.blocks), tap, tap_layers, tap_in_train, out_tokens)
 
     def _choose_query(self, model_name: str, query: str | None) -> str:
@@ -112,6 +119,17 @@ class TimmViT(Tapping, BaseModule):
             self.model.reset_classifier(0, "")
         if not isinstance(self.model.norm, nn.Identity):
             self.model.fc_norm = nn.Identity()
+
+    def _fit_positions(self, weights: dict[str, Tensor], prefix: str, *_) -> None:
+        """Resize position embeddings (1, T, D) that are about to be loaded to the network's image size."""
+        from timm.layers import resample_abs_pos_embed
+
+        name, own = f"{prefix}model.pos_embed", self.model.pos_embed
+        if own is None or name not in weights or weights[name].shape == own.shape or weights[name].ndim != 3:
+            return
+        prefix_tokens = 0 if getattr(self.model, "no_embed_class", False) else self.num_prefix_tokens
+        grid = list(self.model.patch_embed.grid_size)
+        weights[name] = resample_abs_pos_embed(weights[name], grid, num_prefix_tokens=prefix_tokens)
 
     @property
     def img_size(self) -> tuple[int, int] | None:

@@ -121,9 +121,12 @@ class LocHead(PretrainedLast, metaclass=ABCMeta):
 
     Attributes:
         class_agnostic: Whether there is one map for all classes, labeled -1. Defaults to False.
+        optional_weights: Names of weights that the maps do not need: a release without a classifier (DINO) localizes as
+            it is. Defaults to ().
     """
 
     class_agnostic = False
+    optional_weights: tuple[str, ...] = ()
 
     def __init__(
         self,

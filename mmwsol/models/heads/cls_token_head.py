@@ -24,6 +24,7 @@ class ClsTokenHead(LocHead):
     """
 
     class_agnostic = True
+    optional_weights = ("fc.weight", "fc.bias")
 
     def __init__(self, num_classes: int, in_channels: int, **kwargs) -> None:
         super().__init__(num_classes, **kwargs)
