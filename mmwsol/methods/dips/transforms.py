@@ -26,8 +26,8 @@ class LoadProposals(BaseTransform):
 
     Args:
         cache_dir: Cache of the stage that writes proposals (:class:`mmwsol.methods.dips.ProposalWriter`),
-            such as 'stage://proposals/cache', or of ``dips_proposals.py``. In a dry run, where no stage has run, an address ``stage://``
-            counts as a cache without proposals.
+            such as 'stage://proposals/cache', or of ``dips_proposals.py``. In a dry run, where no stage has run, an
+            address ``stage://`` counts as a cache without proposals.
         top_k: How many of the best to choose from; 0: the best. Defaults to 5.
         raster: See :func:`mmwsol.methods.dips.proposals.box_mask`. Defaults to 'filled'.
         all_boxes: Whether to add ``all_proposals_mask``, of the ``top_k`` boxes. Defaults to False.
