@@ -349,45 +349,6 @@ def test_another_file_of_the_same_name_is_never_lost(converter, tmp_path):
     assert mine.read_text() == "mine\n"
 
 
-def test_links_in_the_output_folder_are_not_followed(converter, tmp_path):
-    """A folder that leads out is refused; a link in the place of a file, or of its unfinished copy, is replaced."""
-    archive = cub_archive(tmp_path)
-    outside, precious = tmp_path / "outside", tmp_path / "precious"
-    outside.mkdir()
-    precious.write_text("mine")
-    (tmp_path / "out/images").mkdir(parents=True)
-    (tmp_path / "out/images/001.Bird_1").symlink_to(outside)
-    (tmp_path / "out/bounding_boxes.txt.part").symlink_to(precious)
-    (tmp_path / "out/classes.txt").symlink_to(tmp_path / "nothing")
-    text = converter("cub", archive, out=tmp_path / "out", **CUB)
-    assert one_line(text) and "a link leads out of" in text and not list(outside.iterdir())
-    (tmp_path / "out/images/001.Bird_1").unlink()
-    (tmp_path / "link").symlink_to(tmp_path / "out")  # the folder itself may be one
-    assert "is complete" in converter("cub", archive, out=tmp_path / "link", **CUB)
-    assert precious.read_text() == "mine" and not (tmp_path / "nothing").exists()
-
-
-def test_list_of_the_converter_is_not_written_through_a_link(converter, tmp_path):
-    images, boxes = ilsvrc_sources(tmp_path)[1:]
-    (tmp_path / "outside").mkdir()
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/ILSVRC2012_list").symlink_to(tmp_path / "outside")
-    text = converter("ilsvrc", images, boxes, out=tmp_path / "out")
-    assert "a link leads out of" in text and not list((tmp_path / "outside").iterdir())
-
-
-def test_full_disk(converter, tmp_path, monkeypatch):
-    """It is not called a damaged archive, and leaves no half file."""
-    archive = cub_archive(tmp_path)
-
-    def full(*args):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.replace", full)
-    text = converter("cub", archive, out=tmp_path / "out", **CUB)
-    assert one_line(text) and "cannot be written: No space left on device" in text and not tree(tmp_path / "out")
-
-
 def test_missing_split_file(converter, tmp_path):
     root = layouts.cub(tmp_path / "src")
     (root / "train_test_split.txt").unlink()
