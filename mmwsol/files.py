@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -49,7 +50,7 @@ def writing(path: str | Path, ending: bool = True) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def write_bytes(path: str | Path, content: bytes) -> None:
+def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
     """Write a file; see :func:`writing`."""
     with writing(path, ending=False) as part:
         part.write_bytes(content)
@@ -63,6 +64,30 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any, **options: Any) -> None:
     """Write a value as JSON, with the options of ``json.dumps``; see :func:`writing`."""
     write_text(path, json.dumps(value, **{"indent": 1, **options}))
+
+
+def write_torch(path: str | Path, value: Any) -> None:
+    """Write a value with ``torch.save``, which tells a full disk in other words than a file does; see :func:`writing`.
+
+    Raises:
+        OSError: If it cannot be written; the message names it.
+    """
+    import torch
+
+    content = io.BytesIO()
+    torch.save(value, content)
+    write_bytes(path, content.getbuffer())
+
+
+def check_inside(path: str | Path, folder: str | Path) -> None:
+    """Refuse a file whose folder is outside ``folder``, where a symbolic link leads; ``folder`` may be a link itself.
+
+    Raises:
+        OSError: If it is outside; the message names both.
+    """
+    real = os.path.realpath(Path(path).parent)
+    if not Path(real).is_relative_to(os.path.realpath(folder)):
+        raise OSError(f"'{path}' is not written: a link leads out of '{folder}', to '{real}'. Remove the link.")
 
 
 def check_writable(path: str | Path) -> None:

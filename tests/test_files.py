@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from mmengine.fileio.backends import LocalBackend
 from mmengine.runner import save_checkpoint
 
 from mmwsol import compat
-from mmwsol.files import check_writable, write_bytes, write_json, writing
+from mmwsol.files import check_inside, check_writable, write_bytes, write_json, write_torch, writing
 from mmwsol.visualization import write_picture
 
 
@@ -26,6 +28,7 @@ def test_a_full_disk_leaves_the_earlier_file(tmp_path, monkeypatch):
         lambda: write_json(path, [2]),
         lambda: LocalBackend().put(b"2", path),
         lambda: save_checkpoint({}, str(path)),
+        lambda: write_torch(path, {}),
         lambda: write_picture(tmp_path / "a.png", np.zeros((2, 2, 3), np.uint8)),
     ):
         with pytest.raises(OSError, match="cannot be written: No space left"):
@@ -46,6 +49,19 @@ def test_links_are_replaced_and_not_followed(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "other")
     write_bytes(tmp_path / "link", b"new")
     assert (tmp_path / "other").read_bytes() == b"other" and (tmp_path / "link").read_bytes() == b"new"
+
+
+def test_folders_that_lead_out_are_refused(tmp_path):
+    (tmp_path / "real/sub").mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    os.symlink(tmp_path / "real", tmp_path / "out")
+    os.symlink(tmp_path / "outside", tmp_path / "real/away")
+    os.symlink(tmp_path / "real/sub", tmp_path / "real/within")
+    for name in ("a", "sub/a", "new/sub/a", "within/a"):
+        check_inside(tmp_path / "out" / name, tmp_path / "out")
+    for name in ("away/a", "away/new/a"):
+        with pytest.raises(OSError, match="is not written: a link leads out of .*out', to .*outside"):
+            check_inside(tmp_path / "out" / name, tmp_path / "out")
 
 
 def test_places_that_cannot_be_written_are_known_before(tmp_path):

@@ -90,7 +90,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
         embeddings, meta = encode(prompts, options.checkpoint or OPENAI_VIT_B_32, options.model)
         save_text_embeddings(options.out, embeddings, classes, template=options.template, **meta)
-    except (ValueError, FileNotFoundError, ImportError) as error:
+    except (ValueError, OSError, ImportError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     print(f"Wrote {options.out}: {len(classes)} classes, {embeddings.shape[1]} dimensions, '{prompts[0]}', ...")
 

@@ -62,7 +62,7 @@ def main() -> None:
                 args.device,
             )
         names = export.save(args.out)
-    except (ValueError, FileNotFoundError, ImportError) as error:
+    except (ValueError, OSError, ImportError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     print(
         f"{args.out}: {len(export.images)} images, {len(export.annotations)} boxes, {len(export.classes)} classes "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmwsol.files import write_json
+from mmwsol.files import write_json, writing
 from mmwsol.models.data_preprocessor import normalization
 from mmwsol.models.features import as_features
 
@@ -75,6 +76,7 @@ def export_model(
 
     Raises:
         ImportError: If the packages of the extra 'deploy' are missing.
+        OSError: If a file cannot be written.
         RuntimeError: If the exported model differs from PyTorch by more than 1e-3 of the largest value of an output.
         ValueError: If the format is unknown, or the size is not known.
     """
@@ -91,10 +93,13 @@ def export_model(
     generator = torch.Generator().manual_seed(0)
     images = 255 * torch.rand(3, 3, *size, generator=generator)
 
-    _write_program(exportable, images[:2], out, format)
-    difference = _largest_difference(exportable, load_exported(out), images)
-    if difference > TOLERANCE:
-        raise RuntimeError(f"'{out}' differs from PyTorch by {difference:.2g} of the largest value (> {TOLERANCE:g}).")
+    with writing(out) as part:  # an earlier file stays if this one is not as it should be
+        _write_program(exportable, images[:2], part, format)
+        difference = _largest_difference(exportable, load_exported(part), images)
+        if difference > TOLERANCE:
+            raise RuntimeError(
+                f"'{out}' differs from PyTorch by {difference:.2g} of the largest value (> {TOLERANCE:g})."
+            )
     rule = model.map_to_box
     notes = dict(
         input="images: (batch, 3, H, W) float32, RGB, 0 to 255",
@@ -130,13 +135,14 @@ def load_exported(path: str | Path) -> Callable[[Tensor], tuple[Tensor, ...]]:
 
 def _write_program(model: nn.Module, images: Tensor, out: Path, format: str) -> None:
     """Trace the model with images (2, 3, H, W) and write the program, for any batch."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside torch and onnxscript
         batch = torch.export.Dim("batch", min=1, max=1024)
         program = torch.export.export(model, (images,), dynamic_shapes=({0: batch},), strict=True)
         if format == "torch":
-            torch.export.save(program, out)
+            content = io.BytesIO()
+            torch.export.save(program, content)
+            out.write_bytes(content.getbuffer())
         else:
             torch.onnx.export(
                 program,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from abc import ABCMeta, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from mmengine.logging import print_log
+
+from mmwsol.files import check_inside, write_bytes, write_json
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
@@ -34,9 +37,78 @@ def cache_file(cache_dir: str | Path, name: str, suffix: str) -> Path:
     """
     path = PurePosixPath(name)
     parts = path.relative_to(path.anchor).parts
-    if not parts or ".." in parts:
-        raise ValueError(f"image '{name}' has no place in a cache: its name must be a path without '..'.")
+    if not parts or ".." in parts or "\0" in name:
+        raise ValueError(f"image {name!r} has no place in a cache: its name must be a path without '..'.")
     return Path(cache_dir, *parts).with_suffix(suffix)
+
+
+def cache_files(cache_dir: str | Path, names: Sequence[str], suffix: str) -> list[Path]:
+    """Return the files of images in a cache; see :func:`cache_file`.
+
+    Raises:
+        ValueError: If a name would lead out of the cache, or two images have one file, such as 'a.jpg' and 'a.png'.
+    """
+    places: dict[Path, str] = {}
+    for name in names:
+        path = cache_file(cache_dir, name, suffix)
+        if path in places:
+            raise ValueError(
+                f"images '{places[path]}' and '{name}' have the same place in the cache: rename one of them."
+            )
+        places[path] = name
+    return list(places)
+
+
+@contextlib.contextmanager
+def converted_cache(cache_dir: str | Path, manifest: Mapping[str, Any]) -> Iterator[None]:
+    """Make a cache of files that a converter writes in the block; until its end the folder counts as not complete.
+
+    Args:
+        cache_dir: The folder: new, empty, or of an earlier run with the same manifest.
+        manifest: Its manifest, without ``complete``.
+
+    Raises:
+        OSError: If the manifest cannot be written.
+        ValueError: If the folder has other files.
+    """
+    path = Path(cache_dir, MANIFEST)
+    if path.is_file():
+        before = {key: value for key, value in load_manifest(path).items() if key != "complete"}
+        if before != json.loads(json.dumps(manifest)):
+            raise ValueError(f"the cache '{cache_dir}' was made of something else: choose another folder.")
+    elif path.parent.is_dir() and any(path.parent.iterdir()):
+        raise ValueError(f"'{cache_dir}' has files but no {MANIFEST}: choose an empty folder.")
+    write_json(path, dict(manifest, complete=False), sort_keys=True)
+    yield
+    write_json(path, dict(manifest, complete=True), sort_keys=True)
+
+
+def write_cached(cache_dir: str | Path, path: Path, content: bytes) -> None:
+    """Write a file of a cache, whole or not at all.
+
+    Raises:
+        OSError: If it cannot be written, or a link would take it out of the cache.
+    """
+    check_inside(path, cache_dir)
+    write_bytes(path, content)
+
+
+def load_manifest(path: Path) -> dict[str, Any]:
+    """Read a manifest and check the types of what is used of it.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(manifest, dict):
+            raise ValueError(f"it holds a {type(manifest).__name__}, not a dict")
+        for key, kinds in (("complete", bool), ("params", dict), ("failed", (dict, list))):
+            if key in manifest and not isinstance(manifest[key], kinds):
+                raise ValueError(f"'{key}' is {manifest[key]!r:.40}")
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"'{path}' is damaged ({error}): delete it and run the stage again.") from error
+    return manifest
 
 
 def read_manifest(cache_dir: str | Path) -> dict[str, Any] | None:
@@ -55,12 +127,11 @@ def read_manifest(cache_dir: str | Path) -> dict[str, Any] | None:
     path = cache_dir / MANIFEST
     if not path.is_file():
         return None
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"'{path}' is damaged ({error}): delete it and run the stage again.") from error
-    if not isinstance(manifest, dict) or not manifest.get("complete"):
-        raise ValueError(f"the cache '{cache_dir}' is not complete: run the stage that makes it again, it goes on.")
+    manifest = load_manifest(path)
+    if not manifest.get("complete"):
+        raise ValueError(
+            f"the cache '{cache_dir}' is not complete: run the stage that makes it again, it goes on; or the converter."
+        )
     return manifest
 
 
@@ -70,26 +141,33 @@ class CachedFiles:
     A dry run, where no stage has run, has an address ``stage://`` in place of a folder: no image has a file.
 
     Args:
-        cache_dir: Folder of the cache, or any folder of files under the images' relative paths.
+        cache_dir: Folder of the cache.
         suffix: Suffix of its files, with its dot.
         what: What the files are, for messages.
         otherwise: What images count as that have no file, because they could not be read when the cache was made,
             for the warning that says so once.
+        any_folder: Whether a folder without manifest counts as finished, where users may have made the files
+            themselves. Defaults to False.
 
     Raises:
-        ValueError: If there is no such folder, or the stage that makes it has not finished.
+        ValueError: If there is no such folder, or what makes it has not finished.
 
     Attributes:
         manifest: The manifest, if there is one.
     """
 
-    def __init__(self, cache_dir: str, suffix: str, what: str, otherwise: str) -> None:
+    def __init__(self, cache_dir: str, suffix: str, what: str, otherwise: str, any_folder: bool = False) -> None:
         self.cache_dir = cache_dir
         self.suffix = suffix
         self.what = what
         self.otherwise = otherwise
         self.is_address = cache_dir.startswith("stage://")
         self.manifest = None if self.is_address else read_manifest(cache_dir)
+        if self.manifest is None and not (self.is_address or any_folder):
+            raise ValueError(
+                f"the cache '{cache_dir}' has no {MANIFEST}: what made it did not finish. Make it again, in an empty "
+                "folder."
+            )
         self._any_found = False
         self._missing = 0
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmwsol.engine.sweeps import Run, read_metrics
+from mmwsol.files import write_text
 from mmwsol.utils.sweep_files import Cell, Sweep
 from mmwsol.visualization.sweep_figure import Line, draw_sweep
 
@@ -89,13 +90,12 @@ def write_report(sweep: Sweep, rows: Sequence[Row], folder: str | Path) -> list[
         The files.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     metrics = table_metrics(sweep, rows)
     texts = {"md": markdown_table(rows, metrics), "csv": csv_table(rows, metrics), "tex": latex_table(rows, metrics)}
     files = []
     for ending, text in texts.items():
         files.append(folder / f"table.{ending}")
-        files[-1].write_text(text, encoding="utf-8")
+        write_text(files[-1], text)
     if sweep.figure is not None:
         label = sweep.figure.get("x_label", sweep.figure["x"])
         lines = figure_lines(sweep.figure["x"], sweep.figure["y"], rows)

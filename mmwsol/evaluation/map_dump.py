@@ -17,6 +17,7 @@ from mmwsol.datasets.offline_cache import cache_file
 from mmwsol.files import write_text, writing
 
 FRAME = "frame.txt"
+MAX_SIDE = 8192  # of a frame: maps of all classes are brought to it
 
 
 class DumpedImage(NamedTuple):
@@ -88,7 +89,7 @@ def read_frame(meta: str | Path, given: tuple[int, int] | None = None) -> tuple[
         given: What the user said. Defaults to None.
 
     Raises:
-        ValueError: If the dump has another frame, or several.
+        ValueError: If the dump has another frame, several, or one that no network has.
     """
     file = Path(meta) / FRAME
     if not file.is_file():
@@ -101,6 +102,8 @@ def read_frame(meta: str | Path, given: tuple[int, int] | None = None) -> tuple[
         raise ValueError(
             f"the maps in '{Path(meta).parent}' have {len(frames)} frames, such as {frames[:3]}: one is needed"
         )
+    if not all(1 <= side <= MAX_SIDE for side in frames[0]):
+        raise ValueError(f"'{file}' has the frame {frames[0]} (height, width): sides are 1 to {MAX_SIDE} pixels")
     if given not in (None, frames[0]):
         raise ValueError(f"the frame {given} is not that of the maps, {frames[0]}, as {file} says: leave --frame out")
     return frames[0]

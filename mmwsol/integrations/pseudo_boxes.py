@@ -27,6 +27,7 @@ from mmwsol.datasets.class_names import check_same_names, checkpoint_names, data
 from mmwsol.datasets.image_sizes import read_size
 from mmwsol.datasets.transforms.loading import UnreadableImageError
 from mmwsol.datasets.wrappers import data_root_of, inner_config
+from mmwsol.files import write_bytes, write_text
 from mmwsol.integrations.masks import instance_masks
 from mmwsol.registry import DATASETS, MODELS
 from mmwsol.structures import LocDataSample
@@ -95,16 +96,17 @@ class BoxExport:
             The file of class names, ``<path without .json>.classes.txt``.
 
         Raises:
+            OSError: If a file cannot be written.
             ValueError: If no image is left.
         """
         if not self.images:
             first = f", first: {self.unreadable[0]}" if self.unreadable else ""
             raise ValueError(f"no image is left: {dict(self.skipped)}{first}.")
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        content = dump(self.to_coco(), file_format=path.suffix.removeprefix("."))
         names = path.with_name(f"{path.stem}.classes.txt")
-        names.write_text("\n".join(self.classes) + "\n")
-        dump(self.to_coco(), str(path))
+        write_text(names, "\n".join(self.classes) + "\n")
+        write_bytes(path, content if isinstance(content, bytes) else content.encode())
         return names
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmwsol.files import writing
+
 
 @dataclass
 class Line:
@@ -54,5 +56,6 @@ def draw_sweep(lines: Sequence[Line], x_label: str, y_label: str, path: str | Pa
         axes.legend(fontsize="small")
     files = [Path(f"{path}{ending}") for ending in (".png", ".pdf")]
     for file in files:
-        figure.savefig(file, dpi=150)
+        with writing(file) as part:
+            figure.savefig(part, dpi=150)
     return files

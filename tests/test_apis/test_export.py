@@ -98,11 +98,14 @@ def test_a_difference_is_found(tmp_path, monkeypatch):
     model = build("TapViT")
     monkeypatch.setattr("mmwsol.apis.export.load_exported", lambda path: lambda x: wrong(ExportableLocalizer(model)(x)))
 
+    (tmp_path / "model.pt2").write_bytes(b"earlier")
+
     def wrong(outputs):
         return outputs[0], outputs[1] * 1.01, outputs[2]
 
     with pytest.raises(RuntimeError, match=r"differs from PyTorch by 0.01 of the largest value \(> 0.001\)"):
         export_model(model, tmp_path / "model.pt2", "torch")
+    assert (tmp_path / "model.pt2").read_bytes() == b"earlier" and len(list(tmp_path.iterdir())) == 1
 
 
 def test_errors(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from known_answer import BOXES, localizer, write_picture
 from mmengine.config import Config
 
 from mmwsol.integrations import export_boxes, export_ground_truth
-from mmwsol.integrations.pseudo_boxes import encode_mask
+from mmwsol.integrations.pseudo_boxes import BoxExport, encode_mask
 from mmwsol.registry import MODELS
 
 CLASSES = ("red", "green", "blue")
@@ -162,6 +162,24 @@ def test_wrappers_and_absolute_names(project, tmp_path):
     cfg.test_dataloader.dataset.data_prefix = str(elsewhere)
     names = [image["file_name"] for image in export_ground_truth(cfg, "test").images]
     assert names == [str(elsewhere / f"{name}.png") for name in ZOOMS]
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    export = BoxExport("", ("a", "ö"), {})
+    export.add("x.jpg", (9, 9), [dict(label=np.int64(1), box=(0, 1, 2, 3))])
+    names = export.save(tmp_path / "boxes.json")
+    assert names.read_text(encoding="utf-8") == "a\nö\n"
+    content = json.loads((tmp_path / "boxes.json").read_text())
+    assert content["annotations"][0]["bbox"] == [0, 1, 2, 2] and content["annotations"][0]["category_id"] == 2
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    export.images *= 2
+    with pytest.raises(OSError, match="cannot be written: No space left"):
+        export.save(tmp_path / "boxes.json")
+    assert json.loads((tmp_path / "boxes.json").read_text()) == content and len(list(tmp_path.iterdir())) == 2
 
 
 def test_polygons_follow_the_mask():

@@ -118,6 +118,21 @@ def test_figure(sweep, tmp_path):
     assert (tmp_path / "out/table.md").read_text().startswith("| cell | n | loc/gt_known |")  # metrics of the paper
 
 
+def test_a_full_disk_leaves_the_earlier_report(sweep, tmp_path, monkeypatch):
+    rows, _ = summarize(list(plan(sweep, tmp_path / "runs").values()))
+    files = write_report(sweep, rows, tmp_path / "out")
+    before = [file.read_bytes() for file in files]
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    for _ in range(2):
+        with pytest.raises(OSError, match="table.md' cannot be written: No space left"):
+            write_report(sweep, rows, tmp_path / "out")
+    assert [file.read_bytes() for file in files] == before and len(list((tmp_path / "out").iterdir())) == len(files)
+
+
 def test_checkpoint(sweep, tmp_path):
     run = plan(sweep, tmp_path)["a_net", 0]
     with pytest.raises(ValueError, match="left no checkpoint in"):

@@ -264,13 +264,14 @@ def test_threshold_curve_has_plain_titles_and_no_nan(tool, case, monkeypatch):
     from matplotlib.figure import Figure
 
     shown = []
-    monkeypatch.setattr(
-        Figure,
-        "savefig",
-        lambda figure, file, **_: shown.append(
+
+    def savefig(figure, file, **_):
+        Path(file).touch()
+        shown.append(
             [(axis.get_title(), [text.get_text() for text in axis.get_legend().get_texts()]) for axis in figure.axes]
-        ),
-    )
+        )
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
     results = evaluate(tool, case, "out.json")
     nan = dict(threshold=[float("nan")], gt_known=[50.0])
     results["curves"] |= {"LocAccuracy": nan, "LocAccuracy_own": dict(threshold=[0.3], gt_known=[50.0])}
@@ -288,6 +289,28 @@ def test_threshold_curve_has_plain_titles_and_no_nan(tool, case, monkeypatch):
     Path("old.json").write_text(json.dumps(results | {"curves": {"LocAccuracy": nan}}))
     with pytest.raises(SystemExit, match="no curves of accuracy against the threshold"):
         tool(TOOLS / "threshold_curve.py", "old.json")
+
+
+def test_a_full_disk_leaves_the_earlier_files(tool, case, monkeypatch):
+    evaluate(tool, case, "out.json")
+    arguments = {
+        "error_analysis.py": ["out.json", "--out", "errors.csv", "--show-dir", "shown"],
+        "compare_results.py": ["out.json", "out.json", "--out", "changes.csv"],
+        "threshold_curve.py": ["out.json", "--out", "curve"],
+    }
+    for name, words in arguments.items():
+        tool(TOOLS / name, *words)
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    assert {Path(name) for name in ("errors.csv", "changes.csv", "curve.png", "curve.npz")} < set(before)
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    for name, words in arguments.items():
+        with pytest.raises(SystemExit, match="OSError: .* cannot be written: No space left"):
+            tool(TOOLS / name, *words)
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
 
 
 def test_threshold_curve_errors(tool, case):

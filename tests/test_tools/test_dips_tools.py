@@ -11,6 +11,7 @@ import torch
 from mmengine.config import Config
 
 from mmwsol.apis import init_model
+from mmwsol.datasets import offline_cache
 from mmwsol.methods.dips import LoadProposals
 from mmwsol.methods.dips.proposals import read_proposals
 from mmwsol.registry import MODELS
@@ -58,6 +59,12 @@ def test_official_proposals(tool, tmp_path, protocol):
             load(dict(image, img_id=f"train/n01/{i}.JPEG"))
 
 
+def official(boxes, maps=(0,)):
+    """Pickle the boxes of images by name, each with the same maps."""
+    content = {name: {"lst_newbbox_topn": b, "lst_best_head_topn_index": list(maps)} for name, b in boxes.items()}
+    return pickle.dumps(content)
+
+
 class Evil:
     def __reduce__(self):
         return os.system, ("false",)
@@ -70,17 +77,88 @@ class Evil:
         (b"no pickle", "is no pickle"),
         (pickle.dumps([1]), "holds a list, not a dict"),
         (pickle.dumps({"a.jpg": {}}), "image 'a.jpg' has no lists of boxes"),
-        (
-            pickle.dumps({"a.jpg": {"lst_newbbox_topn": [[0, 0, 1, 1]], "lst_best_head_topn_index": []}}),
-            "1 boxes and 0",
-        ),
+        (pickle.dumps({}), "error: the file holds no images"),
+        (pickle.dumps({"area_sucedded_for_n_imgs": 0}), "error: the file holds no images"),
+        (official({5: [[0, 0, 1, 1]]}), "the name of an image is 5, not text"),
+        (official({b"a.jpg": [[0, 0, 1, 1]]}), "the name of an image is b'a.jpg', not text"),
+        (official({"a.jpg": [[0, 0, 1, 1]], "a.png": [[0, 0, 1, 1]]}), "'a.jpg' and 'a.png' have the same place"),
+        (official({"../a.jpg": [[0, 0, 1, 1]]}), "has no place in a cache"),
+        (official({"a\0.jpg": [[0, 0, 1, 1]]}), "has no place in a cache"),
+        (official({"a.jpg": [[0, 0, 1, 1]]}, []), "image 'a.jpg' is wrong: 1 boxes and 0"),
+        (official({"a.jpg": [[0, 0, np.nan, 1]]}), "image 'a.jpg' is wrong: a box is not finite"),
+        (official({"a.jpg": [[0, 0, 1e300, 1]]}), "image 'a.jpg' is wrong: a box is not finite"),
+        (official({"a.jpg": [[5, 5, 1, 1]]}), "image 'a.jpg' is wrong: a box ends before it begins"),
+        (official({"a.jpg": [["0", "0", "1", "1"]]}), "image 'a.jpg' is wrong: values of type <U1"),
+        (official({"a.jpg": [[0, 0, 1, 1]]}, [10**30]), "image 'a.jpg' is wrong: values of type object"),
+        (official({"a.jpg": [[0, 0, 1, 1]]}, [1e30]), "image 'a.jpg' is wrong: map_index is"),
+        (official({"a.jpg": [[0, 0, 1, 1]]}, [-1]), "image 'a.jpg' is wrong: map_index is -1"),
+        (official({"a.jpg": [[0, 0, 1, 1]]}, [0.5]), "image 'a.jpg' is wrong: the number of a map is not whole"),
+        (None, "error: .*No such file"),
     ],
 )
 def test_bad_pickles_are_refused(tool, tmp_path, content, message):
-    (tmp_path / "bad.pkl").write_bytes(content)
+    if content is not None:
+        (tmp_path / "bad.pkl").write_bytes(content)
     with pytest.raises(SystemExit, match=message):
         tool(CONVERTER, tmp_path / "bad.pkl", tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_broken_off_conversion_is_no_cache_and_goes_on(tool, tmp_path, monkeypatch):
+    source, folder = tmp_path / "proposals.pkl", tmp_path / "cache"
+    source.write_bytes(official({f"{i}.jpg": [[0, 0, 9, 9]] for i in range(10)}))
+
+    def killed_after_three(*args):
+        if len(list(folder.glob("*.npz"))) == 3:
+            raise KeyboardInterrupt
+        return write_cached(*args)
+
+    write_cached = offline_cache.write_cached
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(offline_cache, "write_cached", killed_after_three)
+        tool(CONVERTER, source, folder)
+    with pytest.raises(ValueError, match="is not complete"):
+        LoadProposals(str(folder))
+    tool(CONVERTER, source, folder)
+    assert LoadProposals(str(folder)).files.manifest["num_images"] == 10 and len(list(folder.glob("*.npz"))) == 10
+    with pytest.raises(SystemExit, match="was made of something else: choose another folder"):
+        tool(CONVERTER, source, folder, "--map-set", "all_heads_and_mean")
+    (folder / "manifest.json").unlink()
+    with pytest.raises(SystemExit, match="has files but no manifest.json: choose an empty folder"):
+        tool(CONVERTER, source, folder)
+
+
+def test_a_conversion_stays_in_its_folder(tool, tmp_path):
+    source, folder, outside = tmp_path / "proposals.pkl", tmp_path / "cache", tmp_path / "outside"
+    source.write_bytes(official({"d/a.jpg": [[0, 0, 9, 9]]}))
+    tool(CONVERTER, source, folder)
+    (folder / "d/a.npz").unlink()
+    (folder / "d").rmdir()
+    outside.mkdir()
+    (folder / "d").symlink_to(outside)
+    with pytest.raises(SystemExit, match="a link leads out of"):
+        tool(CONVERTER, source, folder)
+    assert not list(outside.iterdir())
+    source.write_bytes(official({300 * "a" + ".jpg": [[0, 0, 9, 9]]}))
+    with pytest.raises(SystemExit, match="its name is longer than 255 bytes"):
+        tool(CONVERTER, source, tmp_path / "other")
+
+
+def test_a_full_disk_leaves_the_earlier_weights(tool, tmp_path):
+    resource = pytest.importorskip("resource")
+    (tmp_path / "out.pth").write_bytes(b"earlier")
+    torch.save({"linear.weight": torch.zeros(3, 4000), "linear.bias": torch.zeros(3)}, tmp_path / "linear.pth")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(SystemExit, match="OSError: .*out.pth' cannot be written: File too large"):
+            tool(
+                "model_converters/convert_official.py",
+                *(tmp_path / "linear.pth", tmp_path / "out.pth", "--source", "dips-linear"),
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (tmp_path / "out.pth").read_bytes() == b"earlier" and len(list(tmp_path.glob("*out.pth*"))) == 1
 
 
 def test_benchmark_of_the_crf(tool, capsys):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,6 +72,8 @@ def as_plain(value: Any) -> Any:
 def compare(args: argparse.Namespace) -> None:
     import numpy as np
 
+    from mmwsol.files import write_text
+
     pairs, protocol, iou_thr, thresholds = paired(args)
     iou = np.array([[a.iou, b.iou] for a, b in pairs])
     hit = iou >= iou_thr
@@ -109,11 +112,12 @@ def compare(args: argparse.Namespace) -> None:
             what = "hit gained" if gained[i] else "hit lost" if lost[i] else ""
             print(f"{change[i]:>+8.4f}  {iou[i, 0]:.4f} -> {iou[i, 1]:.4f}  {pairs[i][0].img_id}  {what}".rstrip())
     if args.out:
-        with open(args.out, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["img_id", "iou_a", "iou_b", "iou_change", "hit_a", "hit_b"])
-            for i, (a, _) in enumerate(pairs):
-                writer.writerow([a.img_id, *iou[i].tolist(), change[i], *hit[i].astype(int).tolist()])
+        table = io.StringIO(newline="")
+        writer = csv.writer(table)
+        writer.writerow(["img_id", "iou_a", "iou_b", "iou_change", "hit_a", "hit_b"])
+        for i, (a, _) in enumerate(pairs):
+            writer.writerow([a.img_id, *iou[i].tolist(), change[i], *hit[i].astype(int).tolist()])
+        write_text(args.out, table.getvalue())
         print(f"\n{len(pairs)} images are written to {args.out}.")
     if args.show_dir:
         drawn = draw(pairs, chosen, Path(args.show_dir), args.image_root)
@@ -122,20 +126,17 @@ def compare(args: argparse.Namespace) -> None:
 
 def draw(pairs: Sequence[tuple[Any, Any]], chosen: dict[str, list[int]], folder: Path, image_root: str | None) -> int:
     """Draw the chosen images with both boxes; return how many."""
-    import cv2
-
     from mmwsol.evaluation.results_file import read_picture
-    from mmwsol.visualization import draw_outcome, picture_name
+    from mmwsol.visualization import draw_outcome, picture_name, write_picture
     from mmwsol.visualization.draw import OTHER_COLOR, PRED_COLOR
 
-    folder.mkdir(parents=True, exist_ok=True)
     for name, indices in chosen.items():
         for rank, i in enumerate(indices):
             a, b = pairs[i]
             caption = f"IoU {a.iou:.2f} -> {b.iou:.2f} | class {a.gt_label}"
             image = read_picture(a, image_root)
             picture = draw_outcome(image, a.gt_bboxes, [a.bbox, b.bbox], [OTHER_COLOR, PRED_COLOR], caption)
-            cv2.imwrite(str(folder / f"{name}_{rank:03d}_{picture_name(a.img_id)}.jpg"), picture)
+            write_picture(folder / f"{name}_{rank:03d}_{picture_name(a.img_id)}.jpg", picture[:, :, ::-1])
     return sum(map(len, chosen.values()))
 
 
@@ -143,7 +144,7 @@ def main() -> None:
     args = parse_args()
     try:
         compare(args)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
 
 

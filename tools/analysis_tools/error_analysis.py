@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -43,13 +44,10 @@ def tables(images: Sequence[Any], kinds: Sequence[str]) -> list[tuple[int | None
 
 def draw_worst(images: Sequence[Any], kinds: Sequence[str], number: int, folder: Path, image_root: str | None) -> int:
     """Draw the images of lowest IoU of every kind of error; return how many."""
-    import cv2
-
     from mmwsol.evaluation.results_file import read_picture
-    from mmwsol.visualization import draw_outcome, picture_name
+    from mmwsol.visualization import draw_outcome, picture_name, write_picture
     from mmwsol.visualization.draw import PRED_COLOR
 
-    folder.mkdir(parents=True, exist_ok=True)
     drawn = 0
     for kind in kinds:
         worst = sorted((o for o in images if o.error == kind), key=lambda o: (o.iou, o.img_id))[:number]
@@ -58,7 +56,7 @@ def draw_worst(images: Sequence[Any], kinds: Sequence[str], number: int, folder:
             if o.pred_label is not None:
                 caption += f", predicted {o.pred_label}"
             picture = draw_outcome(read_picture(o, image_root), o.gt_bboxes, [o.bbox], [PRED_COLOR], caption)
-            cv2.imwrite(str(folder / f"{kind}_{rank:03d}_{picture_name(o.img_id)}.jpg"), picture)
+            write_picture(folder / f"{kind}_{rank:03d}_{picture_name(o.img_id)}.jpg", picture[:, :, ::-1])
             drawn += 1
     return drawn
 
@@ -66,6 +64,7 @@ def draw_worst(images: Sequence[Any], kinds: Sequence[str], number: int, folder:
 def analyze(args: argparse.Namespace) -> None:
     from mmwsol.evaluation.functional import ERROR_TYPES
     from mmwsol.evaluation.results_file import choose_protocol, load_results, outcomes
+    from mmwsol.files import write_text
 
     results = load_results(args.results)
     protocol = choose_protocol(results, args.protocol)
@@ -83,11 +82,12 @@ def analyze(args: argparse.Namespace) -> None:
         name = "all" if label is None else names[label] if label < len(names) else str(label)
         print(f"{name[:24]:<24} {number:>7} " + " ".join(f"{share[k]:>14.2f}" for k in ERROR_TYPES) + f" {iou:>9.4f}")
     if args.out:
-        with open(args.out, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["class", "images", *ERROR_TYPES, "mean_iou"])
-            for label, number, share, iou in rows:
-                writer.writerow(["all" if label is None else label, number, *share.values(), iou])
+        table = io.StringIO(newline="")
+        writer = csv.writer(table)
+        writer.writerow(["class", "images", *ERROR_TYPES, "mean_iou"])
+        for label, number, share, iou in rows:
+            writer.writerow(["all" if label is None else label, number, *share.values(), iou])
+        write_text(args.out, table.getvalue())
         print(f"The table of {len(rows) - 1} classes is written to {args.out}.")
     if args.show_dir:
         drawn = draw_worst(images, ERROR_TYPES, args.number, Path(args.show_dir), args.image_root)
@@ -98,7 +98,7 @@ def main() -> None:
     args = parse_args()
     try:
         analyze(args)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
 
 

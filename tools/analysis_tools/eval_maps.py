@@ -111,7 +111,10 @@ def main() -> None:
     if args.out:
         from mmwsol.evaluation.results_file import save_results
 
-        save_results(results, args.out)
+        try:
+            save_results(results, args.out)
+        except OSError as error:
+            sys.exit(f"{type(error).__name__}: {error}")
         print(f"\nResults of {len(results['predictions'])} images are written to {args.out}.")
 
 

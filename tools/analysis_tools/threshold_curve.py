@@ -113,6 +113,8 @@ def plot(curves: Curves, protocols: list[str], file: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
+    from mmwsol.files import writing
+
     styles = ["-", "--", ":", "-.", (0, (1, 4)), (0, (6, 1, 1, 1)), (0, (8, 4))]
     figure, axes = plt.subplots(1, len(protocols), figsize=(6.5 * len(protocols), 5), squeeze=False)
     for axis, protocol in zip(axes[0], protocols, strict=True):
@@ -139,7 +141,8 @@ def plot(curves: Curves, protocols: list[str], file: Path) -> None:
         axis.grid(alpha=0.3)
         axis.legend(fontsize=7)
     figure.tight_layout()
-    figure.savefig(file, dpi=150)
+    with writing(file) as part:
+        figure.savefig(part, dpi=150)
     plt.close(figure)
 
 
@@ -169,9 +172,7 @@ def main() -> None:
         sys.exit(f"{type(error).__name__}: {error}")
     protocols = args.protocol or available
     out = Path(args.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     png, npz = (out.with_name(out.name + suffix) for suffix in (".png", ".npz"))
-    plot(curves, protocols, png)
     arrays = {
         f"{source.replace('/', '_')}/{protocol}/{name}": np.asarray(values)
         for source, by_protocol in curves.items()
@@ -179,7 +180,14 @@ def main() -> None:
         if protocol in protocols
         for name, values in curve.items()
     }
-    np.savez_compressed(npz, **arrays)
+    from mmwsol.files import writing
+
+    try:
+        plot(curves, protocols, png)
+        with writing(npz) as part:
+            np.savez_compressed(part, **arrays)
+    except OSError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
     print(f"{len(protocols)} protocol(s) of {len(curves)} input(s) are plotted in {png}; arrays in {npz}.")
 
 

@@ -10,7 +10,6 @@ import argparse
 import gzip
 import lzma
 import os
-import shutil
 import struct
 import sys
 import tarfile
@@ -125,17 +124,21 @@ def unpack(sources: Sequence[Path], out: Path, target: Target) -> None:
                 if path is not None and (path.startswith("/") or ".." in path.replace("\\", "/").split("/")):
                     raise ConvertError(f"a list names '{path}', which is outside '{out}': nothing is put there")
                 if path is not None:
-                    count["placed" if place(entry, out / path, source) else "there"] += 1
+                    count["placed" if place(entry, path, out, source) else "there"] += 1
         if sum(count.values()):
             print(f"{source}: {count['placed']} files put into {out}, {count['there']} were there", flush=True)
 
 
-def place(entry: Entry, path: Path, source: Path) -> bool:
-    """Put one file into place; return False if it is there.
+def place(entry: Entry, name: str, out: Path, source: Path) -> bool:
+    """Put one file into place, ``name`` in ``out``; return False if it is there.
 
     Raises:
         ConvertError: If another file has its name.
+        OSError: If it cannot be written, or a link would take it out of ``out``.
     """
+    from mmwsol.files import check_inside, writing
+
+    path = out / name
     if path.is_file():
         if path.stat().st_size != entry.size:
             raise ConvertError(
@@ -143,25 +146,37 @@ def place(entry: Entry, path: Path, source: Path) -> bool:
                 "wrong one away"
             )
         return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
-        with entry.open() as file, open(part, "wb") as copy:
-            shutil.copyfileobj(file, copy, 1 << 20)
-        if part.stat().st_size != entry.size:
-            raise EOFError(f"'{entry.name}' has {part.stat().st_size} of {entry.size} bytes")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    check_inside(path, out)
+    with writing(path, ending=False) as part, open(part, "wb") as copy:
+        for piece in pieces(entry, source):
+            copy.write(piece)
     return True
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a new file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    os.replace(part, path)
+def pieces(entry: Entry, source: Path) -> Iterator[bytes]:
+    """Yield the content of a file.
+
+    Raises:
+        ConvertError: If it cannot be read, or has another size than its source says.
+    """
+    size = 0
+    try:
+        with reading(source), entry.open() as file:
+            while piece := file.read(1 << 20):
+                size += len(piece)
+                yield piece
+            if size != entry.size:
+                raise EOFError(f"'{entry.name}' has {size} of {entry.size} bytes")
+    except OSError as error:
+        raise ConvertError(f"'{entry.name}' of '{source}' cannot be read: {error.strerror or error}") from error
+
+
+def write_text(name: str, out: Path, text: str) -> None:
+    """Write a file of the converter itself, ``name`` in ``out``."""
+    from mmwsol import files
+
+    files.check_inside(out / name, out)
+    files.write_text(out / name, text)
 
 
 # ---- targets ----------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def convert(sources, out):
     if not (out / LIST).exists():
         lines = box_lines(sources)
         if lines:
-            write_text(out / LIST, "\n".join(lines) + "\n")
+            write_text(LIST, out, "\n".join(lines) + "\n")
     return verify(out, {"val": lambda: ILSVRC(str(out), "val")}, COUNTS)
 
 

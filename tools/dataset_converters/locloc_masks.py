@@ -22,7 +22,7 @@ def main() -> None:
     try:
         dataset = dict(load_config(args.config).train_dataloader.dataset, pipeline=[])
         number = unpack_official_masks(args.masks, DATASETS.build(dataset), args.out)
-    except (ValueError, FileNotFoundError, ImportError) as error:
+    except (ValueError, OSError, ImportError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     print(f"Wrote {number} masks to {args.out}.")
 

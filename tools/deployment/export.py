@@ -34,7 +34,7 @@ def main() -> None:
     try:
         model = init_model(args.config, args.checkpoint, "cpu", args.stage, args.cfg_options)
         done = export_model(model, args.out, args.format, args.size)
-    except (ValueError, FileNotFoundError, ImportError) as error:
+    except (ValueError, OSError, ImportError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     height, width = done["size"]
     print(

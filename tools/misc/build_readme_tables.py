@@ -181,6 +181,8 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a table is not up to date")
     parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    from mmwsol.files import write_text
+
     metafiles = read_metafiles(args.root)
     texts = {args.root / "configs/model-index.yml": index_text(args.root)}
     for path in [args.root / "README.md", *sorted(args.root.glob("configs/*/README.md"))]:
@@ -190,7 +192,7 @@ def main() -> None:
         if text != path.read_text(encoding="utf-8"):
             old.append(path.relative_to(args.root).as_posix())
             if not args.check:
-                path.write_text(text, encoding="utf-8")
+                write_text(path, text)
     if args.check and old:
         sys.exit(f"not up to date: {', '.join(old)}; run python tools/misc/build_readme_tables.py")
     print(f"{len(old)} files written." if old else "All tables are up to date.")

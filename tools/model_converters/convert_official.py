@@ -17,8 +17,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    import torch
-
+    from mmwsol.files import write_torch
     from mmwsol.models.weights import read_weights, unwrap
     from mmwsol.utils import convert_official
 
@@ -26,9 +25,9 @@ def main() -> None:
         state_dict = convert_official(read_weights(args.src)[1], args.source)
         if args.onto:
             state_dict = {**unwrap(read_weights(args.onto)[1]), **state_dict}
-    except (ValueError, FileNotFoundError) as error:
+        write_torch(args.dst, dict(state_dict=state_dict, meta=dict(converted_from=args.source)))
+    except (ValueError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    torch.save(dict(state_dict=state_dict, meta=dict(converted_from=args.source)), args.dst)
     print(f"Wrote {len(state_dict)} tensors to {args.dst}.")
 
 

@@ -83,21 +83,22 @@ def main() -> None:
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
 
-    import cv2
     import numpy as np
 
-    from mmwsol.visualization import picture_name, stack_panels
+    from mmwsol.visualization import picture_name, stack_panels, write_picture
 
     draw = draw_original if args.mode == "original" else draw_transformed
     folder = Path(args.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
     classes = dataset.metainfo.get("classes")
     steps = np.linspace(0, len(dataset) - 1, min(args.number, len(dataset)))
     for index in steps.round().astype(int).tolist():
         image, label, img_id = draw(dataset, index)
         name = classes[label] if classes is not None else str(label)
         picture = stack_panels([image], f"{img_id}: {name}")
-        cv2.imwrite(str(folder / f"{index:06d}_{picture_name(img_id)}.jpg"), picture)
+        try:
+            write_picture(folder / f"{index:06d}_{picture_name(img_id)}.jpg", picture[:, :, ::-1])
+        except OSError as error:
+            sys.exit(f"{type(error).__name__}: {error}")
     print(f"{len(steps)} of {len(dataset)} images are drawn in {folder}.")
 
 

@@ -114,17 +114,16 @@ def main() -> None:
         if args.names and len(args.names) != len(pairs):
             raise ValueError(f"--names has {len(args.names)} titles for {len(pairs)} models.")
         draw_comparison(args, pairs, images)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
 
 
 def draw_comparison(args: argparse.Namespace, pairs: list[tuple[str, str]], images: list[str]) -> None:
-    import cv2
     import numpy as np
 
     from mmwsol.apis import WSOLInferencer
     from mmwsol.apis.inputs import list_inputs
-    from mmwsol.visualization import draw_boxes, draw_sheet
+    from mmwsol.visualization import draw_boxes, draw_sheet, write_picture
     from mmwsol.visualization.draw import GT_COLOR
 
     columns: list[list[Any]] = []
@@ -154,9 +153,7 @@ def draw_comparison(args: argparse.Namespace, pairs: list[tuple[str, str]], imag
         texts.append([""] + [text for _, text in cells])
     names = args.names or [Path(config).stem for config, _ in pairs]
     sheet = draw_sheet(rows, ["image", *names], texts, args.width)
-    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(args.out, sheet):
-        raise ValueError(f"cannot write '{args.out}'.")
+    write_picture(args.out, sheet[:, :, ::-1])
     print(f"{len(rows)} images, {len(pairs)} models: {args.out}")
     if len(rows) < total:
         print(f"These are {len(rows)} of {total} images, spread evenly; --number -1 draws all.")

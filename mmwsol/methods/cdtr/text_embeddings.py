@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmwsol.files import writing
+from mmwsol.files import write_torch
 
 
 class TextEmbeddings(NamedTuple):
@@ -42,8 +42,7 @@ def save_text_embeddings(path: str | Path, embeddings: Tensor, classes: Sequence
     """
     if len(embeddings) != len(classes):
         raise ValueError(f"{len(embeddings)} embeddings for {len(classes)} classes.")
-    with writing(path) as part:
-        torch.save(dict(embeddings=F.normalize(embeddings.float(), dim=1), classes=list(classes), **meta), part)
+    write_torch(path, dict(embeddings=F.normalize(embeddings.float(), dim=1), classes=list(classes), **meta))
 
 
 def load_text_embeddings(path: str | Path) -> TextEmbeddings:

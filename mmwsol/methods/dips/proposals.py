@@ -10,6 +10,7 @@ import numpy as np
 
 SUFFIX = ".npz"
 RASTERS = ("filled", "cv2_outline")
+MAX_MAPS = 4096  # more than any network has
 
 
 class Proposals(NamedTuple):
@@ -40,6 +41,29 @@ class Proposals(NamedTuple):
         return file.getvalue()
 
 
+def check_proposals(proposals: Proposals) -> None:
+    """Check types, shapes and values.
+
+    Raises:
+        ValueError: If one is wrong; the message says which.
+    """
+    boxes, index, scores = proposals.boxes, proposals.map_index, proposals.scores
+    for name, values, kinds in (("boxes", boxes, "iuf"), ("map_index", index, "iu"), ("scores", scores, "iuf")):
+        if values.dtype.kind not in kinds:
+            raise ValueError(f"{name} holds values of type {values.dtype}")
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ValueError(f"boxes is {boxes.shape}, not (K, 4)")
+    for name, values in (("map_index", index), ("scores", scores)):
+        if values.shape != boxes.shape[:1]:
+            raise ValueError(f"{name} is {values.shape}, for {len(boxes)} boxes")
+    if not np.isfinite(boxes).all():
+        raise ValueError("a box is not finite")
+    if (boxes[:, 2:] < boxes[:, :2]).any():
+        raise ValueError("a box ends before it begins: boxes are x0, y0, x1, y1")
+    if len(index) and (index.min() < 0 or index.max() >= MAX_MAPS):
+        raise ValueError(f"map_index is {index.min()} to {index.max()}, not the number of a map")
+
+
 def read_proposals(path: str | Path) -> Proposals:
     """Read a file of :meth:`Proposals.encode`.
 
@@ -49,7 +73,9 @@ def read_proposals(path: str | Path) -> Proposals:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            return Proposals(file["boxes"], file["map_index"], file["scores"], bool(file["min_area_passed"]))
+            proposals = Proposals(file["boxes"], file["map_index"], file["scores"], bool(file["min_area_passed"]))
+        check_proposals(proposals)
+        return proposals
     except FileNotFoundError:
         raise
     except Exception as error:  # anything may come of a damaged file

@@ -26,8 +26,8 @@ class LoadProposals(BaseTransform):
 
     Args:
         cache_dir: Cache of the stage that writes proposals (:class:`mmwsol.methods.dips.ProposalWriter`),
-            such as 'stage://proposals/cache'. In a dry run, where no stage has run, an address ``stage://``
-            counts as a cache without proposals.
+            such as 'stage://proposals/cache', or of ``dips_proposals.py``. In a dry run, where no stage has run, an
+            address ``stage://`` counts as a cache without proposals.
         top_k: How many of the best to choose from; 0: the best. Defaults to 5.
         raster: See :func:`mmwsol.methods.dips.proposals.box_mask`. Defaults to 'filled'.
         all_boxes: Whether to add ``all_proposals_mask``, of the ``top_k`` boxes. Defaults to False.
@@ -48,7 +48,7 @@ class LoadProposals(BaseTransform):
     @property
     def map_set(self) -> str | None:
         """The maps that the numbers ``proposal_map`` mean, ``map_set`` of the head; None if the cache does not say."""
-        return ((self.files.manifest or {}).get("params") or {}).get("map_set")
+        return (self.files.manifest or {}).get("params", {}).get("map_set")
 
     def transform(self, results: dict) -> dict:
         """Add the chosen proposal to ``results``."""
@@ -75,7 +75,13 @@ class LoadProposals(BaseTransform):
         return Proposals(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32))
 
     def _mask(self, box: np.ndarray, frame: Frame) -> np.ndarray:
-        return frame.masks(box_mask(box, frame.ori_shape, self.raster), resample="bilinear")  # as the official code
+        mask = box_mask(box, frame.ori_shape, self.raster)
+        if not mask.any() and any(int(value) for value in box):
+            raise ValueError(
+                f"the proposal {box.tolist()} in '{self.cache_dir}' lies outside its image of {frame.ori_shape} (H, W):"
+                " it was made for another image."
+            )
+        return frame.masks(mask, resample="bilinear")  # as the official code
 
     def __repr__(self) -> str:
         options = f"top_k={self.top_k}, raster='{self.raster}', all_boxes={self.all_boxes}"

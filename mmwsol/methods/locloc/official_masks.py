@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mmwsol.datasets.offline_cache import MANIFEST, cache_file
+from mmwsol.datasets.offline_cache import cache_files, converted_cache, write_cached
 
 SIDE = 256  # of the official masks
 THRESHOLD = 0.05  # above which the official loaders take a mask as foreground, after JPEG and resize
@@ -58,20 +57,22 @@ def unpack_official_masks(path: str | Path, dataset: Any, cache_dir: str | Path)
         Number of masks.
 
     Raises:
-        ValueError: If the file does not have one mask for every image.
+        OSError: If a mask cannot be written.
+        ValueError: If the file does not have one mask for every image, or two images would have one file.
     """
     count = 0
-    for mask in read_official_masks(path):
-        if count < len(dataset):
-            target = cache_file(cache_dir, dataset.get_data_info(count)["img_id"], ".png")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(target), mask.astype(np.uint8) * 255)
-        count += 1
-    if count != len(dataset):
-        raise ValueError(
-            f"'{path}' has {count} masks and the data set {len(dataset)} images: their order alone matches them, so "
-            "take the whole split that the file was made for."
-        )
-    manifest = dict(version=1, writer="official", source=Path(path).name, suffix=".png", complete=True, failed={})
-    Path(cache_dir, MANIFEST).write_text(json.dumps(dict(manifest, num_images=count), indent=1, sort_keys=True))
+    names = [dataset.get_data_info(index)["img_id"] for index in range(len(dataset))]
+    targets = cache_files(cache_dir, names, ".png")
+    manifest = dict(version=1, writer="official", source=Path(path).name, suffix=".png", failed={})
+    with converted_cache(cache_dir, dict(manifest, num_images=len(targets))):
+        for mask in read_official_masks(path):
+            if count < len(targets):
+                content = cv2.imencode(".png", mask.astype(np.uint8) * 255)[1]
+                write_cached(cache_dir, targets[count], content.tobytes())
+            count += 1
+        if count != len(targets):
+            raise ValueError(
+                f"'{path}' has {count} masks and the data set {len(targets)} images: their order alone matches them, "
+                "so take the whole split that the file was made for."
+            )
     return count

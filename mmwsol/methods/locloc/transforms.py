@@ -33,7 +33,8 @@ class LoadPseudoMask(BaseTransform):
 
     def __init__(self, mask_root: str) -> None:
         self.mask_root = mask_root
-        self.files = CachedFiles(mask_root, ".png", "mask", "images without a mask count as all foreground")
+        otherwise = "images without a mask count as all foreground"
+        self.files = CachedFiles(mask_root, ".png", "mask", otherwise, any_folder=True)
 
     def transform(self, results: dict) -> dict:
         """Set ``results['pseudo_mask']``."""

@@ -25,6 +25,7 @@ def cache(folder, boxes, maps, name="a/b.jpg"):
     path = (folder / name).with_suffix(".npz")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(Proposals(boxes, maps, np.linspace(1, 0.5, len(boxes))).encode())
+    (folder / "manifest.json").write_text(json.dumps(dict(version=1, complete=True)))  # that of a converter
     return str(folder)
 
 
@@ -94,12 +95,12 @@ def test_all_boxes_and_no_object(tmp_path):
     assert not LoadProposals(folder)(results())["proposal_mask"].any()
 
 
-@pytest.mark.parametrize("has_manifest", [True, False])
-def test_missing_image_gives_background_with_one_warning(tmp_path, monkeypatch, has_manifest):
+@pytest.mark.parametrize("has_list", [True, False])
+def test_missing_image_gives_background_with_one_warning(tmp_path, monkeypatch, has_list):
     warnings = []
     monkeypatch.setattr("mmwsol.datasets.offline_cache.print_log", lambda message, *_: warnings.append(message))
     folder = cache(tmp_path, BOXES, [0, 1, 2])
-    if has_manifest:
+    if has_list:
         manifest(tmp_path, failed={"x.jpg": "damaged", "y.jpg": "damaged"})
     transform = LoadProposals(folder, all_boxes=True)
     for name in ("x.jpg", "y.jpg"):
@@ -110,7 +111,7 @@ def test_missing_image_gives_background_with_one_warning(tmp_path, monkeypatch, 
 
 
 def test_cache_of_other_images_is_refused(tmp_path):
-    """An image that the manifest does not list as failed; without manifest, twenty in a row."""
+    """An image that the manifest does not list as failed; without such a list, twenty in a row."""
     folder = cache(tmp_path, BOXES, [0, 1, 2])
     transform = LoadProposals(folder)
     for i in range(19):
@@ -143,6 +144,60 @@ def test_missing_cache_and_damaged_file(tmp_path):
     (tmp_path / "a/b.npz").write_bytes(b"PK damaged")
     with pytest.raises(ValueError, match="holds no proposals"):
         LoadProposals(folder)(results())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(boxes=[[50, 40, 10, 20]]), "a box ends before it begins"),
+        (dict(boxes=[[0, 0, np.inf, 5]]), "a box is not finite"),
+        (dict(boxes=[[0, 0, np.nan, 5]]), "a box is not finite"),
+        (dict(boxes=[[0, 0, 5 + 1j, 5]]), "boxes holds values of type complex128"),
+        (dict(boxes=[["0", "0", "5", "5"]]), "boxes holds values of type <U1"),
+        (dict(boxes=[0.0, 0, 5, 5]), r"boxes is \(4,\), not \(K, 4\)"),
+        (dict(boxes=5.0), r"boxes is \(\), not \(K, 4\)"),
+        (dict(map_index=np.zeros(0, int)), r"map_index is \(0,\), for 1 boxes"),
+        (dict(scores=[1.0, 2.0]), r"scores is \(2,\), for 1 boxes"),
+        (dict(map_index=[-7]), "map_index is -7 to -7, not the number of a map"),
+        (dict(map_index=[10**9]), "map_index is 1000000000 to 1000000000"),
+        (dict(map_index=[0.5]), "map_index holds values of type float64"),
+    ],
+)
+def test_proposals_that_are_none_are_refused(tmp_path, changes, message):
+    folder = cache(tmp_path, BOXES[:1], [0])
+    good = dict(boxes=np.array(BOXES[:1], float), map_index=np.array([0]), scores=np.ones(1), min_area_passed=True)
+    np.savez(tmp_path / "a/b.npz", **good)
+    assert LoadProposals(folder)(results())["proposal_mask"].any()
+    np.savez(tmp_path / "a/b.npz", **{**good, **changes})
+    with pytest.raises(ValueError, match=f"a/b.npz' holds no proposals .{message}"):
+        LoadProposals(folder)(results())
+
+
+def test_a_proposal_outside_its_image_is_of_another(tmp_path):
+    folder = cache(tmp_path, [[500, 20, 520, 40]], [0])
+    with pytest.raises(ValueError, match=r"\[500.0, 20.0, 520.0, 40.0\] .* lies outside its image of \(60, 80\)"):
+        LoadProposals(folder)(results())
+    assert not LoadProposals(cache(tmp_path, [[0.2, 0.3, 0.6, 0.9]], [0]))(results())["proposal_mask"].any()  # zeros
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (dict(failed=5), "is damaged .'failed' is 5"),
+        (dict(params=[1]), r"is damaged .'params' is \[1\]"),
+        (dict(complete="no"), "is damaged .'complete' is 'no'"),
+        (dict(complete=False), "is not complete"),
+        (None, "has no manifest.json: what made it did not finish"),
+    ],
+)
+def test_cache_that_is_not_finished_or_damaged(tmp_path, fields, message):
+    folder = cache(tmp_path, BOXES, [0, 1, 2])
+    if fields is None:
+        (tmp_path / "manifest.json").unlink()
+    else:
+        manifest(tmp_path, **fields)
+    with pytest.raises(ValueError, match=message):
+        LoadProposals(folder)
 
 
 def test_packed_into_the_data_sample(tmp_path):

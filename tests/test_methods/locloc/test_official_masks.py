@@ -79,7 +79,20 @@ def test_wrong_files(masks_file, tmp_path):
         unpack_official_masks(path, images(2), tmp_path / "a")
     with pytest.raises(ValueError, match="3 masks and the data set 4 images"):
         unpack_official_masks(path, images(4), tmp_path / "b")
-    assert not (tmp_path / "b/manifest.json").exists()
+    with pytest.raises(ValueError, match="is not complete"):
+        LoadPseudoMask(str(tmp_path / "b"))
+
+
+def test_masks_that_cannot_be_kept_apart_or_written(masks_file, tmp_path, monkeypatch):
+    path = masks_file(dataset=MASKS)
+    same = images(3)
+    same[1] = dict(img_id="0.bird/0.png")
+    with pytest.raises(ValueError, match="'0.bird/0.jpg' and '0.bird/0.png' have the same place"):
+        unpack_official_masks(path, same, tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "b").write_text("a file")
+    with pytest.raises(OSError):
+        unpack_official_masks(path, images(3), tmp_path / "b")
 
 
 def test_other_arrays(masks_file):
