@@ -40,10 +40,11 @@ def main() -> None:
 
     from mmwsol.engine.sweep_report import summarize, write_report
     from mmwsol.engine.sweeps import plan_runs, run_sweep
+    from mmwsol.engine.tool_errors import one_line_errors
     from mmwsol.utils.sweep_files import read_sweep
 
     failed = []
-    try:
+    with one_line_errors():
         sweep = read_sweep(args.file)
         work_dir = args.work_dir or Path("work_dirs", sweep.name)
         every_run = plan_runs(sweep, work_dir, (), args.seeds, args.cfg_options)
@@ -55,8 +56,6 @@ def main() -> None:
                 failed.append(f"{outcome.run.cell.name}, seed {outcome.run.seed}")
         rows, problems = summarize(every_run)
         files = write_report(sweep, rows, args.out or work_dir)
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
     print(next(file for file in files if file.suffix == ".md").read_text(encoding="utf-8"))
     print(f"Written: {', '.join(map(str, files))}")
     for problem in problems:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -147,19 +146,20 @@ def needs_calibration(runner: Any) -> bool:
 
 def main() -> None:
     args = parse_args()
-    try:
-        cfg = load_test_config(args)
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
 
+    from mmwsol.engine.tool_errors import one_line_errors
+
+    with one_line_errors():
+        test(args)
+
+
+def test(args: argparse.Namespace) -> None:
+    """Test the checkpoint."""
     from mmwsol import compat
     from mmwsol.engine.stages import build_runner
 
-    runner = build_runner(cfg)
-    try:
-        check_weights(runner.model, args.checkpoint)
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+    runner = build_runner(load_test_config(args))
+    check_weights(runner.model, args.checkpoint)
     if needs_calibration(runner):
         runner.logger.info(f"{args.checkpoint} holds no threshold of the box rule: it is chosen on val first.")
         runner.val()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,11 @@ def parse_args() -> argparse.Namespace:
         help="go on from the newest checkpoint in the work dir, or from PATH",
     )
     parser.add_argument("--stage", metavar="NAME", help="run one stage of the config alone")
-    parser.add_argument("--force", action="store_true", help="train although another run is at work in the work dir")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="train although another run is at work in the work dir, or left checkpoints: moved to before_<time>",
+    )
     parser.add_argument("--amp", action="store_true", help="automatic mixed precision (GPU only)")
     parser.add_argument(
         "--auto-scale-lr",
@@ -119,17 +122,22 @@ def load_stages(args: argparse.Namespace) -> tuple[Any, list[Any]]:
 
 def main() -> None:
     args = parse_args()
-    try:
-        cfg, stages = load_stages(args)
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
 
+    from mmwsol.engine.tool_errors import one_line_errors
+
+    with one_line_errors():
+        train(args)
+
+
+def train(args: argparse.Namespace) -> None:
+    """Run the stages, or try them."""
     from mmengine.dist import is_main_process
 
     from mmwsol import compat
     from mmwsol.engine.dry_run import dry_run
     from mmwsol.engine.stages import run_stages
 
+    cfg, stages = load_stages(args)
     if args.dry_run:
         for stage in stages:
             if args.stage in (None, stage.name):

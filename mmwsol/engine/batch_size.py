@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 
 def rank_config(cfg: Config, ranks: int) -> Config:
@@ -51,3 +53,28 @@ def rank_config(cfg: Config, ranks: int) -> Config:
     cfg.train_dataloader.batch_size = total // ranks
     cfg.pop("total_batch_size")
     return cfg
+
+
+def check_epoch_length(runner: Runner) -> None:
+    """Check, before training, that an epoch has an iteration.
+
+    Raises:
+        ValueError: If it has none: ``drop_last`` drops a batch that is not whole, and there is no other.
+    """
+    loader: Any = getattr(runner.train_loop, "dataloader", None)
+    try:
+        iterations, images = len(loader), len(loader.dataset)
+    except (TypeError, AttributeError):  # no data loader, or one without end
+        return
+    if iterations > 0:
+        return
+    if images == 0:
+        raise ValueError("train_dataloader.dataset has no images: there is nothing to train on.")
+    batch_size = getattr(getattr(loader, "batch_sampler", None), "batch_size", None)
+    ranks = f" on each of {runner.world_size} ranks" if runner.world_size > 1 else ""
+    raise ValueError(
+        f"train_dataloader.dataset has {images} images, fewer than one batch of {batch_size}{ranks}, and "
+        "train_dataloader.drop_last=True drops a batch that is not whole: an epoch has no iteration. Take a smaller "
+        "batch (total_batch_size; without one in the config, train_dataloader.batch_size), more images, or "
+        "drop_last=False."
+    )

@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.dist import get_world_size
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
-from mmwsol.engine.batch_size import rank_config
+from mmwsol.engine.batch_size import check_epoch_length, rank_config
 from mmwsol.engine.offline import OfflineLoop
 from mmwsol.engine.stages import Stage, build_runner
 
@@ -58,6 +58,7 @@ def _describe_model(runner: Runner) -> str:
 def _try_train(runner: Runner) -> list[str]:
     """Follow ``Runner.train`` up to the first iteration."""
     loop = runner.train_loop
+    check_epoch_length(runner)
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
     if runner.param_schedulers is not None:

@@ -55,7 +55,7 @@ def checkpoint_to_resume(folder: str | Path, outside: bool = False) -> str | Non
     if traces:
         raise ValueError(
             f"--resume: {folder} has {', '.join(traces[:4])}, but no epoch_*.pth or iter_*.pth that can be read: they "
-            "are damaged or gone. Give a checkpoint, --resume PATH; or leave --resume out to train from the start."
+            "are damaged or gone. Give a checkpoint, --resume PATH; or train from the start, --force without --resume."
         )
     print_log(f"{folder} has no checkpoint to resume from: training starts from the beginning.", "current")
     return None

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from mmwsol.datasets.offline_cache import MANIFEST, CacheWriter, OfflineCache, spread
 from mmwsol.datasets.wrappers import inner_config, inner_dataset
 from mmwsol.engine.hooks.num_classes_hook import NumClassesHook
+from mmwsol.engine.json_files import read_json
 from mmwsol.files import write_bytes
 from mmwsol.models.wrappers import unwrapped
 from mmwsol.registry import DATASETS, LOOPS, TASK_UTILS
@@ -152,7 +153,7 @@ class OfflineLoop(BaseLoop):
         before = self._check_manifest(manifest)
         missing = [i for i in range(len(names)) if not cache.path(i).is_file()]
         barrier()  # every rank has looked before one writes
-        if before.get("complete") and {names[i] for i in missing} == set(before["failed"]):
+        if before.get("complete") and {names[i] for i in missing} == set(before.get("failed", {})):
             runner.logger.info(f"Cache {cache.root} is complete already.")
             return runner.model
         if is_main_process():
@@ -209,7 +210,10 @@ class OfflineLoop(BaseLoop):
             if root.is_dir() and any(root.iterdir()):
                 raise ValueError(f"cache_dir '{root}' has files but no {MANIFEST}: choose an empty folder.")
             return {}
-        before = json.loads(path.read_text())
+        advice = f"Delete the folder '{root}', or choose another cache_dir."
+        before = read_json(path, advice)
+        if not isinstance(before.get("failed", {}), dict):
+            raise ValueError(f"'{path}' is damaged: 'failed' is no object. {advice}")
         keys = ("version", "writer", "suffix", "params", "pipeline", "weights")
         then, now = ({key: m.get(key) for key in keys} for m in (before, manifest))
         changes = differences(then, now)

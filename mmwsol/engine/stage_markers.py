@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 from mmengine.runner import Runner
 
+from mmwsol.engine.json_files import read_json
 from mmwsol.files import write_json
 from mmwsol.utils.config import differences
 
@@ -48,9 +49,21 @@ _IRRELEVANT = (
 
 
 def read_marker(folder: Path) -> dict[str, Any] | None:
-    """Return the marker of a stage, None if the stage is not finished."""
+    """Return the marker of a stage, None if the stage is not finished.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
     path = folder / MARKER
-    return json.loads(path.read_text()) if path.is_file() else None
+    if not path.is_file():
+        return None
+    advice = "Delete it, and --resume finishes the stage from its last checkpoint."
+    marker = read_json(path, advice, ("stage", "id", "previous_id", "last", "best", "config"))
+    if not isinstance(marker["config"], dict) or not all(
+        isinstance(marker[key], (str, type(None))) for key in ("last", "best")
+    ):
+        raise ValueError(f"'{path}' is damaged: config, last or best is something else. {advice}")
+    return marker
 
 
 def write_marker(folder: Path, marker: dict[str, Any]) -> dict[str, Any]:
@@ -89,17 +102,26 @@ def check_marker(name: str, cfg: Config, folder: Path, marker: dict[str, Any], p
 
 
 def relative_path(folder: Path, path: str | None) -> str | None:
-    """Write a path inside the folder relative to it, so that a work directory can be moved."""
+    """Write a path inside the folder of a stage, or of another one beside it, relative to it.
+
+    A work directory can then be moved and copied.
+    """
     if path is None:
         return None
-    full = Path(path).resolve()
-    inside = full.is_relative_to(folder.resolve())
-    return str(full.relative_to(folder.resolve())) if inside else str(full)
+    full, folder = Path(path).resolve(), folder.resolve()
+    return os.path.relpath(full, folder) if full.is_relative_to(folder.parent) else str(full)
 
 
 def absolute_path(folder: Path, path: str) -> str:
-    """Return the path that :func:`relative_path` wrote."""
-    return path if os.path.isabs(path) else str(folder / path)
+    """Return the path that :func:`relative_path` wrote.
+
+    It used to leave files in the folder of another stage absolute; in a copied or moved work directory they are the
+    files there.
+    """
+    if not os.path.isabs(path):
+        return os.path.normpath(folder / path)
+    own = folder.parent / Path(path).parent.name / Path(path).name
+    return str(own) if own.is_file() else path
 
 
 def marked_settings(cfg: Config) -> dict[str, str]:

@@ -19,8 +19,9 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmwsol import compat
-from mmwsol.engine.batch_size import rank_config
+from mmwsol.engine.batch_size import check_epoch_length, rank_config
 from mmwsol.engine.last_checkpoint import checkpoint_to_resume, latest_checkpoint
+from mmwsol.engine.old_checkpoints import refuse_old_checkpoints, remove_links, set_aside
 from mmwsol.engine.stage_markers import (
     absolute_path,
     changed_settings,
@@ -35,8 +36,6 @@ from mmwsol.engine.work_dir_lock import work_dir_lock
 from mmwsol.utils.config import has_key, has_part, is_new_setting, nearest_part, set_options
 
 INIT_FROM = ("last", "best", "none")
-
-# Further names that are read at the top of a config.
 
 
 @dataclass
@@ -210,17 +209,19 @@ def run_stages(
         work_dir: Folder of the whole run.
         resume: 'auto' goes on from the newest checkpoint of the first unfinished
             stage; a path is a checkpoint of that stage. Defaults to None: unfinished stages start
-            anew.
+            anew, unless they have checkpoints.
         only: Run this stage alone. Defaults to None.
-        force: Whether to run although another run holds ``work_dir``. Defaults to False.
+        force: Whether to run although another run holds ``work_dir`` and, without ``resume``, to train unfinished
+            stages anew that have checkpoints, which are moved to ``before_<time>``. Defaults to False.
 
     Returns:
         Final checkpoint (or None) of every stage looked at, by name.
 
     Raises:
         ValueError: If a finished stage does not fit the config any more, the stage that ``only``
-            starts from is not finished, the ranks cannot share ``total_batch_size`` evenly, or another
-            run is at work in ``work_dir``.
+            starts from is not finished, the ranks cannot share ``total_batch_size`` evenly, another
+            run is at work in ``work_dir``, or an unfinished stage has checkpoints and neither ``resume`` nor
+            ``force`` is given.
         FileNotFoundError: If ``resume`` is a path that does not exist.
     """
     if only is not None:
@@ -231,15 +232,20 @@ def run_stages(
     if resume is not None and resume != "auto" and not Path(resume).is_file():
         raise FileNotFoundError(f"--resume {resume}: there is no such checkpoint.")
     with work_dir_lock(work_dir, force):
+        first = stages[0].cfg
+        if resume is None and first.get("resume"):  # mmengine's way to ask for it, in the config
+            resume = first.get("load_from") or "auto"
+        if resume is None and not force:  # before the first of them has trained for days
+            for stage in stages:
+                folder = Path(work_dir, stage.name)
+                if only in (None, stage.name) and not (stage.name and read_marker(folder)):
+                    refuse_old_checkpoints(stage.cfg, folder)
         return _run_in_order(stages, Path(work_dir), resume, only)
 
 
 def _run_in_order(stages: list[Stage], work_dir: Path, resume: str | None, only: str | None) -> dict[str, str | None]:
-    first = stages[0].cfg
-    if resume is None and first.get("resume"):  # mmengine's way to ask for it, in the config
-        resume = first.get("load_from") or "auto"
     if not stages[0].name:
-        return {"": _train(first, work_dir, None, resume)["last"]}
+        return {"": _train(stages[0].cfg, work_dir, None, resume)["last"]}
 
     checkpoints: dict[str, str | None] = {}
     previous: dict[str, Any] | None = None
@@ -269,6 +275,7 @@ def _run_in_order(stages: list[Stage], work_dir: Path, resume: str | None, only:
 
 def build_runner(cfg: Config) -> Runner:
     """Build the Runner of a config, of ``cfg.runner_type`` if that is set."""
+    remove_links(cfg)
     return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
 
 
@@ -297,6 +304,8 @@ def _run_stage(stage: Stage, folder: Path, previous: dict[str, Any] | None, resu
 
 def _train(cfg: Config, folder: Path, start: str | None, resume: str | None) -> dict[str, str | None]:
     """Run one Runner to its end and return its last and best checkpoint."""
+    if resume is None:
+        set_aside(cfg, folder)
     cfg = copy.deepcopy(rank_config(cfg, get_world_size()))
     cfg.work_dir = str(folder)
     outside = bool(((cfg.get("default_hooks") or {}).get("checkpoint") or {}).get("out_dir"))
@@ -304,6 +313,7 @@ def _train(cfg: Config, folder: Path, start: str | None, resume: str | None) -> 
     cfg.resume = checkpoint is not None
     cfg.load_from = checkpoint or start or cfg.get("load_from")
     runner = build_runner(cfg)
+    check_epoch_length(runner)
     runner.train()
     hook = next((h for h in runner.hooks if isinstance(h, CheckpointHook)), None)
     best = getattr(hook, "best_ckpt_path", None)

@@ -20,8 +20,11 @@ from typing import Any
 
 from mmengine.config import Config, DictAction
 
+from mmwsol.engine.json_files import read_json
 from mmwsol.engine.last_checkpoint import latest_checkpoint
 from mmwsol.engine.stages import select_stage, stage_configs
+from mmwsol.engine.work_dir_lock import own_file
+from mmwsol.files import write_json, write_text
 from mmwsol.utils.config import config_root, differences, load_cell, merge_options, merge_settings
 from mmwsol.utils.sweep_files import Cell, Sweep
 
@@ -164,9 +167,11 @@ def read_metrics(run: Run) -> dict[str, float] | None:
     """Return the metrics of a finished run, None if it is not finished.
 
     Raises:
-        ValueError: If the run in the folder had other settings.
+        ValueError: If the run in the folder had other settings, or one of its files is damaged.
     """
-    return json.loads((run.folder / RESULTS).read_text())["metrics"] if _is_finished(run) else None
+    if not _is_finished(run):
+        return None
+    return read_json(run.folder / RESULTS, "Delete it, and the run is tested again.", ["metrics"])["metrics"]
 
 
 def parse_options(options: Sequence[str]) -> dict[str, Any]:
@@ -180,7 +185,7 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
 def _lock(folder: Path) -> Iterator[int]:
     """Hold the folder of a run; its processes inherit the lock, and hold it when this one is killed."""
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as file:
+    with open(folder / "lock", "a", opener=own_file) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -192,12 +197,18 @@ def _is_finished(run: Run) -> bool:
     """Tell whether a run has results, and refuse a folder in which something else was run.
 
     Raises:
-        ValueError: If the settings differ. The message names them.
+        ValueError: If the settings differ. The message names them. If the record of a run that has begun is damaged.
     """
     record = run.folder / RECORD
     if not record.is_file():
         return False
-    changes = differences(json.loads(record.read_text()), run.record)
+    try:
+        then = read_json(record, f"Delete it to go on, if the settings are as they were, or else {run.folder}.")
+    except ValueError:
+        if (run.folder / TRAINING).exists() or (run.folder / RESULTS).exists():
+            raise
+        return False  # it is the first file of a run: nothing has begun
+    changes = differences(then, run.record)
     if changes:
         raise ValueError(
             f"{run.folder} was run with other settings: {', '.join(changes[:8])}. "
@@ -213,10 +224,10 @@ def _execute(run: Run, gpus: int | None, lock: int) -> str:
         ValueError: If a process fails. The message names its log.
     """
     record = run.folder / RECORD
-    if not record.is_file():
-        record.write_text(json.dumps(run.record, indent=1))
+    if not (run.folder / TRAINING).exists() or not record.is_file():
+        write_json(record, run.record)
     config = run.folder / f"{run.cell.name}.py"
-    run.cfg.dump(str(config))
+    write_text(config, run.cfg.pretty_text)
     options = ["--cfg-options", *run.options] if run.options else []
     work_dir = run.folder / TRAINING
     train = [*_tool("train", gpus, config), "--work-dir", str(work_dir), "--resume", *options]
@@ -266,7 +277,7 @@ def _tool(name: str, gpus: int | None, *arguments: str | Path) -> list[str]:
 
 def _call(command: list[str], log: Path, lock: int) -> None:
     environment = {**os.environ, "PYTHON": sys.executable}  # dist_*.sh start it
-    with open(log, "a") as file:
+    with open(log, "a", opener=own_file) as file:
         done = subprocess.run(
             command, stdout=file, stderr=subprocess.STDOUT, env=environment, pass_fds=[lock], check=False
         )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -35,7 +37,7 @@ def work_dir_lock(work_dir: str | Path, force: bool = False) -> Iterator[None]:
         force: Whether to use it although another run holds it. Defaults to False.
 
     Raises:
-        ValueError: If another run holds it.
+        ValueError: If another run holds it, it cannot be written to, or its ``.lock`` is a link.
     """
     with contextlib.ExitStack() as stack:
         refusal: list[str | None] = [None]
@@ -44,6 +46,8 @@ def work_dir_lock(work_dir: str | Path, force: bool = False) -> Iterator[None]:
                 _acquire(Path(work_dir), force, stack)
             except ValueError as error:
                 refusal = [str(error)]
+            except OSError as error:  # the other ranks wait for an answer
+                refusal = [f"work directory '{work_dir}' cannot be used: {error}"]
         broadcast_object_list(refusal)
         if refusal[0] is not None:
             raise ValueError(refusal[0])
@@ -53,7 +57,8 @@ def work_dir_lock(work_dir: str | Path, force: bool = False) -> Iterator[None]:
 def _acquire(work_dir: Path, force: bool, stack: contextlib.ExitStack) -> None:
     work_dir.mkdir(parents=True, exist_ok=True)
     path = work_dir / LOCK
-    file = stack.enter_context(path.open("a+"))  # a record lock: workers of data loaders do not inherit it
+    # a record lock: workers of data loaders do not inherit it
+    file = stack.enter_context(open(path, "a+", opener=own_file))  # noqa: SIM115
     holder = _holder(path)
     try:
         if fcntl is not None:
@@ -74,6 +79,26 @@ def _acquire(work_dir: Path, force: bool, stack: contextlib.ExitStack) -> None:
     json.dump(dict(host=socket.gethostname(), pid=os.getpid(), since=now), file)
     file.flush()
     stack.callback(file.truncate, 0)  # not removed: another process may have opened it already
+
+
+def own_file(path: str, flags: int) -> int:
+    """Open a file for ``open(..., opener=own_file)``, unless it is a link: its target belongs to somebody else.
+
+    Raises:
+        ValueError: If it is a link or no file (a pipe, a device).
+    """
+    try:
+        descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK):
+            raise ValueError(f"'{path}' is a link, which would be followed: remove it.") from error
+        if error.errno == errno.ENXIO:  # a pipe that nobody reads
+            raise ValueError(f"'{path}' is no file: remove it.") from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError(f"'{path}' is no file: remove it.")
+    return descriptor
 
 
 def _holder(path: Path) -> str:

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from ranks import run_ranks
 
 from mmwsol.datasets.offline_cache import MANIFEST
 from mmwsol.engine.dry_run import dry_run
+from mmwsol.engine.offline import OfflineLoop
 from mmwsol.engine.stage_paths import resolve_stage_paths
 from mmwsol.engine.stages import run_stages, stage_configs
 from mmwsol.methods.locloc import PseudoMaskWriter
@@ -213,6 +215,16 @@ def test_other_settings_are_refused(whole, tmp_path):
     shared["train_cfg"]["cache_dir"] = str(tmp_path / "other")
     with pytest.raises(ValueError, match="has files but no manifest.json"):
         run_stages(change(), tmp_path / "run")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[" * 100000, b"[]", b'{"failed": 3}'])
+def test_a_damaged_manifest_is_named(tmp_path, content):
+    loop = SimpleNamespace(cache=SimpleNamespace(root=tmp_path))
+    (tmp_path / MANIFEST).write_bytes(content)
+    with pytest.raises(
+        ValueError, match=f"{MANIFEST}' is damaged: .*Delete the folder '{tmp_path}', or choose another"
+    ):
+        OfflineLoop._check_manifest(loop, {})
 
 
 def test_no_readable_image_is_an_error(tmp_path):

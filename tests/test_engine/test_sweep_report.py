@@ -12,7 +12,7 @@ import pytest
 
 from mmwsol.engine.stages import stage_configs
 from mmwsol.engine.sweep_report import csv_table, figure_lines, latex_table, markdown_table, summarize, write_report
-from mmwsol.engine.sweeps import final_checkpoint, plan_runs, run_sweep
+from mmwsol.engine.sweeps import final_checkpoint, plan_runs, read_metrics, run_sweep
 from mmwsol.utils.config import config_root
 from mmwsol.utils.sweep_files import read_sweep
 
@@ -159,6 +159,45 @@ def test_a_folder_in_use_is_left_alone(sweep, tmp_path):
         fcntl.flock(file, fcntl.LOCK_EX)
         (outcome,) = run_sweep([run])
     assert outcome.state == "failed" and "another process works in" in outcome.message
+
+
+def only_run(sweep, folder):
+    [run] = plan(sweep, folder, ["a_net"], [0]).values()
+    return run
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]"])
+def test_damaged_records_are_named(sweep, tmp_path, monkeypatch, content):
+    """What a kill or a full disk leaves."""
+    run = only_run(sweep, tmp_path)
+    run.folder.mkdir(parents=True)
+    (run.folder / "run.json").write_text(content)
+    assert read_metrics(run) is None  # nothing has begun: the record is written anew
+    monkeypatch.setattr("mmwsol.engine.sweeps._call", lambda *_: (run.folder / "train").mkdir())
+    [_, outcome] = run_sweep([run])
+    assert "training left no checkpoint" in outcome.message
+    assert json.loads((run.folder / "run.json").read_text()) == run.record
+    (run.folder / "run.json").write_text(content)
+    [outcome] = run_sweep([run])
+    assert f"'{run.folder}/run.json' is damaged: it" in outcome.message
+    assert f"Delete it to go on, if the settings are as they were, or else {run.folder}." in outcome.message
+    (run.folder / "run.json").write_text(json.dumps(run.record))
+    (run.folder / "results.json").write_text(content)
+    assert "results.json' is damaged: it" in summarize([run])[1][0]
+
+
+@pytest.mark.parametrize("name", ["lock", "train.log"])
+def test_links_in_a_sweep_are_not_followed(sweep, tmp_path, name):
+    (tmp_path / "victim").write_text("mine")
+    run = only_run(sweep, tmp_path / "runs")
+    run.folder.mkdir(parents=True)
+    (run.folder / name).symlink_to(tmp_path / "victim")
+    for file in ("run.json", "a_net.py"):
+        (run.folder / file).symlink_to(tmp_path / f"victim_{file}")
+    outcome = list(run_sweep([run]))[-1]
+    assert outcome.state == "failed" and f"{name}' is a link" in outcome.message
+    assert [path.name for path in tmp_path.glob("victim*")] == ["victim"]
+    assert (tmp_path / "victim").read_text() == "mine"
 
 
 def test_a_setting_that_every_stage_overrules_is_refused(sweep, tmp_path):

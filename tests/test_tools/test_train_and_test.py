@@ -124,9 +124,9 @@ def test_any_protocol_and_its_maps(trained, tiny_config, tool, tmp_path):
     ]:
         with pytest.raises(SystemExit, match=message):
             tool("test.py", tiny_config, checkpoint, *arguments, *quiet)
-    with pytest.raises(ValueError, match="frame_rule 'sat' does not fit the test pipeline"):
+    with pytest.raises(SystemExit, match="frame_rule 'sat' does not fit the test pipeline"):
         tool("test.py", tiny_config, checkpoint, "--protocol", "sat", "--threshold", "CUB", *quiet)
-    with pytest.raises(ValueError, match="'dump', is not empty"):
+    with pytest.raises(SystemExit, match="'dump', is not empty"):
         tool("test.py", tiny_config, checkpoint, "--dump-maps", "dump", *quiet)
 
 
@@ -160,7 +160,7 @@ def test_dry_run(tiny_config, tool, tmp_path, capsys):
     ):
         assert part in text
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(ValueError, match="has 10 classes, but ConvCAMHead has num_classes=200"):
+    with pytest.raises(SystemExit, match="has 10 classes, but ConvCAMHead has num_classes=200"):
         tool("train.py", tiny_config, "--dry-run", "--cfg-options", "model.head.num_classes=200")
 
 

@@ -11,6 +11,7 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 
+from mmwsol.engine.hooks.config_changes import check_config
 from mmwsol.engine.hooks.model_parts import unwrapped
 from mmwsol.files import writing
 from mmwsol.models import ImageLocalizer
@@ -39,10 +40,12 @@ class ResumeHook(Hook):
     - learning rate, other settings of the optimizer and the schedule, which depend on ``max_epochs`` unless it is
       constant or has milestones: must be equal,
     - the seed, if one is given: must be equal; without one that of the checkpoint is used,
-    - ``max_epochs``: must not be less than the epochs done.
+    - ``max_epochs``: must not be less than the epochs done,
+    - other settings of model and training data: a warning names them; an error if no epoch is left to train.
 
     Paths of the best checkpoint that lie outside the own folder (of a copied work directory, or of another run) are
-    replaced by a file of the same name in it, a copy if need be, so that mmengine does not remove the original.
+    replaced by a file of the same name in it, a copy if need be, so that mmengine does not remove the original. Of the
+    numbers of the checkpoints to keep, from which mmengine makes the names of files to remove, only numbers are taken.
 
     Weights are compared, too. To resume and to test, all tensors of a localizer must be there, with their shapes; to
     start from (``load_from``), a third of its backbone's.
@@ -82,8 +85,16 @@ class ResumeHook(Hook):
             raise ValueError(
                 f"the checkpoint has {done} epochs, train_cfg.max_epochs is {total}: nothing is left to do."
             )
+        check_config(runner, checkpoint, _ended(runner.train_loop, meta))
         _report(runner, meta)
         _keep_own_files(runner, checkpoint)
+
+
+def _ended(loop: Any, meta: Mapping[str, Any]) -> bool:
+    """Tell whether a checkpoint is the last one of its training."""
+    if isinstance(loop, EpochBasedTrainLoop):
+        return meta["epoch"] >= loop.max_epochs
+    return meta["iter"] >= getattr(loop, "max_iters", float("inf"))
 
 
 def training_facts(runner: Runner) -> dict[str, Any]:
@@ -201,14 +212,17 @@ def _report(runner: Runner, meta: Mapping[str, Any]) -> None:
 
 
 def _keep_own_files(runner: Runner, checkpoint: Mapping[str, Any]) -> None:
-    """Let the paths of the best checkpoints lie in the own folder; without such a file, forget the score."""
+    """Let the paths of checkpoints lie in the own folder; without the file of the best one, forget the score."""
     info = checkpoint["message_hub"]["runtime_info"]
     folder = checkpoint_folder(runner)
+    _keep_numbers(runner, info)
+    if "last_ckpt" in info:
+        info["last_ckpt"] = str(folder / Path(str(info["last_ckpt"])).name)
     for name in [name for name in info if name == "best_ckpt" or name.startswith("best_ckpt_")]:
         path, best = Path(str(info[name])), folder / Path(str(info[name])).name
         if path.resolve().parent == folder.resolve():
             continue
-        if is_main_process() and not best.is_file() and path.is_file():
+        if is_main_process() and best.name.startswith("best_") and not best.is_file() and path.is_file():
             with writing(best) as part:
                 shutil.copyfile(path, part)
             runner.logger.info(f"The best checkpoint so far, {path}, is copied to {best}; the original stays.")
@@ -222,6 +236,17 @@ def _keep_own_files(runner: Runner, checkpoint: Mapping[str, Any]) -> None:
         keys = checkpoint["message_hub"]["resumed_keys"]
         for key in (name, name.replace("best_ckpt", "best_score")):
             keys.pop(key, None)
+
+
+def _keep_numbers(runner: Runner, info: dict[str, Any]) -> None:
+    """Leave out of ``keep_ckpt_ids`` what is no number: 'epoch_<id>.pth' could be the path of any file."""
+    if "keep_ckpt_ids" not in info:
+        return
+    given = info["keep_ckpt_ids"]
+    listed = list(given) if isinstance(given, (list, tuple)) else [given]
+    info["keep_ckpt_ids"] = [number for number in listed if type(number) is int and number >= 0]
+    if len(info["keep_ckpt_ids"]) < len(listed):
+        runner.logger.warning("keep_ckpt_ids of the checkpoint has entries that are no whole numbers: left out.")
 
 
 def checkpoint_folder(runner: Runner) -> Path:

@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmwsol.compat import load_checkpoint_file
+from mmwsol.engine.hooks.resume_hook import checkpoint_folder
 from mmwsol.evaluation.metrics import LocAccuracy
 from mmwsol.evaluation.metrics.sample import rule_settings
 from mmwsol.files import writing
@@ -120,9 +121,12 @@ class ThresholdCalibrationHook(Hook):
     def _amend(runner: Runner, threshold: float) -> None:
         """Write the threshold into the last checkpoint if it holds the weights just validated."""
         name = runner.message_hub.runtime_info.get("last_ckpt")
-        if name is None or not Path(name).is_file():  # nothing saved yet, or not on a local disk
+        if name is None:  # nothing saved yet
             return
-        checkpoint: dict[str, Any] = load_checkpoint_file(name)
+        path = checkpoint_folder(runner) / Path(str(name)).name  # a copied run's name is that of the original
+        if not path.is_file():  # not on a local disk
+            return
+        checkpoint: dict[str, Any] = load_checkpoint_file(str(path))
         meta = checkpoint.get("meta", {})
         if (meta.get("epoch"), meta.get("iter")) != (runner.epoch, runner.iter):
             return
@@ -130,7 +134,7 @@ class ThresholdCalibrationHook(Hook):
             for key, value in checkpoint.get(state, {}).items():
                 if key in (KEY, f"module.{KEY}"):
                     value.fill_(threshold)
-        with writing(name) as part:  # a killed run leaves the old file or the new one
+        with writing(path) as part:  # a killed run leaves the old file or the new one
             torch.save(checkpoint, part)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import cv2
 import pytest
@@ -14,6 +15,7 @@ from ranks import run_ranks
 
 from mmwsol.compat import load_checkpoint_file
 from mmwsol.datasets import Shapes
+from mmwsol.engine import ThresholdCalibrationHook
 from mmwsol.evaluation.metrics import LocAccuracy
 
 KEY = "map_to_box.threshold"
@@ -161,6 +163,22 @@ def test_validation_alone_touches_no_file(data, tmp_path):
     again.val()
     assert float(again.model.map_to_box.threshold) == stored(path)
     assert path.read_bytes() == before
+
+
+def test_the_checkpoint_of_the_original_stays(tmp_path):
+    """The state of a copied run names the original's last checkpoint."""
+    for name in ("original", "copied"):
+        (tmp_path / name).mkdir()
+        content = dict(meta=dict(epoch=1, iter=3), state_dict={KEY: torch.tensor(0.25)})
+        torch.save(content, tmp_path / name / "epoch_1.pth")
+    info = dict(last_ckpt=str(tmp_path / "original/epoch_1.pth"))
+    hub = SimpleNamespace(runtime_info=info)
+    runner = SimpleNamespace(message_hub=hub, work_dir=str(tmp_path / "copied"), hooks=[], epoch=1, iter=3)
+    ThresholdCalibrationHook._amend(runner, 0.5)
+    assert [stored(tmp_path / name / "epoch_1.pth") for name in ("original", "copied")] == [0.25, 0.5]
+    runner.work_dir = str(tmp_path / "new")  # resumed from another folder: nothing of its own is there
+    ThresholdCalibrationHook._amend(runner, 0.75)
+    assert [stored(tmp_path / name / "epoch_1.pth") for name in ("original", "copied")] == [0.25, 0.5]
 
 
 def test_wrong_configurations_are_named(data, tmp_path):
