@@ -18,7 +18,7 @@ from mmengine.logging import print_log
 from mmwsol.datasets.box_checks import as_boxes, box_problem
 from mmwsol.datasets.coco_reader import read_json
 from mmwsol.datasets.image_sizes import read_size
-from mmwsol.datasets.labels import MAX_LABEL, number_of, several, sort_names
+from mmwsol.datasets.labels import MAX_LABEL, NO_LABEL, nfc, number_of, several, sort_names
 from mmwsol.datasets.records import MULTI_LABEL, Problems, Record, plain
 from mmwsol.datasets.transforms.loading import COLOR_TYPES, EXIF_FIX, MAX_PIXELS, LoadImage, UnreadableImageError
 from mmwsol.datasets.walk import require_dir
@@ -204,13 +204,15 @@ class BaseLocDataset(BaseDataset):
         """
         known = self._metainfo.get(key)
         if known is not None:
-            unknown = sort_names(names - set(known))
+            of = {nfc(name): name for name in reversed(known)}  # a folder of macOS
+            unknown = sort_names(name for name in names if nfc(name) not in of)
             if unknown:
                 raise ValueError(
                     f"'{self.data_prefix['img_path']}' has {len(unknown)} folder(s) that are not in "
                     f"metainfo['{key}'], e.g. '{unknown[0]}': correct metainfo or remove them"
                 )
-            return {name: index for index, name in enumerate(known)}
+            labels = {name: index for index, name in enumerate(known)}
+            return {**labels, **{name: labels[of[nfc(name)]] for name in names - set(known)}}
         classes = self._metainfo.get("classes")
         if classes is not None and len(classes) != len(names):
             raise ValueError(
@@ -250,7 +252,7 @@ class BaseLocDataset(BaseDataset):
 
     def _check_label(self, item: dict, source: str) -> None:
         label, count = item.get("gt_label"), self.num_classes
-        if label is None:
+        if label is None or (isinstance(label, str) and label in NO_LABEL):
             message = f"image '{item['img_id']}' has no label"
         elif isinstance(label, (bool, np.bool_)) or not isinstance(label, (int, np.integer)):
             message = f"unknown class {label!r} of image '{item['img_id']}': "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping, Set
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")
 _SEPARATORS = re.compile(r"[|;,]")
@@ -11,6 +12,27 @@ _SEPARATORS = re.compile(r"[|;,]")
 MAX_LABEL = 1_000_000
 #: Cells of tables without a label.
 NO_LABEL = ("", "nan", "NaN", "<NA>")
+#: Names that are parts of a data set rather than classes.
+SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
+
+
+def nfc(text: str) -> str:
+    """Return a text with each letter and its accent as one sign, where macOS writes them as two."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def name_key(name: str) -> str:
+    """Return what of a class name is seen: 'Cat', 'cat' and 'cat' with an invisible sign have one key, '001' and '1'.
+
+    Accents written as one sign or two, wide letters, and any number of any blanks are the same, too.
+    """
+    text = name
+    if not name.isascii():
+        text = unicodedata.normalize("NFKC", name)
+        text = "".join(sign for sign in text if unicodedata.category(sign) != "Cf")
+    text = " ".join(text.casefold().split())
+    number = number_of(text)
+    return text if number is None else str(number)
 
 
 def number_of(text: str) -> int | None:
@@ -52,7 +74,8 @@ def index_of(text: str, index: Mapping[str, int]) -> int | str:
         return index[text]
     number = number_of(text)
     if number is None:
-        return text
+        same = () if text.isascii() else [label for name, label in index.items() if nfc(name) == nfc(text)]
+        return same[0] if len(same) == 1 else text
     if str(number) in index:  # '1.0' is the class '1'
         return index[str(number)]
     return text if any(number_of(name) is not None for name in index) else number
@@ -62,3 +85,15 @@ def several(text: str) -> list[str]:
     """Return the parts of a cell that lists several labels, 'cat|dog' or "['cat', 'dog']"; [] for one label."""
     parts = [part.strip(" []()'\"") for part in _SEPARATORS.split(text)]
     return parts if len(parts) > 1 and all(parts) else []
+
+
+def is_several(text: str, given: Set[str]) -> bool:
+    """Return whether a label of a list with the labels ``given`` stands for several of them.
+
+    'cat|dog' does where there is 'cat'. Names of species hold commas, so that 'Warbler, Yellow' does only where there
+    are both 'Warbler' and 'Yellow'.
+    """
+    parts = several(text)
+    if not parts or given.isdisjoint(parts):
+        return False
+    return given.issuperset(parts) or "|" in text or ";" in text or text[0] in "[("

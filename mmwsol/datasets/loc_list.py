@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,16 +13,26 @@ from mmengine.logging import print_log
 from mmwsol.datasets.base import BaseLocDataset
 from mmwsol.datasets.coco_reader import read_coco
 from mmwsol.datasets.csv_reader import read_csv
+from mmwsol.datasets.folder_reader import read_folder
 from mmwsol.datasets.image_sizes import read_header
-from mmwsol.datasets.labels import MAX_LABEL, NO_LABEL, index_of, is_padded, number_of, several, sort_names
-from mmwsol.datasets.readers import list_images, read_voc, read_wsol, read_yolo
-from mmwsol.datasets.records import MULTI_LABEL, Record, plain
-from mmwsol.datasets.walk import walk
+from mmwsol.datasets.labels import (
+    MAX_LABEL,
+    NO_LABEL,
+    SPLIT_NAMES,
+    index_of,
+    is_padded,
+    is_several,
+    name_key,
+    number_of,
+    several,
+    sort_names,
+)
+from mmwsol.datasets.readers import read_wsol
+from mmwsol.datasets.records import Record, plain
 from mmwsol.registry import DATASETS
 
 _FORMATS = ("wsol", "csv", "coco", "folder")
 _BOX_FORMATS = ("xyxy", "xywh", "xyxy_norm", "cxcywh_norm")
-_GT_EXTENSIONS = (".xml", ".txt")
 _ROUNDING = 0.01  # of fractions
 
 
@@ -192,69 +203,9 @@ class LocListDataset(BaseLocDataset):
         return [record for record in records if not self.split or record.split == self.split]
 
     def _read_folder(self) -> tuple[list[Record], list[str] | None, str]:
-        """Read images in class folders, or flat ones, and the annotation file of each."""
-        root = self.data_prefix["img_path"]
-        paths = list_images(root)
-        flat = [path for path in paths if "/" not in path]
-        if flat and len(flat) < len(paths):
-            raise ValueError(
-                f"'{root}' has both class folders and images beside them, e.g. '{flat[0]}': move those away"
-            )
-        annotations = self._annotation_files()
-        folders = {path.split("/")[0] for path in paths} if not flat else set()
-        records: list[Record] = []
-        kinds: set[str] = set()
-        for path in paths:
-            record = Record(path, os.path.join(root, path))
-            annotation = self._annotation_of(path, annotations, folders)
-            names: list[str] = []
-            kinds.add(annotation[-4:].lower())
-            if annotation.lower().endswith(".xml"):
-                record, names = read_voc(annotation, path, self.problems)
-            elif annotation:
-                record, names = read_yolo(annotation, path, self.problems)
-            if not flat:
-                record.label = path.split("/")[0]
-            elif len(set(names)) == 1:
-                record.label = names[0]
-            elif names:
-                listed = ", ".join(sort_names(set(names)))
-                message = f"objects of several classes ({listed}): {MULTI_LABEL}"
-                self.problems.add(record.source, message, path)
-            records.append(record)
-        if self.ann_file and paths and kinds == {""}:
-            raise ValueError(f"no xml or txt file under '{self.ann_file}' is named like an image of '{root}'")
-        if {".xml", ".txt"} <= kinds:
-            raise ValueError(f"'{self.ann_file}' mixes VOC xml and YOLO txt: keep one of them")
-        known = None
-        if not flat and self.label_map is None:
-            known = list(self.folder_labels(folders))
-        return records, known, "cxcywh_norm" if ".txt" in kinds else "xyxy"
-
-    def _annotation_files(self) -> dict[str, list[str]]:
-        """Return the xml and txt files under ``ann_file`` by their stem, as relative paths."""
-        files: dict[str, list[str]] = {}
-        if not self.ann_file:
-            return files
-        for path in walk(self.ann_file, "ann_file is the folder of VOC xml or YOLO txt files").files:
-            stem, extension = os.path.splitext(os.path.basename(path))
-            if extension.lower() in _GT_EXTENSIONS:
-                files.setdefault(stem, []).append(path)
-        return files
-
-    def _annotation_of(self, path: str, files: dict[str, list[str]], folders: set[str]) -> str:
-        """Return the annotation file with the image's stem; one in a class folder serves that class only."""
-        folder = path.split("/")[0]
-        matches = [
-            name
-            for name in files.get(os.path.splitext(os.path.basename(path))[0], [])
-            if name.split("/")[0] == folder or name.split("/")[0] not in folders
-        ]
-        if len(matches) > 1:
-            message = f"has {len(matches)} annotation files in '{self.ann_file}': {', '.join(matches[:3])}"
-            self.problems.add(f"image '{path}'", message, path)
-            return ""
-        return os.path.join(self.ann_file, matches[0]) if matches else ""
+        records, folders, box_format = read_folder(self.data_prefix["img_path"], self.ann_file, self.problems)
+        known = list(self.folder_labels(folders)) if folders and self.label_map is None else None
+        return records, known, box_format
 
     # ---- labels and boxes ----------------------------------------------------------------------
 
@@ -284,7 +235,7 @@ class LocListDataset(BaseLocDataset):
     def _infer_classes(self, given: set[str], names: list[str] | None) -> tuple[str, ...]:
         if names is None:
             given = {text for text in given if text not in NO_LABEL}
-            given = {text for text in given if given.isdisjoint(several(text))}  # 'cat|dog' where there is 'cat'
+            given = {text for text in given if not is_several(text, given)}
             numbers = [number for number in map(number_of, given) if number is not None]
             padded = len(numbers) == len(given) and any(map(is_padded, given))
             if numbers and not padded:  # a name among numbers is reported as an unknown class
@@ -294,6 +245,7 @@ class LocListDataset(BaseLocDataset):
                     print_log(message, "current", logging.WARNING)
                 return tuple(map(str, range(max((n for n in numbers if n <= MAX_LABEL), default=-1) + 1)))
         classes = tuple(names if names is not None else sort_names(given))
+        self._check_names(classes)
         shown = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
         print_log(
             plain(f"{type(self).__name__}: {len(classes)} classes in the order {shown}; ")
@@ -301,6 +253,30 @@ class LocListDataset(BaseLocDataset):
             "current",
         )
         return classes
+
+    def _check_names(self, classes: tuple[str, ...]) -> None:
+        """Look for names that were found in a list or in folders, and that can hardly be meant as classes."""
+        where = self.ann_file or self.data_prefix["img_path"]
+        if classes and SPLIT_NAMES.issuperset(name.lower() for name in classes):
+            raise ValueError(
+                f"'{where}': the names of classes would be {', '.join(classes)}, which are splits. Folders: point "
+                "data_prefix at one of them; a table: name its columns, path,split,label. metainfo=dict(classes=[...]) "
+                "if they are classes"
+            )
+        by_key: dict[str, list[str]] = defaultdict(list)
+        for name in classes:
+            by_key[name_key(name)].append(name)
+        alike = [ascii(names)[1:-1] for names in by_key.values() if len(names) > 1]
+        if alike:
+            message = f"{type(self).__name__}: '{where}' has {len(alike)} class(es) written in several ways, each "
+            message += f"counted as a class of its own: {'; '.join(alike[:3])}. Write one, or pass label_map"
+            print_log(message, "current", logging.WARNING)
+        combined = [name for name in classes if "," in name and not {*classes}.isdisjoint(several(name))]
+        if combined:
+            message = f"{type(self).__name__}: '{combined[0]}' is read as one class, though a part of it is a class, "
+            print_log(
+                plain(message + "too; if it stands for several: images have one label"), "current", logging.WARNING
+            )
 
     def _finish_boxes(self, record: Record, box_format: str) -> None:
         """Convert the boxes of a record to x0, y0, x1, y1 in pixels from 0."""

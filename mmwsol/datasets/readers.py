@@ -17,7 +17,7 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from mmwsol.datasets.labels import parse_label
+from mmwsol.datasets.labels import is_padded, number_of, parse_label
 from mmwsol.datasets.records import MULTI_LABEL, Problems, Record, clean_path, parse_size, plain
 from mmwsol.datasets.walk import IMG_EXTENSIONS, describe_left_out, walk
 
@@ -239,6 +239,8 @@ def read_voc(path: str, img_id: str, problems: Problems) -> tuple[Record, list[s
     if record.size is None and any(text.rstrip("0.") for text in listed):  # zeros stand for an unknown size
         problems.add(path, f"the size must be whole numbers of pixels, found {','.join(listed)!r}", img_id)
     for number, item in enumerate(root.iter("object"), 1):
+        if (item.findtext("deleted") or "").strip().lower() in ("1", "true"):  # LabelMe keeps what was erased
+            continue
         names.append((item.findtext("name") or "").strip())
         fields = [(item.findtext(f"bndbox/{key}") or "").strip() for key in ("xmin", "ymin", "xmax", "ymax")]
         record.add_box(fields, f"{path}: object {number}", problems)
@@ -280,7 +282,8 @@ def read_yolo(path: str, img_id: str, problems: Problems) -> tuple[Record, list[
         if len(fields) != 5:
             problems.add(source, f"expected 'class cx cy w h': {text!r}", img_id)
             continue
-        names.append(fields[0])
+        number = number_of(fields[0])
+        names.append(fields[0] if number is None or is_padded(fields[0]) else str(number))  # '0.0' is '0'
         record.add_box(fields[1:], source, problems)
     return record, names
 

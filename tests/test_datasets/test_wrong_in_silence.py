@@ -1,0 +1,142 @@
+"""Lists that were read with wrong boxes, labels or splits without a word."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import layouts
+import pytest
+from mmengine.logging import MMLogger
+
+from mmwsol.datasets import LocListDataset
+
+VOC = ("cat", "1 2 30 20")
+
+
+def read(tmp_path, content, name="list.csv", **kwargs):
+    """Write a table, read it, and return labels and boxes by image, and the classes."""
+    (tmp_path / name).write_text(content)
+    return items(LocListDataset(tmp_path, name, **kwargs))
+
+
+def items(dataset):
+    found = [dataset.get_data_info(i) for i in range(len(dataset))]
+    content = {item["img_id"]: (item["gt_label"], item["gt_bboxes_ori"].tolist()) for item in found}
+    return content, dataset.metainfo["classes"]
+
+
+@pytest.fixture
+def messages():
+    """Collect what is logged."""
+    found: list[str] = []
+    logger = MMLogger.get_current_instance()
+
+    def collect(record):
+        found.append(record.getMessage())
+        return True
+
+    logger.addFilter(collect)
+    yield found
+    logger.removeFilter(collect)
+
+
+def folder(tmp_path, images, annotations):
+    for name in images:
+        layouts.write_image(tmp_path / "img" / name)
+    for number, name in enumerate(annotations):
+        path = tmp_path / "ann" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        layouts.voc_xml(path, [("cat", f"{number} 2 30 20")])
+    return dict(data_root=tmp_path, ann_file="ann", data_prefix="img", test_mode=True)
+
+
+# ---- annotation files -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("images", "annotations", "fits"),
+    [
+        (["cat/a.jpg", "dog/a.jpg"], ["a.xml"], 2),
+        (["cat/s1/a.jpg", "cat/s2/a.jpg"], ["cat/s3/a.xml"], 2),
+        (["a.jpg", "a.png", "b.jpg"], ["a.xml", "b.xml"], 2),
+        (["cat/a.jpg", "dog/a.jpg", "owl/a.jpg"], ["a.jpg.xml"], 3),
+    ],
+)
+def test_an_annotation_file_belongs_to_one_image(tmp_path, images, annotations, fits):
+    options = folder(tmp_path, images, annotations)
+    with pytest.raises(ValueError, match=rf"{fits} bad record(.|\n)*a(.jpg)?.xml: fits {fits} images, '.*a.jpg', '"):
+        LocListDataset(**options)
+    if len(images) > fits:
+        assert list(items(LocListDataset(**options, on_error="skip"))[0]) == ["b.jpg"]
+
+
+def test_the_same_path_comes_first(tmp_path):
+    images = ["cat/s1/a.jpg", "cat/s2/a.jpg", "cat/s3/a.jpg", "dog/b.jpg"]
+    options = folder(tmp_path, images, ["cat/s1/a.xml", "cat/s2/a.xml", "any/b.xml"])
+    content, _ = items(LocListDataset(**options))
+    assert [content[name][1] for name in images] == [[[0, 2, 30, 20]], [[1, 2, 30, 20]], [], [[2, 2, 30, 20]]]
+
+
+def test_annotations_with_the_whole_name_of_the_image(tmp_path):
+    content, _ = items(LocListDataset(**folder(tmp_path, ["a.jpg", "a.png"], ["a.jpg.xml", "a.png.xml"])))
+    assert content == {"a.jpg": (0, [[0, 2, 30, 20]]), "a.png": (0, [[1, 2, 30, 20]])}
+
+
+def test_letters_of_macos(tmp_path):
+    name = "Bär"
+    decomposed = unicodedata.normalize("NFD", name)
+    options = folder(tmp_path, [f"{decomposed}/{decomposed}.jpg", "cat/a.jpg"], [f"{name}.xml"])
+    dataset = LocListDataset(**options, metainfo=dict(classes=["cat", name]))
+    assert list(items(dataset)[0].values()) == [(1, [[0, 2, 30, 20]]), (0, [])]
+    assert read(tmp_path, f"a.jpg,,{decomposed}", metainfo=dict(classes=["cat", name]))[0]["a.jpg"][0] == 1
+
+
+def test_erased_objects_are_no_boxes(tmp_path):
+    options = folder(tmp_path, ["a.jpg"], ["a.xml"])
+    layouts.voc_xml(tmp_path / "ann" / "a.xml", [("dog", "1 1 2 2"), VOC])
+    text = (tmp_path / "ann" / "a.xml").read_text().replace("<name>dog</name>", "<name>dog</name><deleted>1</deleted>")
+    (tmp_path / "ann" / "a.xml").write_text(text)
+    assert items(LocListDataset(**options)) == ({"a.jpg": (0, [[1, 2, 30, 20]])}, ("cat",))
+
+
+# ---- names of classes -----------------------------------------------------------------------------
+
+
+def test_splits_are_no_classes(tmp_path):
+    for name in ("train/cat/a.jpg", "val/dog/b.jpg"):
+        layouts.write_image(tmp_path / name)
+    with pytest.raises(ValueError, match="classes would be train, val, which are splits.*data_prefix"):
+        LocListDataset(tmp_path)
+    assert len(LocListDataset(tmp_path, metainfo=dict(classes=["train", "val"]))) == 2
+    with pytest.raises(ValueError, match="classes would be train, val, .*path,split,label"):
+        read(tmp_path, "a.jpg,cat,train\nb.jpg,dog,val")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("B\xe4r", "Ba\u0308r"), ("cat", "cat\u200b"), ("big dog", "big\xa0dog"), ("True", "TRUE"), ("Cat", "cat")]
+    + [("001", "1")],
+)
+def test_names_written_in_two_ways(tmp_path, messages, first, second):
+    _, classes = read(tmp_path, f"a.jpg,,{first}\nb.jpg,,{second}")
+    assert len(classes) == 2
+    assert any("1 class(es) written in several ways" in text and ascii(first) in text for text in messages)
+
+
+def test_a_name_with_a_comma_is_one_label(tmp_path, messages):
+    table = 'path,label\na.jpg,Warbler\nb.jpg,"Warbler, Yellow"\n'
+    content, classes = read(tmp_path, table)
+    assert classes == ("Warbler", "Warbler, Yellow") and content["b.jpg"][0] == 1
+    assert any("'Warbler, Yellow' is read as one class" in text for text in messages)
+    with pytest.raises(ValueError, match="multi-label"):
+        read(tmp_path, 'path,label\na.jpg,cat\nc.jpg,dog\nb.jpg,"cat, dog"\n')
+
+
+# ---- YOLO -----------------------------------------------------------------------------------------
+
+
+def test_numbers_of_yolo(tmp_path):
+    layouts.write_image(tmp_path / "img" / "a.jpg")
+    layouts.write_lines(tmp_path / "ann" / "a.txt", ["0 0.5 0.5 0.5 0.5", "0.0 0.25 0.25 0.25 0.25"])
+    dataset = LocListDataset(tmp_path, "ann", data_prefix="img", on_error="skip")
+    assert dataset.metainfo["classes"] == ("0",)
