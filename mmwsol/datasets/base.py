@@ -18,7 +18,7 @@ from mmengine.logging import print_log
 from mmwsol.datasets.box_checks import as_boxes, box_problem
 from mmwsol.datasets.coco_reader import read_json
 from mmwsol.datasets.image_sizes import read_size
-from mmwsol.datasets.labels import MAX_LABEL, NO_LABEL, nfc, number_of, several, sort_names
+from mmwsol.datasets.labels import MAX_LABEL, NO_LABEL, nfc, number_of, ordered_names, several, sort_names
 from mmwsol.datasets.records import MULTI_LABEL, Problems, Record, plain
 from mmwsol.datasets.transforms.loading import COLOR_TYPES, EXIF_FIX, MAX_PIXELS, LoadImage, UnreadableImageError
 from mmwsol.datasets.walk import require_dir
@@ -111,7 +111,7 @@ class BaseLocDataset(BaseDataset):
                 f"metainfo['classes'] is a sequence of names or a file of them; there is no file '{classes}'"
             )
         if classes is not None:
-            info["classes"] = tuple(str(name) for name in classes)
+            info["classes"] = ordered_names(classes, "metainfo['classes']")
         return info
 
     # ---- reading -------------------------------------------------------------------------------
@@ -204,6 +204,7 @@ class BaseLocDataset(BaseDataset):
         """
         known = self._metainfo.get(key)
         if known is not None:
+            known = ordered_names(known, f"metainfo['{key}']")
             of = {nfc(name): name for name in reversed(known)}  # a folder of macOS
             unknown = sort_names(name for name in names if nfc(name) not in of)
             if unknown:

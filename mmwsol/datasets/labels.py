@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Set
+from typing import Any
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")
 _SEPARATORS = re.compile(r"[|;,]")
@@ -97,3 +98,31 @@ def is_several(text: str, given: Set[str]) -> bool:
     if not parts or given.isdisjoint(parts):
         return False
     return given.issuperset(parts) or "|" in text or ";" in text or text[0] in "[("
+
+
+def ordered_names(names: Any, what: str) -> tuple[str, ...]:
+    """Return names in the order of their labels: of a sequence, or of a mapping of names to labels or back.
+
+    Args:
+        names: The names.
+        what: What they are, for the message.
+
+    Raises:
+        ValueError: If they have no order, or are no names.
+    """
+    message = f"{what} is a sequence of names in the order of the labels, or a mapping of names and the labels 0, 1, .."
+    if isinstance(names, (set, frozenset)):
+        raise ValueError(f"{message}. A set has no order: write a list")
+    if isinstance(names, Mapping):
+        for pairs in ([*names.items()], [(label, name) for name, label in names.items()]):
+            by_label = {number_of(str(label)): name for name, label in pairs}
+            if {*by_label} == {*range(len(pairs))} and not any(isinstance(name, int) for name in by_label.values()):
+                return tuple(str(by_label[label]) for label in range(len(pairs)))
+        raise ValueError(f"{message}; this one has other labels, or some twice: {str(dict(names))[:80]}")
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+        raise ValueError(f"{message}, got {names!r}")
+    names = tuple(names)
+    wrong = [name for name in names if isinstance(name, Iterable) and not isinstance(name, str)]
+    if wrong:
+        raise ValueError(f"{message}; {str(wrong[0])[:80]} is no name")
+    return tuple(map(str, names))

@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.logging import print_log
 
 from mmwsol.datasets.base import BaseLocDataset
+from mmwsol.datasets.box_checks import CORNER, clip_rounding
 from mmwsol.datasets.coco_reader import read_coco
 from mmwsol.datasets.csv_reader import read_csv
 from mmwsol.datasets.folder_reader import read_folder
@@ -29,10 +30,11 @@ from mmwsol.datasets.labels import (
 )
 from mmwsol.datasets.readers import read_wsol
 from mmwsol.datasets.records import Record, plain
+from mmwsol.datasets.splits import select_split
 from mmwsol.registry import DATASETS
 
 _FORMATS = ("wsol", "csv", "coco", "folder")
-_BOX_FORMATS = ("xyxy", "xywh", "xyxy_norm", "cxcywh_norm")
+_BOX_FORMATS = ("xyxy", "xywh", "xyxy_norm", "xywh_norm", "cxcywh_norm")
 _ROUNDING = 0.01  # of fractions
 
 
@@ -73,8 +75,8 @@ class LocListDataset(BaseLocDataset):
         metainfo: ``classes``, in the order of the labels. Without it, names are taken in sorted order
             from what is read, so give it where train and val are read separately.
         label_map: Listed label (name or number) to class index. Defaults to None.
-        box_format: 'xyxy', 'xywh' (corner and size), or in fractions of the image 'xyxy_norm' and
-            'cxcywh_norm' (center and size). Defaults to None: that of the format, 'xywh' for COCO, 'cxcywh_norm' for
+        box_format: 'xyxy', 'xywh' (corner and size), or in fractions of the image 'xyxy_norm',
+            'xywh_norm' and 'cxcywh_norm' (center and size). Defaults to None: that of the format, 'xywh' for COCO, 'cxcywh_norm' for
             YOLO, that of the header for a table, else 'xyxy'.
         one_based: Whether pixels count from 1; then 1 is subtracted from corners. Defaults to False.
         size_source: Where image sizes come from: 'meta', the list, or 'file', the images. Boxes are checked
@@ -120,6 +122,7 @@ class LocListDataset(BaseLocDataset):
         self.one_based = one_based
         self.size_source = size_source
         self._num_turned = 0
+        self._num_clipped = 0
         super().__init__(data_root, ann_file, split, data_prefix, metainfo, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -145,9 +148,12 @@ class LocListDataset(BaseLocDataset):
             )
         labels = self._labels(records, names)  # over all splits, so that they agree on the classes
         if kind == "csv":
-            records = self._select_split(records)
+            records = select_split(records, self.split, self.ann_file, self.problems)
         for record in records:
             self._finish_boxes(record, self.box_format or box_format or "xyxy")
+        if self._num_clipped:
+            message = f"{type(self).__name__}: {self._num_clipped} boxes in fractions reach over the border of their "
+            print_log(message + "image by up to a pixel: they end at the border", "current")
         if self._num_turned:
             print_log(
                 f"{type(self).__name__}: {self._num_turned} photographs are turned by their EXIF tag and their boxes "
@@ -193,14 +199,6 @@ class LocListDataset(BaseLocDataset):
         if named in ("xyxy", "xywh") and self.box_format is not None and not self.box_format.startswith(named):
             raise ValueError(f"the columns of '{self.ann_file}' are {named}, box_format={self.box_format!r} is not")
         return named
-
-    def _select_split(self, records: list[Record]) -> list[Record]:
-        splits = sorted({record.split for record in records})
-        if self.split and self.split not in splits:
-            if splits == [""]:
-                raise ValueError(f"'{self.ann_file}' lists no splits, so none is {self.split!r}: leave split out")
-            raise ValueError(f"'{self.ann_file}' has no split {self.split!r}; it has {splits}")
-        return [record for record in records if not self.split or record.split == self.split]
 
     def _read_folder(self) -> tuple[list[Record], list[str] | None, str]:
         records, folders, box_format = read_folder(self.data_prefix["img_path"], self.ann_file, self.problems)
@@ -297,12 +295,13 @@ class LocListDataset(BaseLocDataset):
                     self.problems.add(
                         source, message + "boxes in pixels are box_format='xyxy' or 'xywh'", record.img_id
                     )
-            convert = _from_corners if box_format == "xyxy_norm" else _from_center
-            record.boxes = [convert(box, record.size) for box in record.boxes]
+            convert = _CONVERTERS[box_format]
+            record.boxes = [self._inside(convert(box, record.size), record.size) for box in record.boxes]
             return
         for box, source in zip(record.boxes, record.box_sources, strict=True):
-            if max(box) <= 1 and any(value % 1 for value in box):
-                message = f"box {box} has fractions of the image: pass box_format='xyxy_norm' or 'cxcywh_norm' (center)"
+            if max(box) < CORNER and any(value % 1 for value in box):
+                message = f"box {box} has fractions of the image: pass box_format='xyxy_norm', 'xywh_norm' or "
+                message += "'cxcywh_norm' (center)"
                 self.problems.add(source, message, record.img_id)
             elif box_format == "xywh" and not (box[2] > 0 and box[3] > 0):
                 message = (
@@ -313,6 +312,12 @@ class LocListDataset(BaseLocDataset):
             record.boxes = [(x, y, x + w, y + h) for x, y, w, h in record.boxes]
         if self.one_based:
             record.boxes = [tuple(value - 1 for value in box) for box in record.boxes]
+
+    def _inside(self, box: tuple[float, ...], size: tuple[int, int]) -> tuple[float, ...]:
+        """Return a box that was rounded over the border as one that ends there."""
+        clipped = clip_rounding(box, size)
+        self._num_clipped += clipped != box
+        return clipped
 
 
 def _is_index(value: Any) -> bool:
@@ -336,6 +341,14 @@ def _from_center(box: tuple[float, ...], size: tuple[int, int]) -> tuple[float, 
 def _from_corners(box: tuple[float, ...], size: tuple[int, int]) -> tuple[float, ...]:
     (x0, y0, x1, y1), (width, height) = box, size
     return x0 * width, y0 * height, x1 * width, y1 * height
+
+
+def _from_size(box: tuple[float, ...], size: tuple[int, int]) -> tuple[float, ...]:
+    x, y, w, h = box
+    return _from_corners((x, y, x + w, y + h), size)
+
+
+_CONVERTERS = {"xyxy_norm": _from_corners, "xywh_norm": _from_size, "cxcywh_norm": _from_center}
 
 
 def _mapped(label_map: Mapping[str, int], text: str) -> int | str:

@@ -19,6 +19,7 @@ from mmengine.logging import print_log
 
 from mmwsol.datasets.labels import is_padded, number_of, parse_label
 from mmwsol.datasets.records import MULTI_LABEL, Problems, Record, clean_path, parse_size, plain
+from mmwsol.datasets.transforms.loading import LFS_POINTER
 from mmwsol.datasets.walk import IMG_EXTENSIONS, describe_left_out, walk
 
 _BOMS = {
@@ -52,6 +53,8 @@ def read_text(path: str, fix: str = "check data_root and ann_file", strict: bool
     require_file(path, fix)
     with open(path, "rb") as file:
         content = file.read()
+    if content.startswith(LFS_POINTER):
+        raise ValueError(f"list file '{path}' is a pointer of git-lfs, not the file: run `git lfs pull`")
     encoding = next((name for mark, name in _BOMS.items() if content.startswith(mark)), "utf-8-sig")
     try:
         text = content.decode(encoding)

@@ -140,3 +140,60 @@ def test_numbers_of_yolo(tmp_path):
     layouts.write_lines(tmp_path / "ann" / "a.txt", ["0 0.5 0.5 0.5 0.5", "0.0 0.25 0.25 0.25 0.25"])
     dataset = LocListDataset(tmp_path, "ann", data_prefix="img", on_error="skip")
     assert dataset.metainfo["classes"] == ("0",)
+
+
+# ---- splits ---------------------------------------------------------------------------------------
+
+HEADER = "path,split,label,x0,y0,x1,y1\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a.jpg,,cat,50,2,90,40", "list.csv:3: no split, in a table that has splits"),
+        ("a.jpg,nan,cat,50,2,90,40", "list.csv:3: no split"),
+        ("b.jpg,,cat,50,2,90,40", "list.csv:3: no split"),
+        ("b.jpg,Val,cat,1,2,30,40", "list.csv:3: split 'Val' beside 'val'"),
+        ("a.jpg,train,dog,1,2,30,40", "list.csv:3: 'a.jpg' is 'dog' in split 'train' and 'cat' in 'val' .*list.csv:2"),
+    ],
+)
+def test_rows_of_no_split_do_not_vanish(tmp_path, row, message):
+    table = f"{HEADER}a.jpg,val,cat,1,2,30,40\n{row}\nc.jpg,val,dog\n"
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, table, split="val")
+    assert list(read(tmp_path, table, split="val", on_error="skip")[0])[-1] == "c.jpg"
+
+
+def test_images_in_two_splits_are_told(tmp_path, messages):
+    content, _ = read(tmp_path, f"{HEADER}a.jpg,val,cat\na.jpg,train,cat\nb.jpg,train,cat\n", split="val")
+    assert list(content) == ["a.jpg"]
+    assert any("1 image(s) of split 'val' are in another split, too, such as 'a.jpg'" in text for text in messages)
+
+
+# ---- metainfo -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [{"cat": 1, "dog": 0}, {0: "dog", 1: "cat"}, {"1": "cat", "0": "dog"}, ["dog", "cat"], ("dog", "cat")],
+)
+def test_order_of_classes(tmp_path, classes):
+    content, names = read(tmp_path, "a.jpg,,cat\nb.jpg,,dog", metainfo=dict(classes=classes))
+    assert names == ("dog", "cat") and [label for label, _ in content.values()] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        {"cat", "dog"},
+        frozenset({"cat"}),
+        {"cat": 1, "dog": 2},
+        {"cat": 0, "dog": 0},
+        {0: 1, 1: 0},
+        2,
+        [["cat"], ["dog"]],
+    ],
+)
+def test_classes_without_an_order(tmp_path, classes):
+    with pytest.raises(ValueError, match=r"metainfo\['classes'\] is a sequence of names in the order of the labels"):
+        read(tmp_path, "a.jpg,,cat\nb.jpg,,dog", metainfo=dict(classes=classes))

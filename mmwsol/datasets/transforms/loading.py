@@ -25,6 +25,7 @@ COLOR_TYPES = ("color", "color_ignore_orientation")
 MAX_PIXELS = 178_956_970
 BOX_SLACK = 0.5  #: Pixels that a listed box may reach over the border by rounding.
 EXIF_FIX = "mmwsol.LoadImage(color_type='color') loads it upright"
+LFS_POINTER = b"version https://git-lfs.github.com/"  #: What git-lfs leaves in place of a file.
 _ORIENTATION = 0x0112  # EXIF tag
 _OPENING = threading.Lock()
 
