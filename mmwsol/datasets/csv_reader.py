@@ -113,7 +113,7 @@ def split_rows(path: str, text: str, problems: Problems) -> Iterator[tuple[str, 
             if not any(fields):
                 continue
             source = f"{path}:{rows.line_num}"
-            if quoted and "\n" in "".join(fields):
+            if quoted and ("\n" in "".join(fields) or row[-1].endswith("\n")):
                 problems.add(source, f"a quotation mark is not closed: {fields[0][:60]!r}")
             elif not whole and not is_text("".join(fields)):
                 problems.add(source, f"the row is not UTF-8 text: {','.join(fields)!r}; save the file as UTF-8")

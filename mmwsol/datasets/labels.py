@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")
@@ -88,7 +88,7 @@ def several(text: str) -> list[str]:
     return parts if len(parts) > 1 and all(parts) else []
 
 
-def is_several(text: str, given: Set[str]) -> bool:
+def is_several(text: str, given: set[str]) -> bool:
     """Return whether a label of a list with the labels ``given`` stands for several of them.
 
     'cat|dog' does where there is 'cat'. Names of species hold commas, so that 'Warbler, Yellow' does only where there

@@ -76,8 +76,8 @@ class LocListDataset(BaseLocDataset):
             from what is read, so give it where train and val are read separately.
         label_map: Listed label (name or number) to class index. Defaults to None.
         box_format: 'xyxy', 'xywh' (corner and size), or in fractions of the image 'xyxy_norm',
-            'xywh_norm' and 'cxcywh_norm' (center and size). Defaults to None: that of the format, 'xywh' for COCO, 'cxcywh_norm' for
-            YOLO, that of the header for a table, else 'xyxy'.
+            'xywh_norm' and 'cxcywh_norm' (center and size). Defaults to None: that of the format, 'xywh' for COCO,
+            'cxcywh_norm' for YOLO, that of the header for a table, else 'xyxy'.
         one_based: Whether pixels count from 1; then 1 is subtracted from corners. Defaults to False.
         size_source: Where image sizes come from: 'meta', the list, or 'file', the images. Boxes are checked
             against the size where it is known; fractions need it. Defaults to 'meta'; without sizes in the list,

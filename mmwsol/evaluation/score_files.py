@@ -55,14 +55,11 @@ def read_scores(
         numbers = scores.dtype.kind in "buif"
         if not numbers or scores.shape != (count,) or not count or not np.isfinite(scores).all():
             raise ValueError(f"scores '{path}': image '{img_id}' needs {count} finite numbers, got {scores}")
-    if (
-        classes is not None
-        and selected
-        and (count < len(classes) or (count > len(classes) and not is_unnamed(classes)))
-    ):
+    wanted = len(classes) if classes is not None and selected else count
+    if count < wanted or (count > wanted and not is_unnamed(classes or ())):
         raise ValueError(
-            f"scores '{path}': {count} scores an image, the ground truth has {len(classes)} classes: give one score a "
-            "class, in the order of the labels"
+            f"scores '{path}': {count} scores an image, the ground truth has {wanted} classes: give one score a class, "
+            "in the order of the labels"
         )
     return selected
 
@@ -113,7 +110,7 @@ def _columns(source: str, header: Sequence[str], classes: Sequence[str] | None) 
     Raises:
         ValueError: If the names of columns are others.
     """
-    if classes is None or len(set(header)) < 2:
+    if classes is None or ({*header} == {*header[:1]} and name_key(header[0]) not in map(name_key, classes)):
         return None
     exact = {name: label for label, name in enumerate(classes)}
     alike = {name_key(name): label for name, label in exact.items()}

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import layouts
+import numpy as np
 import pytest
 from mmengine.logging import MMLogger
+from PIL import Image
 
 from mmwsol.datasets import LocListDataset
+from mmwsol.datasets.box_checks import box_problem
+from mmwsol.datasets.coco_masks import segmentation_box
+from mmwsol.datasets.transforms import decode_image, loading
+from mmwsol.datasets.transforms.loading import load_mask
+from mmwsol.structures import Frame
 
 VOC = ("cat", "1 2 30 20")
 
@@ -197,3 +205,117 @@ def test_order_of_classes(tmp_path, classes):
 def test_classes_without_an_order(tmp_path, classes):
     with pytest.raises(ValueError, match=r"metainfo\['classes'\] is a sequence of names in the order of the labels"):
         read(tmp_path, "a.jpg,,cat\nb.jpg,,dog", metainfo=dict(classes=classes))
+
+
+# ---- numbers of images and boxes ------------------------------------------------------------------
+
+
+def gray(path, values, dtype):
+    Image.fromarray(np.tile(np.linspace(*values, 64), (32, 1)).astype(dtype)).save(path)
+    return decode_image(path.read_bytes(), str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "dtype", "said"),
+    [
+        ("a.png", (0, 4095), np.uint16, "from 0 to 4095.*0 to 15 of 255"),
+        ("a.tif", (0, 255), np.int32, "from 0 to 255.*0 to 0 of 255"),
+        ("a.png", (0, 255), np.uint16, "from 0 to 255"),
+        ("a.tif", (0, 2**20), np.int32, "from 0 to 1048576.*0 to 255 of 255"),
+        ("a.tif", (-1000, 60000), np.int32, "from -1000 to 60000"),
+        ("a.png", (0, 65535), np.uint16, ""),
+        ("a.png", (0, 0), np.uint16, ""),
+    ],
+)
+def test_pixels_of_fewer_bits(tmp_path, messages, monkeypatch, name, values, dtype, said):
+    monkeypatch.setattr(loading, "_WARNED", set())
+    for _ in range(2):
+        gray(tmp_path / name, values, dtype)
+    found = [text for text in messages if "taken for 16 bit" in text]
+    assert len(found) == bool(said) and all(re.search(f"{name}' has pixels {said}", text) for text in found)
+
+
+@pytest.mark.parametrize(("dtype", "value"), [(np.uint16, 1), (np.uint16, 255), (np.uint16, 65535), (np.uint8, 1)])
+def test_masks_of_16_bit(tmp_path, dtype, value):
+    mask = np.zeros((30, 40), dtype)
+    mask[10:20, 5:15] = value
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    assert (load_mask(str(tmp_path / "m.png"), Frame.identity((30, 40))) == (mask > 0)).all()
+
+
+@pytest.mark.parametrize("box", ["0.1,0.2,1.002,0.9", "0,0,1,1.04", "0.1,0.2,0.5,0.9"])
+def test_fractions_with_a_rounded_end(tmp_path, box):
+    table = f"b.jpg,val,cat,1,2,30,20\na.jpg,val,cat,{box}\n"
+    with pytest.raises(ValueError, match="list.csv:2: .*has fractions of the image"):
+        read(tmp_path, table)
+    assert list(read(tmp_path, table, on_error="skip")[0]) == ["b.jpg"]
+    assert "one corner pixel" in box_problem([float(value) for value in box.split(",")], "a.jpg")
+
+
+def test_fractions_over_the_border(tmp_path, messages):
+    for name in "abc":
+        layouts.write_image(tmp_path / f"{name}.jpg")  # 40 x 30
+    rows = "a.jpg,val,cat,0.24,0.5,0.52,1\nb.jpg,val,cat,0.5,0.5,1.01,1\nc.jpg,val,cat,0.22,0.5,0.52,1\n"
+    content, _ = read(tmp_path, rows, box_format="cxcywh_norm", on_error="skip")
+    assert content["a.jpg"][1] == [[0, 0, pytest.approx(20), 30]]  # from -0.8
+    assert content["b.jpg"][1] == [[pytest.approx(-0.2), 0, pytest.approx(40.2), 30]]  # as it always was
+    assert "c.jpg" not in content  # from -1.6
+    assert any("1 boxes in fractions reach over the border" in text for text in messages)
+
+
+SQUARE = [10, 4, 30, 4, 30, 20, 10, 20]
+
+
+def runs(mask):
+    """Return the uncompressed RLE of a mask."""
+    flat = mask.T.reshape(-1).tolist()
+    counts = [0]
+    for before, value in zip([0, *flat], flat, strict=False):
+        counts = [*counts, 1] if value != before else [*counts[:-1], counts[-1] + 1]
+    return dict(size=list(mask.shape), counts=counts)
+
+
+MASK = np.zeros((30, 40), int)
+MASK[4:20, 10:30] = 1
+FULL = np.zeros((30, 40), int)
+FULL[:, 10:30] = 1
+
+
+@pytest.mark.parametrize(
+    ("value", "box"),
+    [
+        (SQUARE, [10, 4, 30, 20]),
+        ([SQUARE, [2, 8, 3, 9, 2, 9]], [2, 4, 30, 20]),
+        (runs(MASK), [10, 4, 30, 20]),
+        (runs(FULL), [10, 0, 30, 30]),
+        (dict(size=[30, 40], counts=r"`9`0>0000000000000000000000000000000000000X9"), [10, 4, 30, 20]),
+    ],
+)
+def test_boxes_of_segmentations(tmp_path, messages, value, box):
+    layouts.coco(tmp_path, lambda c: c["annotations"][0].update(bbox=[], segmentation=value))
+    assert box in items(LocListDataset(tmp_path, "list.json"))[0]["a.jpg"][1]
+    assert any("1 object(s) have no bbox" in text for text in messages)
+
+
+def test_compressed_runs():
+    pytest.importorskip("pycocotools")
+    from pycocotools import mask as coco_mask
+
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        mask = np.zeros((rng.integers(1, 300), rng.integers(1, 300)), np.uint8, order="F")
+        mask[rng.integers(0, mask.shape[0], 5), rng.integers(0, mask.shape[1], 5)] = 1
+        encoded = coco_mask.encode(mask)
+        value = dict(size=encoded["size"], counts=encoded["counts"].decode())
+        rows, columns = np.nonzero(mask)
+        x0, y0 = columns.min(), rows.min()
+        assert segmentation_box(value) == (x0, y0, columns.max() - x0 + 1, rows.max() - y0 + 1)
+
+
+@pytest.mark.parametrize(
+    "value", [[1, 2, 3], ["x"], 3, [[1, 2, 3]], dict(size=[3, 3], counts=[1, 2]), dict(counts="x")]
+)
+def test_segmentations_that_are_none(tmp_path, value):
+    layouts.coco(tmp_path, lambda c: c["annotations"][0].update(bbox=None, segmentation=value))
+    with pytest.raises(ValueError, match="annotation id 1: (a segmentation|an RLE) is"):
+        LocListDataset(tmp_path, "list.json")

@@ -48,7 +48,7 @@ def test_a_header_says_which_column_is_which(tmp_path, text):
         ("a,1,.75,.25\nb,0,.5,.125\n", "3 scores an image, the ground truth has 2 classes"),
         ("a,1\nb,0\n", "1 scores an image, the ground truth has 2 classes"),
         ("id,dog,cat\na,.25\nb,.125,.5\n", "s.csv:2': image 'a' needs 2 numbers"),
-        ("a,.75,.25\nb,.5,x\n", "s.csv:2': image 'b' needs numbers, found .5,x"),
+        ("a,.75,.25\nb,.5,x\n", "s.csv:2': image 'b' needs numbers, found '.5,x'"),
     ],
 )
 def test_scores_of_other_classes(tmp_path, text, message):
