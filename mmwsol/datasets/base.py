@@ -18,7 +18,7 @@ from mmengine.logging import print_log
 from mmwsol.datasets.box_checks import as_boxes, box_problem
 from mmwsol.datasets.coco_reader import read_json
 from mmwsol.datasets.image_sizes import read_size
-from mmwsol.datasets.labels import MAX_LABEL, NO_LABEL, nfc, number_of, ordered_names, several, sort_names
+from mmwsol.datasets.labels import MAX_LABEL, NO_LABEL, name_key, nfc, number_of, ordered_names, several, sort_names
 from mmwsol.datasets.records import MULTI_LABEL, Problems, Record, plain
 from mmwsol.datasets.transforms.loading import COLOR_TYPES, EXIF_FIX, MAX_PIXELS, LoadImage, UnreadableImageError
 from mmwsol.datasets.walk import require_dir
@@ -261,6 +261,9 @@ class BaseLocDataset(BaseDataset):
                 message += f"{MULTI_LABEL}; "
             elif isinstance(label, str) and number_of(label) is not None:
                 message += "a number, where the classes have numbers for names and it is none of them; "
+            if isinstance(label, str) and self.problems.count < self.problems.limit:
+                alike = [name for name in self._metainfo.get("classes") or () if name_key(name) == name_key(label)]
+                message += f"it is {ascii(label)}, and the class {ascii(alike[0])}; " if alike else ""
             message += "add it to metainfo['classes'] or to label_map"
         elif label < 0 or label >= (MAX_LABEL if count is None else count):
             high = "" if count is None else f"..{count - 1}"

@@ -63,9 +63,10 @@ def read_csv(path: str, problems: Problems) -> tuple[list[Record], str | None]:
 
 def _drop_headers(records: dict[tuple[str, str], Record], problems: Problems) -> None:
     """Note headers among the rows, which look like the image 'path' of class 'label'."""
-    for key, record in list(records.items()):
+    for key in [key for key in records if "." not in key[0] and column_meaning(key[0]) == "path"]:
+        record = records[key]
         names = (record.img_id, str(record.label))
-        if "." not in record.img_id and column_meaning(names[0]) == "path" and column_meaning(names[1]) is not None:
+        if column_meaning(names[1]) is not None:
             message = f"a header among the rows, {', '.join(names)}: files put together need the same columns, and "
             problems.add(record.source, message + "one header", record.img_id)
             del records[key]

@@ -59,7 +59,8 @@ class LocListDataset(BaseLocDataset):
 
     Images without boxes are kept with M = 0: they count for classification only. An image with two labels is an error:
     give it one, or leave such images out by ``on_error='skip'``. In a 'folder' with class folders the label is the
-    folder, and all boxes of the file are kept. A listed label is the name of a class; where it is none, a whole number
+    folder, and all boxes of the file are kept; an annotation file belongs to one image, that of the same relative path,
+    else of the same name. A listed label is the name of a class; where it is none, a whole number
     is the class index, unless the names are numbers themselves ('001'). Without ``metainfo``, labels that are all
     numbers are indices, and names if some have zeros before them.
 
@@ -67,13 +68,12 @@ class LocListDataset(BaseLocDataset):
         data_root: Root of all relative paths.
         ann_file: See above. Defaults to ''.
         split: Split to read from a CSV or a folder of split folders; an error for what has no splits, but a
-            folder of that name. Defaults
-            to '': everything.
+            folder of that name. Rows without a split are then bad records. Defaults to '': everything.
         format: One of the above, or 'auto': by what ``ann_file`` is. Defaults to 'auto'.
         data_prefix: Folders ``img_path`` and ``mask_path`` to which the listed paths are
             relative. Defaults to None: ``data_root``.
-        metainfo: ``classes``, in the order of the labels. Without it, names are taken in sorted order
-            from what is read, so give it where train and val are read separately.
+        metainfo: ``classes``, in the order of the labels, or a mapping of names and labels. Without it, names are
+            taken in sorted order from what is read, so give it where train and val are read separately.
         label_map: Listed label (name or number) to class index. Defaults to None.
         box_format: 'xyxy', 'xywh' (corner and size), or in fractions of the image 'xyxy_norm',
             'xywh_norm' and 'cxcywh_norm' (center and size). Defaults to None: that of the format, 'xywh' for COCO,

@@ -84,9 +84,10 @@ def parse_size(fields: Sequence[Any]) -> tuple[int, int] | None:
 
 
 def clean_path(text: str) -> str:
-    """Return a listed path with forward slashes and without './' before it."""
-    text = text.replace("\\", "/")
-    while text.startswith("./"):
+    """Return a listed path with single forward slashes and without './' before it."""
+    if "\\" in text:
+        text = text.replace("\\", "/")
+    while text[:2] == "./":
         text = text[2:].lstrip("/")
     return text if "//" not in text or "://" in text else text[0] + _SLASHES.sub("/", text[1:])
 

@@ -131,6 +131,13 @@ def test_names_written_in_two_ways(tmp_path, messages, first, second):
     assert any("1 class(es) written in several ways" in text and ascii(first) in text for text in messages)
 
 
+@pytest.mark.parametrize("label", ["cat\u200b", "Cat", "c\uff41t"])
+def test_names_unlike_the_class_are_spelled_out(tmp_path, label):
+    with pytest.raises(ValueError, match="unknown class") as error:
+        read(tmp_path, f"a.jpg,,{label}", metainfo=dict(classes=["cat"]))
+    assert f"it is {ascii(label)}, and the class 'cat'" in str(error.value)
+
+
 def test_a_name_with_a_comma_is_one_label(tmp_path, messages):
     table = 'path,label\na.jpg,Warbler\nb.jpg,"Warbler, Yellow"\n'
     content, classes = read(tmp_path, table)
