@@ -161,7 +161,7 @@ def _find_layout(
         raise ValueError(f"{source}: a header with unknown columns, {','.join(first)!r}: name them {WANTED}")
     if all(_has_index(row) for _, row in lines):
         lines = [(source, row[1:]) for source, row in lines]
-    if all(len(row) == 6 for _, row in lines):
+    if all(len(row) == 6 for _, row in lines) and any(row[5] for _, row in lines):
         if any(number_of(row[5]) is not None for _, row in lines):
             raise ValueError(
                 f"{source}: 6 columns and no header may be 'path,x1,y1,x2,y2,class' or 'path,label,x0,y0,x1,y1': "
