@@ -18,7 +18,7 @@ from mmengine.logging import print_log
 from mmwsol.datasets.box_checks import as_boxes, box_problem
 from mmwsol.datasets.coco_reader import read_json
 from mmwsol.datasets.image_sizes import read_size
-from mmwsol.datasets.labels import MAX_LABEL, number_of, several, sort_names
+from mmwsol.datasets.labels import MAX_LABEL, NO_LABEL, name_key, nfc, number_of, ordered_names, several, sort_names
 from mmwsol.datasets.records import MULTI_LABEL, Problems, Record, plain
 from mmwsol.datasets.transforms.loading import COLOR_TYPES, EXIF_FIX, MAX_PIXELS, LoadImage, UnreadableImageError
 from mmwsol.datasets.walk import require_dir
@@ -111,7 +111,7 @@ class BaseLocDataset(BaseDataset):
                 f"metainfo['classes'] is a sequence of names or a file of them; there is no file '{classes}'"
             )
         if classes is not None:
-            info["classes"] = tuple(str(name) for name in classes)
+            info["classes"] = ordered_names(classes, "metainfo['classes']")
         return info
 
     # ---- reading -------------------------------------------------------------------------------
@@ -204,13 +204,16 @@ class BaseLocDataset(BaseDataset):
         """
         known = self._metainfo.get(key)
         if known is not None:
-            unknown = sort_names(names - set(known))
+            known = ordered_names(known, f"metainfo['{key}']")
+            of = {nfc(name): name for name in reversed(known)}  # a folder of macOS
+            unknown = sort_names(name for name in names if nfc(name) not in of)
             if unknown:
                 raise ValueError(
                     f"'{self.data_prefix['img_path']}' has {len(unknown)} folder(s) that are not in "
                     f"metainfo['{key}'], e.g. '{unknown[0]}': correct metainfo or remove them"
                 )
-            return {name: index for index, name in enumerate(known)}
+            labels = {name: index for index, name in enumerate(known)}
+            return {**labels, **{name: labels[of[nfc(name)]] for name in names - set(known)}}
         classes = self._metainfo.get("classes")
         if classes is not None and len(classes) != len(names):
             raise ValueError(
@@ -250,7 +253,7 @@ class BaseLocDataset(BaseDataset):
 
     def _check_label(self, item: dict, source: str) -> None:
         label, count = item.get("gt_label"), self.num_classes
-        if label is None:
+        if label is None or (isinstance(label, str) and label in NO_LABEL):
             message = f"image '{item['img_id']}' has no label"
         elif isinstance(label, (bool, np.bool_)) or not isinstance(label, (int, np.integer)):
             message = f"unknown class {label!r} of image '{item['img_id']}': "
@@ -258,6 +261,9 @@ class BaseLocDataset(BaseDataset):
                 message += f"{MULTI_LABEL}; "
             elif isinstance(label, str) and number_of(label) is not None:
                 message += "a number, where the classes have numbers for names and it is none of them; "
+            if isinstance(label, str) and self.problems.count < self.problems.limit:
+                alike = [name for name in self._metainfo.get("classes") or () if name_key(name) == name_key(label)]
+                message += f"it is {ascii(label)}, and the class {ascii(alike[0])}; " if alike else ""
             message += "add it to metainfo['classes'] or to label_map"
         elif label < 0 or label >= (MAX_LABEL if count is None else count):
             high = "" if count is None else f"..{count - 1}"

@@ -10,6 +10,17 @@ import numpy as np
 from mmwsol.datasets.records import MAX_SIDE
 from mmwsol.datasets.transforms.loading import BOX_SLACK, EXIF_FIX
 
+#: Numbers below this one are fractions of an image, whose ends may be rounded, or pixels of a corner.
+CORNER = 1.05
+
+
+def clip_rounding(box: tuple[float, ...], size: Sequence[float]) -> tuple[float, ...]:
+    """Clip x0, y0, x1, y1 to an image of (W, H) if they are over its border by more than rounding, up to a pixel."""
+    over = max(-box[0], -box[1], box[2] - size[0], box[3] - size[1])
+    if not BOX_SLACK < over < 1.01:
+        return box
+    return max(box[0], 0), max(box[1], 0), min(box[2], size[0]), min(box[3], size[1])
+
 
 def as_boxes(value: Any) -> np.ndarray | None:
     """Return boxes as float32 (M, 4), None if they are no such numbers."""
@@ -38,7 +49,7 @@ def box_problem(
     if size is not None and strict:
         width, height = size[0] + BOX_SLACK, size[1] + BOX_SLACK
     inside = -BOX_SLACK <= x0 <= x1 <= width and -BOX_SLACK <= y0 <= y1 <= height
-    if inside and (x1 > 1 or y1 > 1) and (x0 < x1 or y0 < y1):
+    if inside and (x1 >= CORNER or y1 >= CORNER) and (x0 < x1 or y0 < y1):
         return None
     text = f"box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) of image '{img_id}'"
     if not all(abs(value) < MAX_SIDE for value in box):
@@ -55,5 +66,5 @@ def box_problem(
         return message
     return (
         f"{text} lies in one corner pixel: are these fractions of the image? Then mmwsol.LocListDataset reads them by "
-        "box_format='xyxy_norm' or 'cxcywh_norm'"
+        "box_format='xyxy_norm', 'xywh_norm' or 'cxcywh_norm'"
     )

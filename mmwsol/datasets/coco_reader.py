@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.logging import print_log
 
+from mmwsol.datasets.coco_masks import segmentation_box
 from mmwsol.datasets.labels import number_of
 from mmwsol.datasets.readers import read_text
 from mmwsol.datasets.records import MULTI_LABEL, Problems, Record, clean_path, parse_size, plain
@@ -32,7 +33,8 @@ def read_coco(path: str, problems: Problems) -> tuple[list[Record], list[str]]:
     """Read a COCO json; an image's label is ``image['label']`` or the one category of its annotations.
 
     ``image['label']`` is the id or the name of a category; records hold names. Ids may be numbers or text. A crowd
-    (``iscrowd``) gives its image a label and no box, since it is no single object. A category that nothing is of and
+    (``iscrowd``) gives its image a label and no box, since it is no single object. An object without a ``bbox`` has the
+    box around its ``segmentation``. A category that nothing is of and
     that is only the parent of others, as in exports of Roboflow, is no class.
 
     Returns:
@@ -73,16 +75,18 @@ def read_coco(path: str, problems: Problems) -> tuple[list[Record], list[str]]:
             continue
         _read_image(record, image, names, problems)
         records[key] = record
-    crowds = 0
+    counts: Counter[str] = Counter()
     for number, annotation in enumerate(lists["annotations"]):
         source = f"{path}: annotation id {annotation.get('id', number)}"
         owner = records.get(_key(annotation.get("image_id")) or "")
         if owner is None:
             problems.add(source, f"image id {annotation.get('image_id')} is not in 'images'")
             continue
-        crowds += _add_annotation(owner, annotation, names, source, problems)
-    if crowds:
+        counts[_add_annotation(owner, annotation, names, source, problems)] += 1
+    if crowds := counts["crowd"]:
         print_log(f"'{path}': {crowds} crowd(s) (iscrowd) have no box: they are no single objects", "current")
+    if masks := counts["mask"]:
+        print_log(f"'{path}': {masks} object(s) have no bbox, and the box around their segmentation", "current")
     return [*records.values(), *repeated], list(dict.fromkeys(names.values()))
 
 
@@ -151,32 +155,40 @@ def _read_image(record: Record, image: dict, names: dict[str, str], problems: Pr
         problems.add(record.source, message, record.img_id)
 
 
-def _add_annotation(record: Record, annotation: dict, names: dict[str, str], source: str, problems: Problems) -> bool:
-    """Add label and box of an annotation; return whether it is a crowd, which has no box."""
+def _add_annotation(record: Record, annotation: dict, names: dict[str, str], source: str, problems: Problems) -> str:
+    """Add label and box of an annotation; return what is special about it: 'crowd' (no box), 'mask', or ''."""
     category = _key(annotation.get("category_id"))
     if category not in names:
         message = f"category {annotation.get('category_id')} is not in 'categories'"
         problems.add(source, message, record.img_id)
-        return False
+        return ""
     name = names[category or ""]
     if record.label is None:
         record.label = name
     elif record.label != name:
         message = f"category '{name}' in image '{record.img_id}' of class '{record.label}': "
         problems.add(source, message + MULTI_LABEL, record.img_id)
-        return False
+        return ""
     crowd, box = annotation.get("iscrowd"), annotation.get("bbox")
     if crowd and crowd not in ("0", "false"):
-        return True
+        return "crowd"
+    kind = ""
     if box is None or box == []:
-        return False
+        segmentation = annotation.get("segmentation")
+        if not segmentation:
+            return ""
+        try:
+            box, kind = [*segmentation_box(segmentation)], "mask"
+        except ValueError as error:
+            problems.add(source, str(error), record.img_id)
+            return ""
     if not isinstance(box, list) or any(
         isinstance(value, bool) or not isinstance(value, (int, float, str)) for value in box
     ):
         problems.add(source, f"a bbox is a list of four numbers x, y, w, h, found {str(box)[:80]}", record.img_id)
-        return False
+        return ""
     try:
         record.add_box([str(value) for value in box], source, problems)
     except ValueError:  # a whole number of thousands of digits
         problems.add(source, "a bbox is a list of four numbers x, y, w, h", record.img_id)
-    return False
+    return kind

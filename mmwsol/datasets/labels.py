@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")
 _SEPARATORS = re.compile(r"[|;,]")
@@ -11,6 +13,27 @@ _SEPARATORS = re.compile(r"[|;,]")
 MAX_LABEL = 1_000_000
 #: Cells of tables without a label.
 NO_LABEL = ("", "nan", "NaN", "<NA>")
+#: Names that are parts of a data set rather than classes.
+SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
+
+
+def nfc(text: str) -> str:
+    """Return a text with each letter and its accent as one sign, where macOS writes them as two."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def name_key(name: str) -> str:
+    """Return what of a class name is seen: 'Cat', 'cat' and 'cat' with an invisible sign have one key, '001' and '1'.
+
+    Accents written as one sign or two, wide letters, and any number of any blanks are the same, too.
+    """
+    text = name
+    if not name.isascii():
+        text = unicodedata.normalize("NFKC", name)
+        text = "".join(sign for sign in text if unicodedata.category(sign) != "Cf")
+    text = " ".join(text.casefold().split())
+    number = number_of(text)
+    return text if number is None else str(number)
 
 
 def number_of(text: str) -> int | None:
@@ -52,7 +75,8 @@ def index_of(text: str, index: Mapping[str, int]) -> int | str:
         return index[text]
     number = number_of(text)
     if number is None:
-        return text
+        same = () if text.isascii() else [label for name, label in index.items() if nfc(name) == nfc(text)]
+        return same[0] if len(same) == 1 else text
     if str(number) in index:  # '1.0' is the class '1'
         return index[str(number)]
     return text if any(number_of(name) is not None for name in index) else number
@@ -62,3 +86,43 @@ def several(text: str) -> list[str]:
     """Return the parts of a cell that lists several labels, 'cat|dog' or "['cat', 'dog']"; [] for one label."""
     parts = [part.strip(" []()'\"") for part in _SEPARATORS.split(text)]
     return parts if len(parts) > 1 and all(parts) else []
+
+
+def is_several(text: str, given: set[str]) -> bool:
+    """Return whether a label of a list with the labels ``given`` stands for several of them.
+
+    'cat|dog' does where there is 'cat'. Names of species hold commas, so that 'Warbler, Yellow' does only where there
+    are both 'Warbler' and 'Yellow'.
+    """
+    parts = several(text)
+    if not parts or given.isdisjoint(parts):
+        return False
+    return given.issuperset(parts) or "|" in text or ";" in text or text[0] in "[("
+
+
+def ordered_names(names: Any, what: str) -> tuple[str, ...]:
+    """Return names in the order of their labels: of a sequence, or of a mapping of names to labels or back.
+
+    Args:
+        names: The names.
+        what: What they are, for the message.
+
+    Raises:
+        ValueError: If they have no order, or are no names.
+    """
+    message = f"{what} is a sequence of names in the order of the labels, or a mapping of names and the labels 0, 1, .."
+    if isinstance(names, (set, frozenset)):
+        raise ValueError(f"{message}. A set has no order: write a list")
+    if isinstance(names, Mapping):
+        for pairs in ([*names.items()], [(label, name) for name, label in names.items()]):
+            by_label = {number_of(str(label)): name for name, label in pairs}
+            if {*by_label} == {*range(len(pairs))} and not any(isinstance(name, int) for name in by_label.values()):
+                return tuple(str(by_label[label]) for label in range(len(pairs)))
+        raise ValueError(f"{message}; this one has other labels, or some twice: {str(dict(names))[:80]}")
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+        raise ValueError(f"{message}, got {names!r}")
+    names = tuple(names)
+    wrong = [name for name in names if isinstance(name, Iterable) and not isinstance(name, str)]
+    if wrong:
+        raise ValueError(f"{message}; {str(wrong[0])[:80]} is no name")
+    return tuple(map(str, names))

@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 from mmengine.logging import print_log
 
 from mmwsol.datasets.base import BaseLocDataset
+from mmwsol.datasets.box_checks import CORNER, clip_rounding
 from mmwsol.datasets.coco_reader import read_coco
 from mmwsol.datasets.csv_reader import read_csv
+from mmwsol.datasets.folder_reader import read_folder
 from mmwsol.datasets.image_sizes import read_header
-from mmwsol.datasets.labels import MAX_LABEL, NO_LABEL, index_of, is_padded, number_of, several, sort_names
-from mmwsol.datasets.readers import list_images, read_voc, read_wsol, read_yolo
-from mmwsol.datasets.records import MULTI_LABEL, Record, plain
-from mmwsol.datasets.walk import walk
+from mmwsol.datasets.labels import (
+    MAX_LABEL,
+    NO_LABEL,
+    SPLIT_NAMES,
+    index_of,
+    is_padded,
+    is_several,
+    name_key,
+    number_of,
+    several,
+    sort_names,
+)
+from mmwsol.datasets.readers import read_wsol
+from mmwsol.datasets.records import Record, plain
+from mmwsol.datasets.splits import select_split
 from mmwsol.registry import DATASETS
 
 _FORMATS = ("wsol", "csv", "coco", "folder")
-_BOX_FORMATS = ("xyxy", "xywh", "xyxy_norm", "cxcywh_norm")
-_GT_EXTENSIONS = (".xml", ".txt")
+_BOX_FORMATS = ("xyxy", "xywh", "xyxy_norm", "xywh_norm", "cxcywh_norm")
 _ROUNDING = 0.01  # of fractions
 
 
@@ -46,7 +59,8 @@ class LocListDataset(BaseLocDataset):
 
     Images without boxes are kept with M = 0: they count for classification only. An image with two labels is an error:
     give it one, or leave such images out by ``on_error='skip'``. In a 'folder' with class folders the label is the
-    folder, and all boxes of the file are kept. A listed label is the name of a class; where it is none, a whole number
+    folder, and all boxes of the file are kept; an annotation file belongs to one image, that of the same relative path,
+    else of the same name. A listed label is the name of a class; where it is none, a whole number
     is the class index, unless the names are numbers themselves ('001'). Without ``metainfo``, labels that are all
     numbers are indices, and names if some have zeros before them.
 
@@ -54,17 +68,16 @@ class LocListDataset(BaseLocDataset):
         data_root: Root of all relative paths.
         ann_file: See above. Defaults to ''.
         split: Split to read from a CSV or a folder of split folders; an error for what has no splits, but a
-            folder of that name. Defaults
-            to '': everything.
+            folder of that name. Rows without a split are then bad records. Defaults to '': everything.
         format: One of the above, or 'auto': by what ``ann_file`` is. Defaults to 'auto'.
         data_prefix: Folders ``img_path`` and ``mask_path`` to which the listed paths are
             relative. Defaults to None: ``data_root``.
-        metainfo: ``classes``, in the order of the labels. Without it, names are taken in sorted order
-            from what is read, so give it where train and val are read separately.
+        metainfo: ``classes``, in the order of the labels, or a mapping of names and labels. Without it, names are
+            taken in sorted order from what is read, so give it where train and val are read separately.
         label_map: Listed label (name or number) to class index. Defaults to None.
-        box_format: 'xyxy', 'xywh' (corner and size), or in fractions of the image 'xyxy_norm' and
-            'cxcywh_norm' (center and size). Defaults to None: that of the format, 'xywh' for COCO, 'cxcywh_norm' for
-            YOLO, that of the header for a table, else 'xyxy'.
+        box_format: 'xyxy', 'xywh' (corner and size), or in fractions of the image 'xyxy_norm',
+            'xywh_norm' and 'cxcywh_norm' (center and size). Defaults to None: that of the format, 'xywh' for COCO,
+            'cxcywh_norm' for YOLO, that of the header for a table, else 'xyxy'.
         one_based: Whether pixels count from 1; then 1 is subtracted from corners. Defaults to False.
         size_source: Where image sizes come from: 'meta', the list, or 'file', the images. Boxes are checked
             against the size where it is known; fractions need it. Defaults to 'meta'; without sizes in the list,
@@ -109,6 +122,7 @@ class LocListDataset(BaseLocDataset):
         self.one_based = one_based
         self.size_source = size_source
         self._num_turned = 0
+        self._num_clipped = 0
         super().__init__(data_root, ann_file, split, data_prefix, metainfo, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -134,9 +148,12 @@ class LocListDataset(BaseLocDataset):
             )
         labels = self._labels(records, names)  # over all splits, so that they agree on the classes
         if kind == "csv":
-            records = self._select_split(records)
+            records = select_split(records, self.split, self.ann_file, self.problems)
         for record in records:
             self._finish_boxes(record, self.box_format or box_format or "xyxy")
+        if self._num_clipped:
+            message = f"{type(self).__name__}: {self._num_clipped} boxes in fractions reach over the border of their "
+            print_log(message + "image by up to a pixel: they end at the border", "current")
         if self._num_turned:
             print_log(
                 f"{type(self).__name__}: {self._num_turned} photographs are turned by their EXIF tag and their boxes "
@@ -183,78 +200,10 @@ class LocListDataset(BaseLocDataset):
             raise ValueError(f"the columns of '{self.ann_file}' are {named}, box_format={self.box_format!r} is not")
         return named
 
-    def _select_split(self, records: list[Record]) -> list[Record]:
-        splits = sorted({record.split for record in records})
-        if self.split and self.split not in splits:
-            if splits == [""]:
-                raise ValueError(f"'{self.ann_file}' lists no splits, so none is {self.split!r}: leave split out")
-            raise ValueError(f"'{self.ann_file}' has no split {self.split!r}; it has {splits}")
-        return [record for record in records if not self.split or record.split == self.split]
-
     def _read_folder(self) -> tuple[list[Record], list[str] | None, str]:
-        """Read images in class folders, or flat ones, and the annotation file of each."""
-        root = self.data_prefix["img_path"]
-        paths = list_images(root)
-        flat = [path for path in paths if "/" not in path]
-        if flat and len(flat) < len(paths):
-            raise ValueError(
-                f"'{root}' has both class folders and images beside them, e.g. '{flat[0]}': move those away"
-            )
-        annotations = self._annotation_files()
-        folders = {path.split("/")[0] for path in paths} if not flat else set()
-        records: list[Record] = []
-        kinds: set[str] = set()
-        for path in paths:
-            record = Record(path, os.path.join(root, path))
-            annotation = self._annotation_of(path, annotations, folders)
-            names: list[str] = []
-            kinds.add(annotation[-4:].lower())
-            if annotation.lower().endswith(".xml"):
-                record, names = read_voc(annotation, path, self.problems)
-            elif annotation:
-                record, names = read_yolo(annotation, path, self.problems)
-            if not flat:
-                record.label = path.split("/")[0]
-            elif len(set(names)) == 1:
-                record.label = names[0]
-            elif names:
-                listed = ", ".join(sort_names(set(names)))
-                message = f"objects of several classes ({listed}): {MULTI_LABEL}"
-                self.problems.add(record.source, message, path)
-            records.append(record)
-        if self.ann_file and paths and kinds == {""}:
-            raise ValueError(f"no xml or txt file under '{self.ann_file}' is named like an image of '{root}'")
-        if {".xml", ".txt"} <= kinds:
-            raise ValueError(f"'{self.ann_file}' mixes VOC xml and YOLO txt: keep one of them")
-        known = None
-        if not flat and self.label_map is None:
-            known = list(self.folder_labels(folders))
-        return records, known, "cxcywh_norm" if ".txt" in kinds else "xyxy"
-
-    def _annotation_files(self) -> dict[str, list[str]]:
-        """Return the xml and txt files under ``ann_file`` by their stem, as relative paths."""
-        files: dict[str, list[str]] = {}
-        if not self.ann_file:
-            return files
-        for path in walk(self.ann_file, "ann_file is the folder of VOC xml or YOLO txt files").files:
-            stem, extension = os.path.splitext(os.path.basename(path))
-            if extension.lower() in _GT_EXTENSIONS:
-                files.setdefault(stem, []).append(path)
-        return files
-
-    def _annotation_of(self, path: str, files: dict[str, list[str]], folders: set[str]) -> str:
-        """Return the annotation file with the image's stem; one in a class folder serves that class only."""
-        folder = path.split("/")[0]
-        matches = [
-            name
-            for name in files.get(os.path.splitext(os.path.basename(path))[0], [])
-            if name.split("/")[0] == folder or name.split("/")[0] not in folders
-        ]
-        if len(matches) > 1:
-            message = f"has {len(matches)} annotation files in '{self.ann_file}': {', '.join(matches[:3])}"
-            self.problems.add(f"image '{path}'", message, path)
-            return ""
-        return os.path.join(self.ann_file, matches[0]) if matches else ""
+        records, folders, box_format = read_folder(self.data_prefix["img_path"], self.ann_file, self.problems)
+        known = list(self.folder_labels(folders)) if folders and self.label_map is None else None
+        return records, known, box_format
 
     # ---- labels and boxes ----------------------------------------------------------------------
 
@@ -284,7 +233,7 @@ class LocListDataset(BaseLocDataset):
     def _infer_classes(self, given: set[str], names: list[str] | None) -> tuple[str, ...]:
         if names is None:
             given = {text for text in given if text not in NO_LABEL}
-            given = {text for text in given if given.isdisjoint(several(text))}  # 'cat|dog' where there is 'cat'
+            given = {text for text in given if not is_several(text, given)}
             numbers = [number for number in map(number_of, given) if number is not None]
             padded = len(numbers) == len(given) and any(map(is_padded, given))
             if numbers and not padded:  # a name among numbers is reported as an unknown class
@@ -294,6 +243,7 @@ class LocListDataset(BaseLocDataset):
                     print_log(message, "current", logging.WARNING)
                 return tuple(map(str, range(max((n for n in numbers if n <= MAX_LABEL), default=-1) + 1)))
         classes = tuple(names if names is not None else sort_names(given))
+        self._check_names(classes)
         shown = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
         print_log(
             plain(f"{type(self).__name__}: {len(classes)} classes in the order {shown}; ")
@@ -301,6 +251,30 @@ class LocListDataset(BaseLocDataset):
             "current",
         )
         return classes
+
+    def _check_names(self, classes: tuple[str, ...]) -> None:
+        """Look for names that were found in a list or in folders, and that can hardly be meant as classes."""
+        where = self.ann_file or self.data_prefix["img_path"]
+        if classes and SPLIT_NAMES.issuperset(name.lower() for name in classes):
+            raise ValueError(
+                f"'{where}': the names of classes would be {', '.join(classes)}, which are splits. Folders: point "
+                "data_prefix at one of them; a table: name its columns, path,split,label. metainfo=dict(classes=[...]) "
+                "if they are classes"
+            )
+        by_key: dict[str, list[str]] = defaultdict(list)
+        for name in classes:
+            by_key[name_key(name)].append(name)
+        alike = [ascii(names)[1:-1] for names in by_key.values() if len(names) > 1]
+        if alike:
+            message = f"{type(self).__name__}: '{where}' has {len(alike)} class(es) written in several ways, each "
+            message += f"counted as a class of its own: {'; '.join(alike[:3])}. Write one, or pass label_map"
+            print_log(message, "current", logging.WARNING)
+        combined = [name for name in classes if "," in name and not {*classes}.isdisjoint(several(name))]
+        if combined:
+            message = f"{type(self).__name__}: '{combined[0]}' is read as one class, though a part of it is a class, "
+            print_log(
+                plain(message + "too; if it stands for several: images have one label"), "current", logging.WARNING
+            )
 
     def _finish_boxes(self, record: Record, box_format: str) -> None:
         """Convert the boxes of a record to x0, y0, x1, y1 in pixels from 0."""
@@ -321,12 +295,13 @@ class LocListDataset(BaseLocDataset):
                     self.problems.add(
                         source, message + "boxes in pixels are box_format='xyxy' or 'xywh'", record.img_id
                     )
-            convert = _from_corners if box_format == "xyxy_norm" else _from_center
-            record.boxes = [convert(box, record.size) for box in record.boxes]
+            convert = _CONVERTERS[box_format]
+            record.boxes = [self._inside(convert(box, record.size), record.size) for box in record.boxes]
             return
         for box, source in zip(record.boxes, record.box_sources, strict=True):
-            if max(box) <= 1 and any(value % 1 for value in box):
-                message = f"box {box} has fractions of the image: pass box_format='xyxy_norm' or 'cxcywh_norm' (center)"
+            if max(box) < CORNER and any(value % 1 for value in box):
+                message = f"box {box} has fractions of the image: pass box_format='xyxy_norm', 'xywh_norm' or "
+                message += "'cxcywh_norm' (center)"
                 self.problems.add(source, message, record.img_id)
             elif box_format == "xywh" and not (box[2] > 0 and box[3] > 0):
                 message = (
@@ -337,6 +312,12 @@ class LocListDataset(BaseLocDataset):
             record.boxes = [(x, y, x + w, y + h) for x, y, w, h in record.boxes]
         if self.one_based:
             record.boxes = [tuple(value - 1 for value in box) for box in record.boxes]
+
+    def _inside(self, box: tuple[float, ...], size: tuple[int, int]) -> tuple[float, ...]:
+        """Return a box that was rounded over the border as one that ends there."""
+        clipped = clip_rounding(box, size)
+        self._num_clipped += clipped != box
+        return clipped
 
 
 def _is_index(value: Any) -> bool:
@@ -360,6 +341,14 @@ def _from_center(box: tuple[float, ...], size: tuple[int, int]) -> tuple[float, 
 def _from_corners(box: tuple[float, ...], size: tuple[int, int]) -> tuple[float, ...]:
     (x0, y0, x1, y1), (width, height) = box, size
     return x0 * width, y0 * height, x1 * width, y1 * height
+
+
+def _from_size(box: tuple[float, ...], size: tuple[int, int]) -> tuple[float, ...]:
+    x, y, w, h = box
+    return _from_corners((x, y, x + w, y + h), size)
+
+
+_CONVERTERS = {"xyxy_norm": _from_corners, "xywh_norm": _from_size, "cxcywh_norm": _from_center}
 
 
 def _mapped(label_map: Mapping[str, int], text: str) -> int | str:

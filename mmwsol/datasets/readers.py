@@ -17,8 +17,9 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from mmwsol.datasets.labels import parse_label
+from mmwsol.datasets.labels import is_padded, number_of, parse_label
 from mmwsol.datasets.records import MULTI_LABEL, Problems, Record, clean_path, parse_size, plain
+from mmwsol.datasets.transforms.loading import LFS_POINTER
 from mmwsol.datasets.walk import IMG_EXTENSIONS, describe_left_out, walk
 
 _BOMS = {
@@ -52,6 +53,8 @@ def read_text(path: str, fix: str = "check data_root and ann_file", strict: bool
     require_file(path, fix)
     with open(path, "rb") as file:
         content = file.read()
+    if content.startswith(LFS_POINTER):
+        raise ValueError(f"list file '{path}' is a pointer of git-lfs, not the file: run `git lfs pull`")
     encoding = next((name for mark, name in _BOMS.items() if content.startswith(mark)), "utf-8-sig")
     try:
         text = content.decode(encoding)
@@ -239,6 +242,8 @@ def read_voc(path: str, img_id: str, problems: Problems) -> tuple[Record, list[s
     if record.size is None and any(text.rstrip("0.") for text in listed):  # zeros stand for an unknown size
         problems.add(path, f"the size must be whole numbers of pixels, found {','.join(listed)!r}", img_id)
     for number, item in enumerate(root.iter("object"), 1):
+        if (item.findtext("deleted") or "").strip().lower() in ("1", "true"):  # LabelMe keeps what was erased
+            continue
         names.append((item.findtext("name") or "").strip())
         fields = [(item.findtext(f"bndbox/{key}") or "").strip() for key in ("xmin", "ymin", "xmax", "ymax")]
         record.add_box(fields, f"{path}: object {number}", problems)
@@ -280,7 +285,8 @@ def read_yolo(path: str, img_id: str, problems: Problems) -> tuple[Record, list[
         if len(fields) != 5:
             problems.add(source, f"expected 'class cx cy w h': {text!r}", img_id)
             continue
-        names.append(fields[0])
+        number = number_of(fields[0])
+        names.append(fields[0] if number is None or is_padded(fields[0]) else str(number))  # '0.0' is '0'
         record.add_box(fields[1:], source, problems)
     return record, names
 

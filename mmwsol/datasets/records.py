@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 #: Pixels; a number beyond is no coordinate, and a side beyond no size.
 MAX_SIDE = 1e7
+# '1,5' as Excel writes it in some countries; '1,500' may be a thousand and a half.
+_SLASHES = re.compile("/{2,}")
+_DECIMAL_COMMA = re.compile(r"[+-]?(?![1-9][0-9]{0,2},[0-9]{3}$)[0-9]*,[0-9]+")
 
 
 @dataclass
@@ -52,16 +56,27 @@ def parse_box(fields: Sequence[str]) -> tuple[float, ...] | None:
     try:
         x0, y0, x1, y1 = map(float, fields)
     except (ValueError, TypeError):
-        return None
+        numbers = [number for number in map(parse_number, fields) if number is not None]
+        if len(numbers) != 4 or len(fields) != 4:
+            return None
+        x0, y0, x1, y1 = numbers
     low, high = -MAX_SIDE, MAX_SIDE
     plausible = low < x0 < high and low < y0 < high and low < x1 < high and low < y1 < high  # False for NaN
     return (x0, y0, x1, y1) if plausible and "_" not in "".join(fields) else None
 
 
+def parse_number(text: Any) -> float | None:
+    """Return the number that a text is, with a decimal point or comma, else None."""
+    try:
+        return None if isinstance(text, str) and "_" in text else float(text)
+    except (ValueError, TypeError, OverflowError):
+        return float(text.replace(",", ".")) if isinstance(text, str) and _DECIMAL_COMMA.fullmatch(text) else None
+
+
 def parse_size(fields: Sequence[Any]) -> tuple[int, int] | None:
     """Return (W, H), or None if the fields are not two whole positive numbers of pixels."""
     try:
-        width, height = map(float, fields)
+        width, height = (0.0 if number is None else number for number in map(parse_number, fields))
         plausible = 0 < width < MAX_SIDE and 0 < height < MAX_SIDE and width % 1 == 0 == height % 1
     except (ValueError, TypeError, OverflowError):
         return None
@@ -69,8 +84,12 @@ def parse_size(fields: Sequence[Any]) -> tuple[int, int] | None:
 
 
 def clean_path(text: str) -> str:
-    """Return a listed path with forward slashes and without './' before it."""
-    return text.replace("\\", "/").removeprefix("./")
+    """Return a listed path with single forward slashes and without './' before it."""
+    if "\\" in text:
+        text = text.replace("\\", "/")
+    while text[:2] == "./":
+        text = text[2:].lstrip("/")
+    return text if "//" not in text or "://" in text else text[0] + _SLASHES.sub("/", text[1:])
 
 
 def plain(text: str) -> str:

@@ -29,7 +29,7 @@ def read_ground_truth(
         image_size: (W, H) of every image, where neither list nor images tell. Defaults to None.
         mask_root: Folder to which the mask files of the list are relative. Defaults to None.
         classes: Class names in the order of the labels. Defaults to None: those of the list.
-        box_format: 'xyxy', 'xywh', 'xyxy_norm' or 'cxcywh_norm'. Defaults to None: that of the format.
+        box_format: 'xyxy', 'xywh', 'xyxy_norm', 'xywh_norm' or 'cxcywh_norm'. Defaults to None: that of the format.
 
     Returns:
         One dict an image (``img_id``, ``img_path`` or None, ``ori_shape`` (H, W), ``gt_label``, ``gt_bboxes_ori``

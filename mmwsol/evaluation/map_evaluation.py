@@ -188,7 +188,7 @@ def evaluate_files(
     ids = [item["img_id"] for item in items]
     source = MapFiles(maps, classes, bad_maps)
     source.match(ids, ignore_extra_maps)
-    table = None if scores is None else read_scores(scores, ids)
+    table = None if scores is None else read_scores(scores, ids, classes)
     results = evaluate_maps(items, source, metrics, frame, table, keep, progress=progress)
     results["num_zeroed_maps"] = source.num_zeroed
     return results

@@ -192,7 +192,7 @@ def test_tiny_imagenet_errors(tmp_path):
         ("a b.jpg,train,dog,1,2,3,4", r"list.csv:7: a second label 'dog'.*multi-label"),
         ("x.jpg,train,cat,1,2,3", r"list.csv:7: expected 'path,split,label"),
         ("x.jpg,train,cat,1,2,,4", r"list.csv:7: a box is four finite numbers"),
-        ("x.jpg,train,", r"list.csv:7: unknown class ''"),
+        ("x.jpg,train,", r"list.csv:7: image 'x.jpg' has no label"),
         ("x.jpg,train,cow,1,2,3,4", r"list.csv:7: unknown class 'cow'"),
         ("x.jpg,train,9,1,2,3,4", r"list.csv:7: label 9"),
     ],

@@ -85,7 +85,7 @@ def test_numeric_names_in_every_format(tmp_path):
 
 def test_no_label_and_several_labels(tmp_path):
     for label in ("", "nan", "NaN"):
-        with pytest.raises(ValueError, match="list.csv:2: unknown class"):
+        with pytest.raises(ValueError, match="list.csv:2: image 'b.jpg' has no label"):
             read(tmp_path, f"a.jpg,train,cat\nb.jpg,train,{label}")
     with pytest.raises(
         ValueError, match="list.csv:3: unknown class 'cat|dog'.*multi-label.*one label.*on_error='skip'"

@@ -45,7 +45,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--classes", metavar="FILE", help="class names in the order of the labels, one a line")
     parser.add_argument(
-        "--box-format", choices=["xyxy", "xywh", "xyxy_norm", "cxcywh_norm"], help="default: that of the list"
+        "--box-format",
+        choices=["xyxy", "xywh", "xyxy_norm", "xywh_norm", "cxcywh_norm"],
+        help="default: that of the list",
     )
     parser.add_argument(
         "--bad-maps", choices=["error", "zero"], default="error", help="constant maps and NaN; default: error"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import threading
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine import fileio
+from mmengine.logging import print_log
 from PIL import Image, ImageOps
 
 from mmwsol.datasets.transforms.carry import carry
@@ -25,8 +27,11 @@ COLOR_TYPES = ("color", "color_ignore_orientation")
 MAX_PIXELS = 178_956_970
 BOX_SLACK = 0.5  #: Pixels that a listed box may reach over the border by rounding.
 EXIF_FIX = "mmwsol.LoadImage(color_type='color') loads it upright"
+LFS_POINTER = b"version https://git-lfs.github.com/"  #: What git-lfs leaves in place of a file.
 _ORIENTATION = 0x0112  # EXIF tag
 _OPENING = threading.Lock()
+_FULL_DEPTH = 16384  # the maximum of a picture in 16 bit is rarely below
+_WARNED: set[str] = set()  # what this process was warned of
 
 
 class UnreadableImageError(ValueError):
@@ -63,12 +68,29 @@ def is_turned(image: Image.Image) -> bool:
         return False
 
 
+def _check_depth(pixels: np.ndarray, path: str) -> None:
+    """Warn, once in a process, of an image whose numbers are not those of 16 bit: it would be black, or white."""
+    low, high = int(pixels.min()), int(pixels.max())
+    if (low >= 0 and _FULL_DEPTH <= high <= 65535) or high == low == 0 or "depth" in _WARNED:
+        return
+    _WARNED.add("depth")
+    message = (
+        f"image '{path}' has pixels from {low} to {high}. They are taken for 16 bit, 0 to 65535, and the upper byte is "
+        f"kept: here {max(low, 0) >> 8} to {min(max(high, 0) >> 8, 255)} of 255. Where numbers are of 12 or 8 bit, as "
+        "those of X-ray and MR often are, scale the images to 0..65535 or store them in 8 bit. Further images are not "
+        "named"
+    )
+    print_log(message.encode("utf-8", "backslashreplace").decode(), "current", logging.WARNING)
+
+
 def to_rgb(image: Image.Image, path: str) -> Image.Image:
     """Convert to three 8-bit channels; 16-bit images keep their upper byte, ``path`` names the image in errors."""
     if image.mode == "F":
         raise UnreadableImageError(f"image '{path}' has float pixels: convert it to 8 or 16 bit")
     if image.mode.startswith("I"):  # 16 bit; Pillow's own conversion would saturate everything above 255
-        gray = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
+        pixels = np.asarray(image).astype(np.int64)
+        _check_depth(pixels, path)
+        gray = np.clip(pixels >> 8, 0, 255).astype(np.uint8)
         image = Image.fromarray(gray)
     return image.convert("RGB")
 
@@ -99,6 +121,8 @@ def decode_image(
     """
     if not content:
         raise UnreadableImageError(f"image '{path}' is empty (0 bytes): restore or remove it")
+    if content.startswith(LFS_POINTER):
+        raise UnreadableImageError(f"image '{path}' is a pointer of git-lfs, not the image: run `git lfs pull`")
     try:
         if backend == "pillow":
             image: Image.Image = open_image(io.BytesIO(content), path)
@@ -290,7 +314,8 @@ def load_mask(path: str, frame: Frame) -> np.ndarray:
         raise UnreadableImageError(f"mask '{path}' cannot be read ({error})") from error
     mask = None
     with contextlib.suppress(cv2.error):  # OpenCV returns None for some broken files and raises for others
-        mask = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None
+        # With its depth: the upper byte of a mask of 16 bit with the values 0 and 1, or 0 and 255, is empty.
+        mask = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH) if content.size else None
     if mask is None:
         raise UnreadableImageError(f"mask '{path}' is empty or cannot be decoded")
-    return frame.masks(mask) > 0.5
+    return frame.masks(mask if mask.dtype == np.uint8 else (mask > 0.5).astype(np.uint8)) > 0.5
