@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence, Set
-from numbers import Number
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from mmwsol.datasets.labels import is_padded, number_of
+from mmwsol.datasets.labels import is_padded, number_of, ordered_names
 from mmwsol.datasets.wrappers import concatenated, inner_config, inner_dataset
 from mmwsol.registry import DATASETS
 
@@ -20,20 +19,15 @@ LOADERS = ("test_dataloader", "val_dataloader", "train_dataloader")
 
 
 def as_names(classes: Any) -> tuple[str, ...] | None:
-    """Return class names as a tuple, None for None and for the empty.
+    """Return class names in the order of their labels, None for None and for the empty.
 
     Raises:
-        ValueError: If they are no sequence of texts or numbers.
+        ValueError: If they are no sequence of names, or mapping of names and labels.
     """
     if classes is None:
         return None
     names = classes.tolist() if isinstance(classes, np.ndarray) else classes
-    if not isinstance(names, (Sequence, Set, Mapping)) or isinstance(names, (str, bytes)):
-        raise ValueError(f"class names must be a list of names, not {classes!r:.40}.")
-    for name in names:
-        if not isinstance(name, (str, Number)):
-            raise ValueError(f"class names must be texts, one of them is a {type(name).__name__}.")
-    return tuple(str(name) for name in names) or None
+    return ordered_names(names, "classes") or None
 
 
 def dataset_names(dataset: Any) -> tuple[str, ...] | None:

@@ -122,7 +122,7 @@ def ordered_names(names: Any, what: str) -> tuple[str, ...]:
     if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
         raise ValueError(f"{message}, got {names!r}")
     names = tuple(names)
-    wrong = [name for name in names if isinstance(name, Iterable) and not isinstance(name, str)]
+    wrong = [name for name in names if name is None or (isinstance(name, Iterable) and not isinstance(name, str))]
     if wrong:
         raise ValueError(f"{message}; {str(wrong[0])[:80]} is no name")
     return tuple(map(str, names))
