@@ -66,7 +66,7 @@ def convert(sources, out):
                 f"'{out}' has no ILSVRC2012_val_*.JPEG in train/<wnid> or val/<wnid>: give the archive, or as "
                 "--out the folder that it was unpacked to"
             )
-        write_text(out / LIST, table(out, paths, read_truth(sources, paths)))
+        write_text(LIST, out, table(out, paths, read_truth(sources, paths)))
     summary = verify(out, {split: lambda split=split: Imagenette(str(out), split) for split in COUNTS}, COUNTS)
     check_sizes(Imagenette(str(out), "test"))
     return summary

@@ -38,11 +38,11 @@ def class_runner(classes, num_classes):
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_num_classes_hook(split):
     check = getattr(NumClassesHook(), f"before_{split}")
-    check(class_runner("abc", 3))
+    check(class_runner(("a", "b", "c"), 3))
     check(class_runner(None, 3))
-    check(class_runner("abc", None))
+    check(class_runner(("a", "b", "c"), None))
     with pytest.raises(ValueError) as error:
-        check(class_runner("abc", 200))
+        check(class_runner(("a", "b", "c"), 200))
     for part in ("SimpleNamespace", f"{split}_dataloader", "has 3 classes", "LinearCAMHead", "num_classes=200"):
         assert part in str(error.value)
     assert "model.head.num_classes=3" in str(error.value)
@@ -82,7 +82,7 @@ class Sized(SimpleNamespace):
 
 
 def run_test(hook, samples, metrics=(), rounds=1):
-    dataset = Sized(metainfo=dict(classes="abc"), length=len(samples))
+    dataset = Sized(metainfo=dict(classes=("a", "b", "c")), length=len(samples))
     loader = SimpleNamespace(dataset=dataset)
     runner = SimpleNamespace(
         model=nn.Module(),
@@ -198,7 +198,7 @@ def test_visualization_of_turned_photographs(tmp_path, color_type, width):
 
 def test_visualization_of_validation_goes_to_the_work_dir(tmp_path):
     samples = [sample(i, tmp_path) for i in range(3)]
-    runner = class_runner("abc", 3)
+    runner = class_runner(("a", "b", "c"), 3)
     runner.work_dir = str(tmp_path)
     runner.val_dataloader.dataset = type("Three", (list,), {"metainfo": {}})(range(3))
     hook = LocVisualizationHook(number=2, loops=["val"])
