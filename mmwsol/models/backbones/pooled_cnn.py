@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import torch
@@ -36,13 +37,13 @@ class PooledCNN(BaseModule):
         patch_map = cells.unflatten(0, (batch, height, width)).permute(0, 3, 1, 2)
         return Features(patch_map, pooled=self.after_pool(maps))
 
+    @abstractmethod
     def feature_map(self, x: Tensor) -> Tensor:
         """Compute the map (B, E, h, w) that the network pools."""
-        raise NotImplementedError
 
+    @abstractmethod
     def after_pool(self, maps: Tensor) -> Tensor:
         """Pool maps (B, E, h, w) and run the layers up to the classifier: (B, D)."""
-        raise NotImplementedError
 
 
 @MODELS.register_module()
