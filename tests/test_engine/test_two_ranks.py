@@ -21,7 +21,7 @@ from mmwsol.utils.config import load_config
 IMAGES, BATCH, SIZE = 8, 4, 64
 ARCH = dict(embed_dims=24, num_layers=3, num_heads=4, feedforward_channels=48)
 RANDOM = ("RandomFlip", "RevealRandomBox", "RandomCrop", "RandomResizedCrop", "ColorJitter")
-# A config of every family, and whether it is trained as one batch: DiPS draws pixels, LocLoc keeps its batch norm free.
+# A config of every family, and whether it is trained as one batch: DiPS draws pixels, and keeps its batch norm free.
 SAME = {
     "cam_vgg16_cub": True,
     "ts-cam_small-vit_shapes": True,
@@ -30,7 +30,7 @@ SAME = {
     "trt_small-vit_shapes": True,
     "catr_small-vit_shapes": True,
     "cdtr_small-vit_shapes_noclip": True,
-    "locloc_small-vit_shapes": False,
+    "locloc_small-vit_shapes": True,
     "dips_small-vit_shapes": False,
 }
 
