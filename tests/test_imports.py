@@ -27,7 +27,7 @@ LAYERS = (
     ("engine",),
     ("apis",),
     ("integrations",),
-    ("doctor",),
+    ("doctor", "infer_command"),
     ("__main__",),
 )
 
