@@ -6,7 +6,7 @@ import contextlib
 import difflib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,7 +111,7 @@ def find_objects(sample: LocDataSample, rule: Any, options: BoxOptions) -> None:
     areas = sides.prod(axis=1)
     large = (sides >= 1).all(axis=1) & (areas >= max(MIN_PIXELS, options.min_area * height * width))
     outer = large & ~_inside_another(boxes, large)
-    kept = boxes[large][:1] if options.max_boxes == 1 and large[:1].any() else boxes[outer][: options.max_boxes]
+    kept = boxes[:1][large[:1]] if options.max_boxes == 1 else boxes[outer][: options.max_boxes]
     score = float(sample.pred_score[label])
     heat = score_map(sample, index)[0]
     means = np.array([_mean_inside(heat, box) for box in kept.tolist()], np.float32)
@@ -130,13 +130,48 @@ def _inside_another(boxes: np.ndarray, of: np.ndarray) -> np.ndarray:
     inside = (starts[:, None] >= starts[None]).all(axis=2) & (ends[:, None] <= ends[None]).all(axis=2)
     equal = inside & inside.T
     earlier = np.tri(len(boxes), k=-1, dtype=bool)
-    return (inside & of[None] & (~equal | earlier)).any(axis=1)
+    return np.asarray(inside & of[None] & (~equal | earlier)).any(axis=1)
 
 
 def _mean_inside(heat: np.ndarray, box: Sequence[float]) -> float:
     """Return the mean of a map (H, W) over the pixels that a box touches."""
     x0, y0, x1, y1 = box
     return float(heat[math.floor(y0) : math.ceil(y1), math.floor(x0) : math.ceil(x1)].mean(dtype=np.float64))
+
+
+def to_record(sample: LocDataSample, head: Any, name_of: Callable[[int], str], with_map: bool = True) -> dict[str, Any]:
+    """Turn a prediction into plain values; see :meth:`mmwsol.apis.WSOLInferencer.__call__`.
+
+    Args:
+        sample: A prediction with ``pred_objects``.
+        head: The head that made it.
+        name_of: Gives the name of a label.
+        with_map: Whether to add the map. Defaults to True.
+    """
+    number = len(sample.pred_score) if head.allowed is None else len(head.allowed)
+    scores, labels = head.ranked(sample.pred_score.float()).topk(min(5, number))
+    names = [name_of(label) for label in labels.tolist()]
+    boxes, found, path = sample.pred_instances, sample.pred_objects, sample.get("img_path")
+    confidences = found.scores.tolist()
+    record: dict[str, Any] = dict(
+        img_path=None if path is None else str(path),
+        ori_shape=[int(side) for side in sample.ori_shape[:2]],
+        pred_label=int(sample.pred_label),
+        pred_class=name_of(int(sample.pred_label)),
+        pred_score=dict(labels=labels.tolist(), classes=names, scores=scores.tolist()),
+        bboxes=boxes.bboxes.tolist(),
+        bbox_labels=boxes.labels.tolist(),
+        bbox_scores=boxes.scores.tolist(),
+        objects=[
+            {"bbox": box, "class": name_of(int(sample.pred_label)), "map_score": mean, "confidence": confidence}
+            for box, mean, confidence in zip(found.bboxes.tolist(), found.map_scores.tolist(), confidences, strict=True)
+        ],
+        confidence=max(confidences, default=0.0),
+    )
+    record["doubts"] = find_doubts(record, sample.num_regions)
+    if with_map:
+        record["map"] = score_map(sample, shown_map(sample)[0])[0]
+    return record
 
 
 def find_doubts(record: dict[str, Any], num_regions: int) -> list[str]:

@@ -56,6 +56,8 @@ class LabelList:
         classes: Names in the order of the labels.
         info: What made the boxes; becomes ``info`` of COCO json.
         images, annotations: COCO's lists.
+        others: Relative paths of images that are not listed and lie in the same folders: no file of 'yolo' and 'voc' is
+            named so that it could be theirs.
     """
 
     data_root: str
@@ -63,6 +65,7 @@ class LabelList:
     info: dict[str, Any]
     images: list[dict] = field(default_factory=list)
     annotations: list[dict] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
 
     def add(self, img_path: str, size: Sequence[int], instances: Sequence[dict], label: int | None = None) -> None:
         """Add an image.
@@ -116,7 +119,8 @@ class LabelList:
             if format == "yolo":
                 yield "classes.txt", _lines(self.classes)
             text: Callable[[dict, list[dict]], str] = self._yolo if format == "yolo" else self._voc
-            names = annotation_names([image["file_name"] for image in self.images], format)
+            listed = [image["file_name"] for image in self.images]
+            names = annotation_names([*listed, *self.others], format)[: len(listed)]
             for file_name, (image, objects) in zip(names, self._by_image(), strict=True):
                 yield file_name, text(image, objects)
 

@@ -36,6 +36,9 @@ class LocDataSample(DataSample):
         pred_instances (InstanceData): One box per map: ``bboxes`` (K, 4) in original pixels, clipped to the image;
             ``frame_bboxes`` (K, 4) as the box rule gave them in the network frame; ``labels`` (K,); ``scores`` (K,)
             the class probability (the top-1 probability for a class-agnostic map).
+        pred_objects (InstanceData): Objects of the top-1 class, where inference finds them
+            (:func:`mmwsol.apis.objects.find_objects`): ``bboxes`` (N, 4) in original pixels, ``labels`` (N,),
+            ``map_scores`` (N,) and ``scores`` (N,).
     """
 
     @property
@@ -64,6 +67,15 @@ class LocDataSample(DataSample):
     @pred_instances.setter
     def pred_instances(self, value: InstanceData) -> None:
         self.set_field(value, "_pred_instances", dtype=InstanceData)
+
+    @property
+    def pred_objects(self) -> InstanceData:
+        """Objects of the top-1 class."""
+        return self._pred_objects
+
+    @pred_objects.setter
+    def pred_objects(self, value: InstanceData) -> None:
+        self.set_field(value, "_pred_objects", dtype=InstanceData)
 
 
 def _reduce(sample: LocDataSample) -> tuple:
