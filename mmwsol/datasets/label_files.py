@@ -116,11 +116,11 @@ class LabelList:
         elif format == "csv":
             yield f"{name}.csv", self._table()
         else:
+            listed = [image["file_name"] for image in self.images]
+            names = annotation_names([*listed, *self.others], format)[: len(listed)]
             if format == "yolo":
                 yield "classes.txt", _lines(self.classes)
             text: Callable[[dict, list[dict]], str] = self._yolo if format == "yolo" else self._voc
-            listed = [image["file_name"] for image in self.images]
-            names = annotation_names([*listed, *self.others], format)[: len(listed)]
             for file_name, (image, objects) in zip(names, self._by_image(), strict=True):
                 yield file_name, text(image, objects)
 
