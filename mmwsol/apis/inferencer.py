@@ -106,6 +106,7 @@ class WSOLInferencer(BaseInferencer):
         settings = [cfg.get(name) for name in ("model", "test_dataloader", "val_dataloader", "visualizer")]
         digest = hashlib.sha256(repr(settings).encode()).hexdigest()
         self._key = dict(weights=path, stamp=stamp, config=digest, max_pixels=max_pixels)
+        self._info = dict(description="boxes of a localizer, made by mmwsol", weights=os.path.basename(path))
         #: Images of the last call that could not be read: ``dict(input=..., error=...)``.
         self.failed: list[dict[str, str]] = []
         self._images: dict[int, np.ndarray] = {}
@@ -183,7 +184,7 @@ class WSOLInferencer(BaseInferencer):
         options = BoxOptions(max_boxes, threshold, labels, min_area)
         if formats and out_dir is None:
             raise ValueError("label files need a folder: pass out_dir.")
-        files = LabelOutput(inputs, items, formats, known, labels, dict(description="made by mmwsol", **vars(options)))
+        files = LabelOutput(inputs, items, formats, known, labels, dict(self._info, **vars(options)))
         draw = return_vis or out_dir is not None
         self.failed = []
         predictions: list[Any] = []

@@ -47,6 +47,7 @@ class LabelOutput:
         only: Sequence[int] | None,
         info: dict[str, Any],
     ) -> None:
+        formats = [formats] if isinstance(formats, str) else formats
         for format in formats:
             if format not in FORMATS:
                 raise ValueError(f"formats may have {', '.join(FORMATS)}, got {format!r}.")
@@ -93,16 +94,16 @@ class LabelOutput:
     def _labels(self, records: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str]]:
         if not self.formats:
             return
-        by_name = {record["img_path"]: record for record in records}  # an image may be listed twice
-        others = [relative for name, relative in self.relative.items() if name not in by_name]
+        by_name = {self.relative[record["img_path"]]: record for record in records}  # one may be listed twice
+        others = list(set(self.relative.values()) - by_name.keys())
         labels = LabelList(self.root, self.classes, self.info, others=others)
-        for name, record in by_name.items():
+        for record in by_name.values():
             height, width = record["ori_shape"]
             label = self.positions.get(record["pred_label"], 0)
             instances = [
                 dict(label=label, box=item["bbox"], score=round(item["confidence"], 6)) for item in record["objects"]
             ]
-            labels.add(name, (width, height), instances, label)
+            labels.add(record["img_path"], (width, height), instances, label)
         for format in self.formats:
             folder, name = PLACES[format]
             for path, text in labels.contents(format, name):

@@ -220,7 +220,7 @@ def find_classes(names: Sequence[str] | None, classes: Sequence[str], wanted: Se
         for part in name.split(","):
             synonyms[nfc(part.strip()).casefold()].append(label)
     found = []
-    for name in wanted:
+    for name in [wanted] if isinstance(wanted, str) else wanted:
         label_list = labels.get(nfc(name)) or synonyms.get(nfc(name.strip()).casefold(), [])
         if len(label_list) == 1:
             found.append(label_list[0])

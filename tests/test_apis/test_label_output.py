@@ -109,12 +109,13 @@ def test_all_formats_read_back_equal(inferencer, folder, tmp_path, max_boxes):
 
 def test_files_and_root(inferencer, folder, tmp_path):
     """Single files: the root is the folder that they share; one that is listed twice stands once."""
-    paths = [str(folder / "x/a.png"), str(folder / "ü/a.png"), str(folder / "x/a.png")]
-    result = inferencer(paths, out_dir=tmp_path / "out", formats=["coco", "csv"])
+    paths = [str(folder / "x/a.png"), str(folder / "ü/a.png"), str(folder / "x/../x/a.png"), str(folder / "x/a.png")]
+    result = inferencer(paths, out_dir=tmp_path / "out", formats=["coco", "csv", "voc"])
     assert result["root"] == str(folder)
+    assert sorted(path.name for path in (tmp_path / "out/voc").rglob("*.xml")) == ["a.xml", "a.xml"]
     images = json.loads((tmp_path / "out/coco.json").read_text())["images"]
     assert [image["file_name"] for image in images] == ["x/a.png", "ü/a.png"]
-    result = inferencer(paths[:1], out_dir=tmp_path / "one", formats=["voc"])
+    result = inferencer(paths[:1], out_dir=tmp_path / "one", formats="voc")
     assert result["root"] == str(folder / "x") and (tmp_path / "one/voc/a.xml").is_file()
 
 
