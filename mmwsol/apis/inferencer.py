@@ -252,12 +252,6 @@ class WSOLInferencer(BaseInferencer):
             for part in [chunk] if alike else [[data] for data in chunk]:  # images of different sizes: one by one
                 yield self.collate_fn(part) if part else {}
 
-    def _predict(self, batches: Iterator[dict], items: list, options: BoxOptions) -> Iterator[LocDataSample]:
-        """Predict batches with the options of a call, which are set back when it ends."""
-        with applied(options, self.model):
-            for batch in batches:
-                yield from self._forward(batch, items)
-
     def _forward(self, batch: dict, items: list) -> list[LocDataSample]:
         """Predict a batch; if that fails, its images one by one, and those that fail go to :attr:`failed`."""
         if not batch:

@@ -130,7 +130,7 @@ def _inside_another(boxes: np.ndarray, of: np.ndarray) -> np.ndarray:
     inside = (starts[:, None] >= starts[None]).all(axis=2) & (ends[:, None] <= ends[None]).all(axis=2)
     equal = inside & inside.T
     earlier = np.tri(len(boxes), k=-1, dtype=bool)
-    return np.asarray(inside & of[None] & (~equal | earlier)).any(axis=1)
+    return np.asarray((inside & of[None] & (~equal | earlier)).any(axis=1))
 
 
 def _mean_inside(heat: np.ndarray, box: Sequence[float]) -> float:

@@ -23,6 +23,7 @@ class LocDataSample(DataSample):
         gt_bboxes_ori (numpy.ndarray): (M, 4) ground-truth boxes in original pixels, as the data set lists them.
         mask_paths (list[str]), ignore_path (str): Mask files, where the data set has them.
         box_rule (dict): Type, settings and threshold of the rule that made ``pred_instances``.
+        num_regions (int): Separate boxes that the map of the top-1 class has, where inference finds ``pred_objects``.
 
     Data fields:
         gt_label (Tensor): (1,) class index.
