@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from mmwsol.apis.init_model import load_weights, load_weights_file
 from mmwsol.datasets.class_names import check_same_names, checkpoint_names, dataset_names
 from mmwsol.datasets.image_sizes import read_size
-from mmwsol.datasets.label_files import FORMATS, LabelList
+from mmwsol.datasets.label_files import FORMATS, LabelList, label_names
 from mmwsol.datasets.transforms.loading import UnreadableImageError
 from mmwsol.datasets.wrappers import data_root_of, inner_config
 from mmwsol.integrations.masks import instance_masks
@@ -258,7 +258,7 @@ def _new_export(dataset: Any, class_agnostic: bool, info: dict, num_classes: int
         classes = tuple(str(label) for label in range(num_classes))
     elif classes is None:
         raise ValueError("the data set does not know its classes: set metainfo=dict(classes=[...]).")
-    return BoxExport(data_root_of(dataset), tuple(classes), info)
+    return BoxExport(data_root_of(dataset), label_names(classes), info)
 
 
 class _ReadableItems(Dataset):
