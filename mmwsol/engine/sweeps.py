@@ -25,7 +25,7 @@ from mmwsol.engine.last_checkpoint import latest_checkpoint
 from mmwsol.engine.stages import select_stage, stage_configs
 from mmwsol.engine.work_dir_lock import own_file
 from mmwsol.files import write_json, write_text
-from mmwsol.utils.config import config_root, differences, load_cell, merge_options, merge_settings
+from mmwsol.utils.config import differences, load_cell, merge_options, merge_settings, tool_file
 from mmwsol.utils.sweep_files import Cell, Sweep
 
 RECORD = "run.json"
@@ -268,11 +268,10 @@ def final_checkpoint(run: Run, work_dir: Path) -> tuple[str, str]:
 
 def _tool(name: str, gpus: int | None, *arguments: str | Path) -> list[str]:
     """Return the command of tools/train.py or tools/test.py, or of its launcher."""
-    tools = config_root().parent / "tools"
     words = [str(argument) for argument in arguments]
     if gpus is None:
-        return [sys.executable, str(tools / f"{name}.py"), *words]
-    return ["bash", str(tools / f"dist_{name}.sh"), *words, str(gpus)]
+        return [sys.executable, str(tool_file(f"{name}.py")), *words]
+    return ["bash", str(tool_file(f"dist_{name}.sh")), *words, str(gpus)]
 
 
 def _call(command: list[str], log: Path, lock: int) -> None:
