@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmwsol.compat import find_own_configs
-from mmwsol.utils.sweep_files import FOLDER, Cell, read_sweep
+from mmwsol.utils.sweep_files import FOLDERS, Cell, read_sweep
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -57,7 +57,7 @@ def list_configs() -> dict[str, Path]:
     """Map every config name (``'trt_deit-b_cub'``) to its file, without ``_base_`` parts and the detectors of mmdet."""
     root = config_root()
     files = sorted(root.rglob("*.py"))
-    return {f.stem: f for f in files if not {"_base_", "mmdet", FOLDER} & set(f.relative_to(root).parts)}
+    return {f.stem: f for f in files if not {"_base_", "mmdet", *FOLDERS} & set(f.relative_to(root).parts)}
 
 
 def list_cells() -> dict[str, Cell]:
@@ -68,7 +68,7 @@ def list_cells() -> dict[str, Cell]:
     """
     configs = list_configs()
     cells: dict[str, Cell] = {}
-    for file in sorted(config_root().glob(f"*/{FOLDER}/*.py")):
+    for file in sorted(file for name in FOLDERS for file in config_root().rglob(f"{name}/*.py")):
         for cell in read_sweep(file).cells:
             if cell.is_base:
                 continue
@@ -229,7 +229,7 @@ def load_config(name_or_path: str | Path, options: dict[str, Any] | None = None)
     source = _find(name_or_path)
     if isinstance(source, Cell):
         cfg = load_cell(source)
-    elif source.parent.name == FOLDER:
+    elif source.parent.name in FOLDERS:
         names = ", ".join(cell.name for cell in read_sweep(source).cells)
         raise ValueError(f"'{source}' is a sweep: run it with tools/sweep.py, or name one of its cells: {names}.")
     else:
