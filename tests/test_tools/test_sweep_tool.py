@@ -163,7 +163,7 @@ def test_page(tiny_config, tool, quick, tmp_path, capsys, monkeypatch):
     assert "tiny, seed 0: finished" in capsys.readouterr().out
     changed = {path.name for path, time in times.items() if path.stat().st_mtime_ns != time}
     assert changed == {"published.json", "published.options.json"}
-    assert json.loads((run / "published.json").read_text())["protocol"]["LocAccuracy"]["threshold"] == 0.3
+    assert json.loads((run / "published.json").read_text())["protocol"]["LocAccuracy"]["threshold"] == [0.3]
 
 
 @pytest.mark.parametrize(
