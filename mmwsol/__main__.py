@@ -1,4 +1,4 @@
-"""The command ``mmwsol``, also ``python -m mmwsol``: infer, list, doctor."""
+"""The command ``mmwsol``, also ``python -m mmwsol``: infer, list, doctor, and the tools of the folder ``tools``."""
 
 from __future__ import annotations
 
@@ -6,19 +6,35 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from mmwsol import infer_command
 
 # Threads that wait give their core back: beside another process inference is several times faster. Read by torch.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# Sub-commands that are a tool, with its options; an installed wheel has them, too.
+TOOLS = {
+    "train": ("train.py", "train a model: every stage of a config"),
+    "test": ("test.py", "evaluate a checkpoint"),
+    "sweep": ("sweep.py", "train and evaluate the cells of a sweep, and write its table"),
+    "browse": ("visualization/browse_dataset.py", "draw the images and boxes of a data set as a model gets them"),
+    "boxes": ("pseudo_boxes.py", "write the boxes of a localizer as training data for a detector"),
+    "export": ("deployment/export.py", "export a model to ONNX or TorchScript"),
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sub-command and return its exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] in TOOLS:
+        return _run_tool(arguments[0], arguments[1:])
     parser = argparse.ArgumentParser(prog="mmwsol", description="Weakly supervised object localization.")
     commands = parser.add_subparsers(dest="command", required=True)
     infer_command.add_parser(commands)
     _add_list(commands)
+    for name, (_, what) in TOOLS.items():
+        commands.add_parser(name, help=what)
     commands.add_parser("doctor", help="versions, known conflicts and how to repair them")
     args = parser.parse_args(arguments)
     try:
@@ -29,6 +45,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
+
+
+def _run_tool(name: str, arguments: Sequence[str]) -> int:
+    import importlib.util
+
+    from mmwsol.utils.config import tool_file
+
+    spec: Any = importlib.util.spec_from_file_location(f"mmwsol_{name}", tool_file(TOOLS[name][0]))
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    sys.argv = [f"mmwsol {name}", *arguments]  # what the tool reads, and calls itself
+    tool.main()
+    return 0
 
 
 def _add_list(commands: argparse._SubParsersAction) -> None:

@@ -14,7 +14,7 @@ import os
 import pickle
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mmwsol.torch_files import TRUST_VARIABLE, check_content, refused
@@ -56,12 +56,32 @@ def write_files_whole() -> None:
     """
     from mmengine.fileio.backends import LocalBackend
 
-    def put(self: LocalBackend, obj: bytes, filepath: str | os.PathLike) -> None:
-        from mmwsol.files import write_bytes
+    from mmwsol.files import write_bytes
 
+    def put(self: LocalBackend, obj: bytes, filepath: str | os.PathLike) -> None:
         write_bytes(os.fspath(filepath), obj)
 
     LocalBackend.put = put
+
+
+def find_own_configs(scope: str, find: Callable[[str], Any]) -> None:
+    """Let ``_base_ = 'mmwsol::sat/sat_deit-s_cub.py'`` name a config of mmwsol from any folder; later calls do nothing.
+
+    mmengine 0.10.7 has a table of the packages whose configs can be named so, and takes no hyphen in a folder's name.
+    ``find`` gives the file of a name that begins with ``scope``.
+    """
+    from mmengine.config import Config
+    from mmengine.config.utils import MODULE2PACKAGE
+
+    if "mmwsol" in MODULE2PACKAGE:
+        return
+    MODULE2PACKAGE["mmwsol"] = "mmwsol"
+    original = Config._get_cfg_path
+
+    def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        return (str(find(cfg_path)), None) if cfg_path.startswith(scope) else original(cfg_path, filename)
+
+    Config._get_cfg_path = staticmethod(get_cfg_path)
 
 
 def ignore_mmcv_lite_warning() -> None:
@@ -75,9 +95,7 @@ def check_versions() -> None:
 
     for name, (low, high) in TESTED_VERSIONS.items():
         version = getattr(sys.modules.get(name), "__version__", None)
-        if version is None:
-            continue
-        if not digit_version(low) <= digit_version(version) < digit_version(high):
+        if version is not None and not digit_version(low) <= digit_version(version) < digit_version(high):
             warnings.warn(
                 f"mmwsol is tested with {name} >= {low}, < {high}, but {name} {version} is installed.",
                 stacklevel=2,
@@ -98,13 +116,12 @@ def checkpoint_loaders_needed() -> bool:
 def register_checkpoint_loaders() -> None:
     """Let mmengine read its own checkpoints on torch >= 2.6, and weights in all forms of :func:`load_checkpoint_file`.
 
-    mmengine <= 0.10.7 calls ``torch.load(filename)``. Since torch 2.6 that means
-    ``weights_only=True``, which refuses the ``HistoryBuffer`` and numpy objects that mmengine
-    itself writes: ``load_from``, ``resume`` and a test from a checkpoint all end in
-    ``UnpicklingError`` (mmengine issue 1655, pull requests 1650 and 1670). Files from the network
-    go the other way: ``torch.hub`` unpickles them without any restriction. Both now use
-    :func:`load_checkpoint_file`. The addresses ``torchvision://`` and ``open-mmlab://`` keep
-    mmengine's loaders. On older versions of torch files are unpickled without restriction, as mmengine does there.
+    mmengine <= 0.10.7 calls ``torch.load(filename)``. Since torch 2.6 that means ``weights_only=True``, which refuses
+    the ``HistoryBuffer`` and numpy objects that mmengine itself writes: ``load_from``, ``resume`` and a test from a
+    checkpoint all end in ``UnpicklingError`` (mmengine issue 1655, pull requests 1650 and 1670). Files from the network
+    go the other way: ``torch.hub`` unpickles them without any restriction. Both now use :func:`load_checkpoint_file`.
+    The addresses ``torchvision://`` and ``open-mmlab://`` keep mmengine's loaders. On older versions of torch files are
+    unpickled without restriction, as mmengine does there.
     """
     from mmengine.runner.checkpoint import CheckpointLoader
 
@@ -218,8 +235,8 @@ def _own_statistics() -> Iterator[None]:
 def _history_statistic(owner: type, name: str) -> Any:
     """Stand in for ``getattr`` in pickles: it only gives the statistics of ``HistoryBuffer``.
 
-    A ``HistoryBuffer`` pickles its methods as ``getattr(HistoryBuffer, 'mean')``. With the real
-    ``getattr`` allowed, a forged file could walk from any allowed object to any function.
+    A ``HistoryBuffer`` pickles its methods as ``getattr(HistoryBuffer, 'mean')``. With the real one allowed, a forged
+    file could walk from any allowed object to any function.
     """
     from mmengine.logging import HistoryBuffer
 
@@ -285,15 +302,13 @@ def cpu_distributed_needed(launcher: str) -> bool:
 def init_cpu_distributed(cfg: Config) -> None:
     """Start the process group of a distributed run on the CPU, with gloo.
 
-    mmengine <= 0.10.7 cannot: ``init_dist`` calls ``torch.cuda.set_device`` on any machine, and
-    ``Runner.wrap_model`` passes ``device_ids`` to ``DistributedDataParallel``, which refuses them
-    for CPU modules (the same code is in its main branch). Here ``set_device`` is a no-op while the
-    group starts (the Runner then finds it running), and ``cfg`` gets a model wrapper without
-    ``device_ids``. Does nothing where a GPU is present or ``cfg.launcher`` is 'none'.
+    mmengine <= 0.10.7 cannot: ``init_dist`` calls ``torch.cuda.set_device`` on any machine, and ``Runner.wrap_model``
+    passes ``device_ids`` to ``DistributedDataParallel``, which refuses them for CPU modules (so does its main branch).
+    Here ``set_device`` is a no-op while the group starts (the Runner then finds it running), and ``cfg`` gets a model
+    wrapper without ``device_ids``. Does nothing where a GPU is present or ``cfg.launcher`` is 'none'.
 
     Args:
-        cfg: Config of the run. ``launcher`` and ``env_cfg`` are read, ``env_cfg.dist_cfg.backend`` and
-            ``model_wrapper_cfg`` are written.
+        cfg: ``launcher`` and ``env_cfg`` are read, ``env_cfg.dist_cfg.backend`` and ``model_wrapper_cfg`` are written.
     """
     launcher = cfg.get("launcher", "none")
     if not cpu_distributed_needed(launcher):
@@ -302,8 +317,7 @@ def init_cpu_distributed(cfg: Config) -> None:
     from mmengine.utils.dl_utils import set_multi_processing
 
     env_cfg = cfg.setdefault("env_cfg", {})
-    dist_cfg = env_cfg.setdefault("dist_cfg", {})
-    dist_cfg["backend"] = "gloo"
+    env_cfg.setdefault("dist_cfg", {})["backend"] = "gloo"
     wrapper = dict(cfg.get("model_wrapper_cfg") or {})
     if wrapper.get("type", "MMDistributedDataParallel") == "MMDistributedDataParallel":
         wrapper["type"] = "mmwsol.CPUDistributedDataParallel"
@@ -313,7 +327,7 @@ def init_cpu_distributed(cfg: Config) -> None:
     if not is_distributed():
         set_multi_processing(**env_cfg.get("mp_cfg", {}), distributed=True)
         with without_set_device():
-            init_dist(launcher, **dist_cfg)
+            init_dist(launcher, **env_cfg["dist_cfg"])
 
 
 def init_distributed(cfg: Config) -> None:
@@ -339,10 +353,10 @@ def init_distributed(cfg: Config) -> None:
 def finish_distributed() -> None:
     """Leave the process group, if there is one; call it last, when no Runner is in use any more.
 
-    NCCL complains at exit if nobody does. With gloo the process may even abort ("terminate called
-    without an active exception", seen with torch 2.11): a Runner is part of reference cycles, so
-    that its wrapped model keeps the group and its threads alive until the interpreter shuts down,
-    when a thread that then asks for the GIL is killed. The collection here frees the group before.
+    NCCL complains at exit if nobody does. With gloo the process may even abort ("terminate called without an active
+    exception", seen with torch 2.11): a Runner is part of reference cycles, so that its wrapped model keeps the group
+    and its threads alive until the interpreter shuts down, when a thread that then asks for the GIL is killed. The
+    collection here frees the group before.
     """
     import torch.distributed as torch_dist
 
@@ -372,11 +386,11 @@ def without_set_device() -> Iterator[None]:
 def float_drop_path(model: torch.nn.Module) -> None:
     """Turn the rates of ``DropPath`` layers into Python floats, in place.
 
-    mmpretrain <= 1.2.0 takes them from ``np.linspace``; ``torch.compile`` breaks the graph at every
-    ``np.float64``, so that ``fullgraph=True`` fails on its vision transformers, in eval mode too.
+    mmpretrain <= 1.2.0 takes them from ``np.linspace``; ``torch.compile`` breaks the graph at every ``np.float64``, so
+    that ``fullgraph=True`` fails on its vision transformers, in eval mode too.
 
     Args:
-        model: Any model. Layers are found by their ``drop_prob`` attribute.
+        model: Layers are found by their ``drop_prob`` attribute.
     """
     for module in model.modules():
         rate = getattr(module, "drop_prob", None)

@@ -18,7 +18,8 @@ LAYERS = (
     ("torch_files",),
     ("compat",),
     ("weight_hubs",),
-    ("registry", "utils"),
+    ("utils",),
+    ("registry",),
     ("structures",),
     ("evaluation.functional",),
     ("datasets", "models"),
@@ -180,6 +181,6 @@ def test_building_a_model_imports_no_more_than_models_need():
     foreign += ("open_clip", "h5py", "onnx", "onnxscript", "pandas", "timm")
     assert not [name for name in new if name.startswith(foreign)]
     rows = {name.split(".")[1] for name in new if name.startswith("mmwsol.")}
-    below = {"files", "weight_files", "torch_files", "compat", "weight_hubs", "registry", "structures"}
+    below = {"files", "weight_files", "torch_files", "compat", "weight_hubs", "utils", "registry", "structures"}
     assert rows == {*below, "evaluation", "datasets", "models", "methods"}
     assert not [n for n in new if n.startswith("mmwsol.evaluation.") and "functional" not in n]

@@ -1,7 +1,8 @@
-"""Run a sweep: train and evaluate its cells, and write a table, and a figure where the sweep has one.
+"""Run a sweep: train and evaluate its cells, and write a table, and a figure or a page where the sweep has one.
 
     sweep.py configs/sat/sweeps/few-shot_cub.py                          # every cell with every seed
     sweep.py configs/sat/sweeps/few-shot_cub.py sat_deit-s_cub_3-shot --seeds 0 1 --gpus 4
+    sweep.py configs/benchmarks/imagenette.py            # all methods on real photographs: table, curves, pictures
 
 What is finished is skipped and what was interrupted goes on, so that the same command can be repeated. The table holds
 all cells of the sweep that have results with these seeds, in mean and standard deviation.
@@ -38,6 +39,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
 
+    from mmwsol.engine.sweep_page import write_page
     from mmwsol.engine.sweep_report import summarize, write_report
     from mmwsol.engine.sweeps import plan_runs, run_sweep
     from mmwsol.engine.tool_errors import one_line_errors
@@ -56,6 +58,8 @@ def main() -> None:
                 failed.append(f"{outcome.run.cell.name}, seed {outcome.run.seed}")
         rows, problems = summarize(every_run)
         files = write_report(sweep, rows, args.out or work_dir)
+        if sweep.page is not None:
+            files += write_page(sweep, every_run, rows, args.out or work_dir)
     print(next(file for file in files if file.suffix == ".md").read_text(encoding="utf-8"))
     print(f"Written: {', '.join(map(str, files))}")
     for problem in problems:

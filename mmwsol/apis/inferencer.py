@@ -21,7 +21,7 @@ from PIL import Image
 from torch import nn
 
 from mmwsol.apis.init_model import build_model, find_model_config, load_weights_file
-from mmwsol.apis.inputs import failure, input_name, list_inputs, printable, progress
+from mmwsol.apis.inputs import failure, input_name, list_inputs, printable
 from mmwsol.apis.label_output import LabelOutput
 from mmwsol.apis.objects import BoxOptions, applied, find_classes, find_objects, to_record
 from mmwsol.apis.output_folder import OutputFolder
@@ -35,6 +35,7 @@ from mmwsol.registry import INFERENCERS
 from mmwsol.structures import Frame, LocDataSample
 from mmwsol.utils.config import list_configs
 from mmwsol.utils.model_index import find_weights
+from mmwsol.utils.progress import track
 from mmwsol.visualization import LocVisualizer, class_name
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -206,7 +207,7 @@ class WSOLInferencer(BaseInferencer):
             pairs = [(index, item) for index, item in enumerate(items) if files.names[index] not in ready]
             batches: Any = self.preprocess(pairs, batch_size, keep_images=draw or show)
             if self.show_progress and len(pairs) > batch_size:
-                batches = progress(batches, -(-len(pairs) // batch_size))
+                batches = track(batches, "Inference", -(-len(pairs) // batch_size))
             for sample in (sample for batch in batches for sample in self._forward(batch, items)):
                 index = sample.input_index
                 try:

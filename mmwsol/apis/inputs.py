@@ -6,19 +6,13 @@ import glob
 import logging
 import os
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from rich.progress import track
 
 from mmwsol.apis.output_folder import written_pictures
 from mmwsol.datasets.readers import list_images
 from mmwsol.datasets.records import plain
 from mmwsol.datasets.walk import is_system
-
-PROGRESS_SECONDS = 10
 
 
 def list_inputs(inputs: Any, out_dir: str | Path | None = None) -> list:
@@ -89,16 +83,3 @@ def printable(text: str) -> str:
     """Return a text that the console can show, with escapes for letters that its code page lacks."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return plain(text).encode(encoding, "backslashreplace").decode(encoding)
-
-
-def progress(batches: Iterator[dict], total: int) -> Iterator[dict]:
-    """Show a bar in a terminal; elsewhere, as in a log file, print a line every ten seconds."""
-    if sys.stdout.isatty():
-        yield from track(batches, description="Inference", total=total)
-        return
-    start = logged = time.monotonic()
-    for number, batch in enumerate(batches):
-        yield batch
-        if time.monotonic() - logged > PROGRESS_SECONDS:
-            logged = time.monotonic()
-            print(f"Inference: {number + 1} of {total} batches, {logged - start:.0f} s", flush=True)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
 import cv2
 import numpy as np
 from mmengine.logging import print_log
-from mmengine.utils import track_iter_progress
 
 from mmwsol.datasets.base import BaseLocDataset
 from mmwsol.registry import DATASETS
+from mmwsol.utils.progress import track
 
 # One outline and one texture a class: the same index in both tables.
 CLASSES = (
@@ -266,12 +265,13 @@ class Shapes(BaseLocDataset):
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".rendering_", dir=self.folder.parent))
         records = []
-        for index in track_iter_progress(range(self.num_images), file=sys.stdout):
+        for index in track(range(self.num_images), "Rendering", self.num_images, "pictures"):
             image, mask, label = render(index, self.split, self.image_size, self.seed)
             ys, xs = np.nonzero(mask)
             records.append((label, [int(v) for v in (xs.min(), ys.min(), xs.max(), ys.max())]))
-            cv2.imwrite(str(draft / f"{index:05d}.png"), image)
-            cv2.imwrite(str(draft / f"{index:05d}_mask.png"), mask.astype(np.uint8) * 255)
+            for name, picture in ((f"{index:05d}.png", image), (f"{index:05d}_mask.png", mask.astype(np.uint8) * 255)):
+                if not cv2.imwrite(str(draft / name), picture):
+                    raise OSError(f"cannot write '{draft / name}': is the disk full?")
         (draft / "annotations.json").write_text(json.dumps(records))
         draft.chmod(0o755)
         try:

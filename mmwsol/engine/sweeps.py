@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from mmwsol.engine.last_checkpoint import latest_checkpoint
 from mmwsol.engine.stages import select_stage, stage_configs
 from mmwsol.engine.work_dir_lock import own_file
 from mmwsol.files import write_json, write_text
-from mmwsol.utils.config import config_root, differences, load_cell, merge_options, merge_settings
+from mmwsol.utils.config import differences, load_cell, merge_options, merge_settings, tool_file
 from mmwsol.utils.sweep_files import Cell, Sweep
 
 RECORD = "run.json"
@@ -42,7 +42,9 @@ class Run:
         seed: The seed.
         cfg: Config of the cell with the seed in it.
         options: What ``--cfg-options`` gave, as it was typed.
-        folder: ``<work dir>/<cell>/seed-<seed>``: config, logs, checkpoints, ``results.json``.
+        folder: ``<work dir>/<cell>/seed-<seed>``: config, logs, checkpoints, ``results.json`` and, of further tests,
+            ``<name>.json``.
+        tests: Options of further tests by their name.
     """
 
     cell: Cell
@@ -50,6 +52,12 @@ class Run:
     cfg: Config
     options: tuple[str, ...]
     folder: Path
+    tests: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def results(self) -> dict[str, Path]:
+        """The results files: that of the config's own test under '', and those of further tests by their name."""
+        return {"": self.folder / RESULTS, **{name: self.folder / f"{name}.json" for name in self.tests}}
 
     @property
     def record(self) -> dict[str, Any]:
@@ -97,6 +105,8 @@ def plan_runs(
         cfg = load_cell(cell)
         _check_effect(cell, cfg)
         cell_seeds = list(seeds or sweep.seeds)
+        if not trains(cfg):  # its figures know no seed
+            cell_seeds = cell_seeds[:1] or [0]
         if not cell_seeds:
             own_seed = (cfg.get("randomness") or {}).get("seed")
             if own_seed is None:
@@ -106,8 +116,13 @@ def plan_runs(
             seeded = Config(cfg.to_dict(), cfg_text=cfg.text, filename=cfg.filename)
             merge_settings(seeded, dict.fromkeys(sweep.seed_keys, seed), cell)
             folder = Path(work_dir, cell.name, f"seed-{seed}")
-            runs.append(Run(cell, seed, seeded, tuple(options), folder))
+            runs.append(Run(cell, seed, seeded, tuple(options), folder, sweep.tests))
     return runs
+
+
+def trains(cfg: Config) -> bool:
+    """Tell whether a config has anything to train: a classifier of a model hub is a localizer without."""
+    return any(stage.cfg.get("train_cfg") is not None for stage in stage_configs(cfg))
 
 
 def _check_effect(cell: Cell, cfg: Config) -> None:
@@ -138,8 +153,9 @@ def run_sweep(runs: Sequence[Run], gpus: int | None = None) -> Iterator[RunState
     """Train and evaluate runs, one after the other, each in processes of its own.
 
     A run is ``tools/train.py --resume`` in ``<folder>/train`` and then ``tools/test.py`` on the best checkpoint, if the
-    config keeps one (``save_best``), else the last. Finished runs, those with ``results.json``, are skipped, and
-    interrupted ones go on. A run that fails does not stop the others.
+    config keeps one (``save_best``), else the last. A config without training is tested with the weights that it starts
+    from. Finished runs, those with all results files, are skipped, and interrupted ones go on. A run that fails does
+    not stop the others.
 
     Args:
         runs: From :func:`plan_runs`.
@@ -164,14 +180,18 @@ def run_sweep(runs: Sequence[Run], gpus: int | None = None) -> Iterator[RunState
 
 
 def read_metrics(run: Run) -> dict[str, float] | None:
-    """Return the metrics of a finished run, None if it is not finished.
+    """Return the metrics of a finished run, None if it is not finished; those of a further test as '<test>/<metric>'.
 
     Raises:
         ValueError: If the run in the folder had other settings, or one of its files is damaged.
     """
     if not _is_finished(run):
         return None
-    return read_json(run.folder / RESULTS, "Delete it, and the run is tested again.", ["metrics"])["metrics"]
+    metrics: dict[str, float] = {}
+    for name, file in run.results.items():
+        values = read_json(file, "Delete it, and the run is tested again.", ["metrics"])["metrics"]
+        metrics |= {f"{name}/{key}" if name else key: value for key, value in values.items()}
+    return metrics
 
 
 def parse_options(options: Sequence[str]) -> dict[str, Any]:
@@ -214,7 +234,21 @@ def _is_finished(run: Run) -> bool:
             f"{run.folder} was run with other settings: {', '.join(changes[:8])}. "
             "Delete it, or choose another --work-dir."
         )
-    return (run.folder / RESULTS).is_file()
+    return all(_is_tested(run, name) for name in run.results)
+
+
+def _is_tested(run: Run, name: str) -> bool:
+    """Tell whether a run has the results of a test; a further test counts only with the options of the sweep file."""
+    if not run.results[name].is_file():
+        return False
+    if not name:
+        return True
+    done = read_json(_options_file(run, name), "Delete it, and the test is run again.", ["options"])
+    return done["options"] == _test_options(run, name)
+
+
+def _options_file(run: Run, name: str) -> Path:
+    return run.folder / f"{name}.options.json"
 
 
 def _execute(run: Run, gpus: int | None, lock: int) -> str:
@@ -228,22 +262,37 @@ def _execute(run: Run, gpus: int | None, lock: int) -> str:
         write_json(record, run.record)
     config = run.folder / f"{run.cell.name}.py"
     write_text(config, run.cfg.pretty_text)
-    options = ["--cfg-options", *run.options] if run.options else []
-    work_dir = run.folder / TRAINING
-    train = [*_tool("train", gpus, config), "--work-dir", str(work_dir), "--resume", *options]
-    _call(train, run.folder / "train.log", lock)
-    kind, checkpoint = final_checkpoint(run, work_dir)
-    test_dir = run.folder / "test"
-    test = [*_tool("test", gpus, config, checkpoint), "--work-dir", str(test_dir), "--out", str(test_dir / RESULTS)]
-    _call([*test, *options], run.folder / "test.log", lock)
-    os.replace(test_dir / RESULTS, run.folder / RESULTS)
+    if trains(run.cfg):
+        options = ["--cfg-options", *run.options] if run.options else []
+        train = [*_tool("train", gpus, config), "--work-dir", str(run.folder / TRAINING), "--resume", *options]
+        _call(train, run.folder / "train.log", lock)
+    kind, checkpoint = final_checkpoint(run)
+    for name, file in run.results.items():
+        if _is_tested(run, name):
+            continue
+        test_dir = run.folder / (name or "test")
+        out = test_dir / RESULTS
+        test = [*_tool("test", gpus, config, checkpoint), "--work-dir", str(test_dir), "--out", str(out)]
+        _call([*test, *_test_options(run, name)], run.folder / f"{name or 'test'}.log", lock)
+        if name:
+            write_json(_options_file(run, name), dict(options=_test_options(run, name)))
+        os.replace(out, file)
     return f"{kind} checkpoint, {Path(checkpoint).name}"
 
 
-def final_checkpoint(run: Run, work_dir: Path) -> tuple[str, str]:
+def _test_options(run: Run, name: str) -> list[str]:
+    """Return what tools/test.py gets for a test of a run, in one ``--cfg-options`` at the end."""
+    words = list(run.tests.get(name, ()))
+    split = words.index("--cfg-options") if "--cfg-options" in words else len(words)
+    options = [*words[split + 1 :], *run.options]
+    return [*words[:split], *(["--cfg-options", *options] if options else [])]
+
+
+def final_checkpoint(run: Run) -> tuple[str, str]:
     """Return 'best' and the best checkpoint of a trained run, if its config keeps one, else 'last' and the last.
 
-    Of several metrics of ``save_best`` the first one counts.
+    Of several metrics of ``save_best`` the first one counts. Of a config without training they are 'released' and the
+    weights that it starts from.
 
     Raises:
         ValueError: If there is none.
@@ -251,7 +300,12 @@ def final_checkpoint(run: Run, work_dir: Path) -> tuple[str, str]:
     cfg, options = copy.deepcopy(run.cfg), parse_options(run.options)
     merge_options(cfg, options)
     stage = select_stage(stage_configs(cfg, options), None)
-    folder = work_dir / stage.name
+    if not trains(cfg):
+        weights = (stage.cfg.model.get("init_cfg") or {}).get("checkpoint")
+        if weights is None:
+            raise ValueError(f"'{run.cell.name}' neither trains nor has weights: set model.init_cfg.checkpoint.")
+        return "released", weights
+    folder = run.folder / TRAINING / stage.name
     metrics = ((stage.cfg.get("default_hooks") or {}).get("checkpoint") or {}).get("save_best")
     if not metrics:
         last = latest_checkpoint(folder)
@@ -268,11 +322,10 @@ def final_checkpoint(run: Run, work_dir: Path) -> tuple[str, str]:
 
 def _tool(name: str, gpus: int | None, *arguments: str | Path) -> list[str]:
     """Return the command of tools/train.py or tools/test.py, or of its launcher."""
-    tools = config_root().parent / "tools"
     words = [str(argument) for argument in arguments]
     if gpus is None:
-        return [sys.executable, str(tools / f"{name}.py"), *words]
-    return ["bash", str(tools / f"dist_{name}.sh"), *words, str(gpus)]
+        return [sys.executable, str(tool_file(f"{name}.py")), *words]
+    return ["bash", str(tool_file(f"dist_{name}.sh")), *words, str(gpus)]
 
 
 def _call(command: list[str], log: Path, lock: int) -> None:

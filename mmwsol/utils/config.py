@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmwsol.utils.sweep_files import FOLDER, Cell, read_sweep
+from mmwsol.compat import find_own_configs
+from mmwsol.utils.sweep_files import FOLDERS, Cell, read_sweep
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
 MISSING = object()
+SCOPE = "mmwsol::"  # before a config of this package: 'mmwsol::sat/sat_deit-s_cub.py', as mmengine writes it
 TOOL_SETTINGS = ("find_unused_parameters", "runner_type", "sync_bn", "total_batch_size", "tta_model", "tta_pipeline")
 UNSET = "unset"  # a setting that one of two configs lacks, in messages
 _REFERENCE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
@@ -39,11 +41,23 @@ def config_root() -> Path:
     raise FileNotFoundError(f"no configs: neither {checkout / 'configs'} nor {wheel} exists.")
 
 
+def tool_file(name: str) -> Path:
+    """Return a tool by its path in the folder of the tools (``'train.py'``): the checkout's, or the wheel's.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    file = config_root().parent / "tools" / name
+    if not file.is_file():
+        raise FileNotFoundError(f"'{file}' is missing: install mmwsol again.")
+    return file
+
+
 def list_configs() -> dict[str, Path]:
     """Map every config name (``'trt_deit-b_cub'``) to its file, without ``_base_`` parts and the detectors of mmdet."""
     root = config_root()
     files = sorted(root.rglob("*.py"))
-    return {f.stem: f for f in files if not {"_base_", "mmdet", FOLDER} & set(f.relative_to(root).parts)}
+    return {f.stem: f for f in files if not {"_base_", "mmdet", *FOLDERS} & set(f.relative_to(root).parts)}
 
 
 def list_cells() -> dict[str, Cell]:
@@ -54,7 +68,7 @@ def list_cells() -> dict[str, Cell]:
     """
     configs = list_configs()
     cells: dict[str, Cell] = {}
-    for file in sorted(config_root().glob(f"*/{FOLDER}/*.py")):
+    for file in sorted(file for name in FOLDERS for file in config_root().rglob(f"{name}/*.py")):
         for cell in read_sweep(file).cells:
             if cell.is_base:
                 continue
@@ -70,7 +84,7 @@ def find_config(name_or_path: str | Path) -> Path:
 
     Args:
         name_or_path: A path, or the name of a config of mmwsol with or without
-            ``.py`` (``'trt_deit-b_cub'``).
+            ``.py`` (``'trt_deit-b_cub'``), or ``'mmwsol::'`` and its path below the folder of configs.
 
     Returns:
         An existing file; of a cell, the sweep file, which :func:`load_config` reads.
@@ -84,12 +98,13 @@ def find_config(name_or_path: str | Path) -> Path:
 
 def _find(name_or_path: str | Path) -> Path | Cell:
     """Return the file of a config, or a cell; :func:`find_config` says which."""
-    path = Path(name_or_path).expanduser()
+    given = str(name_or_path).removeprefix(SCOPE)
+    path = config_root() / given if given != str(name_or_path) else Path(given).expanduser()
     if path.is_file():
         return path
     known = list_configs()
     name = path.name.removesuffix(".py")
-    plain = path.name == str(name_or_path)
+    plain = path.name == given
     if plain and name in known:
         return known[name]
     cells = list_cells()
@@ -210,10 +225,11 @@ def load_config(name_or_path: str | Path, options: dict[str, Any] | None = None)
     """
     from mmengine.config import Config
 
+    find_own_configs(SCOPE, find_config)
     source = _find(name_or_path)
     if isinstance(source, Cell):
         cfg = load_cell(source)
-    elif source.parent.name == FOLDER:
+    elif source.parent.name in FOLDERS:
         names = ", ".join(cell.name for cell in read_sweep(source).cells)
         raise ValueError(f"'{source}' is a sweep: run it with tools/sweep.py, or name one of its cells: {names}.")
     else:
@@ -239,6 +255,7 @@ def load_cell(cell: Cell) -> Config:
     """
     from mmengine.config import Config
 
+    find_own_configs(SCOPE, find_config)
     base = Config.fromfile(_find_base(cell))
     if cell.is_base:
         for key, value in cell.values.items():
@@ -270,6 +287,8 @@ def merge_settings(cfg: Config, settings: dict[str, Any], cell: Cell) -> None:
 
 def _find_base(cell: Cell) -> Path:
     """Return the file of a cell's base: a path relative to the sweep file, or a name."""
+    if cell.base.startswith(SCOPE):
+        return find_config(cell.base)
     beside = cell.file.parent / cell.base
     if beside.is_file():
         return beside

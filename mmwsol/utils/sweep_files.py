@@ -1,6 +1,7 @@
 """The format of sweep files: a grid of settings over one config, or several configs side by side, as plain data.
 
-A sweep file, ``configs/<name>/sweeps/<what>.py``, consists of assignments of plain values. It is read, never run::
+A sweep file, ``configs/<name>/sweeps/<what>.py`` or ``configs/benchmarks/<what>.py``, consists of assignments of plain
+values. It is read, never run::
 
     # SAT on CUB-200-2011, Table 8: some of the parts are frozen, few images a class.
     base = 'sat_deit-s_cub'                     # name of a config, or a path relative to this file
@@ -29,6 +30,9 @@ A sweep file, ``configs/<name>/sweeps/<what>.py``, consists of assignments of pl
 ``paper``      ``{cell: {metric: published figure in percent}}``
 ``figure``     ``dict(x=KEY of the grid, y=METRIC, x_label=TEXT)``: a line for each combination of the other axes. The
                label is optional
+``tests``      ``{name: [options of tools/test.py, those of --cfg-options last]}``: further tests of each cell. Their
+               metrics are ``<name>/<metric>``
+``page``       what the page of a benchmark shows, see :mod:`mmwsol.engine.sweep_page`
 =============  ==========================================================================================
 
 The name of a cell is that of its base with the parts, joined by ``_``: ``sat_deit-s_cub_3-shot_freeze-b``. Values are
@@ -41,6 +45,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,9 +53,10 @@ from typing import Any
 
 from mmwsol.utils.config_text import read_plain_values
 
-KEYS = ("base", "bases", "grid", "cells", "common", "seeds", "seed_keys", "metrics", "paper", "figure")
+KEYS = ("base", "bases", "grid", "cells", "common", "seeds", "seed_keys", "metrics", "paper", "figure", "tests", "page")
 FIGURE_KEYS = ("x", "y", "x_label")
-FOLDER = "sweeps"
+PAGE_KEYS = ("title", "text", "columns", "against", "metric", "curves", "images")
+FOLDERS = ("sweeps", "benchmarks")  # a file in one of these is a sweep, no config
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,8 @@ class Sweep:
         seed_keys: Dotted keys that a seed is written to.
         metrics: Columns of the table; empty: those of the paper.
         figure: Description of the figure, None if there is none.
+        tests: Options of further tests by their name.
+        page: Description of the page, None if there is none.
     """
 
     file: Path
@@ -102,12 +110,14 @@ class Sweep:
     seed_keys: tuple[str, ...] = ("randomness.seed",)
     metrics: tuple[str, ...] = ()
     figure: dict[str, str] | None = None
+    tests: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    page: dict[str, Any] | None = None
 
     @property
     def name(self) -> str:
         """Name of the sweep: that of its file, with the method's folder in front (``sat_few-shot_cub``)."""
         folder = self.file.resolve().parent
-        return f"{folder.parent.name}_{self.file.stem}" if folder.name == FOLDER else self.file.stem
+        return f"{folder.parent.name}_{self.file.stem}" if folder.name == "sweeps" else self.file.stem
 
     def select(self, names: Sequence[str]) -> tuple[Cell, ...]:
         """Return the cells with these names, all of them for an empty sequence.
@@ -167,6 +177,9 @@ def _make_sweep(file: Path, content: dict[str, Any]) -> Sweep:
     seeds = content.get("seeds", [])
     if not all(isinstance(seed, int) for seed in seeds) or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds must be different integers, got {seeds}.")
+    for name in _dict(content, "tests"):
+        if not re.fullmatch(r"[a-z0-9-]+", str(name)) or name in ("train", "test", "results", "run"):
+            raise ValueError(f"tests: '{name}' must be lower-case letters, digits and hyphens, not train, test or run.")
     sweep = Sweep(
         file,
         tuple(cells),
@@ -174,8 +187,11 @@ def _make_sweep(file: Path, content: dict[str, Any]) -> Sweep:
         tuple(content.get("seed_keys", ("randomness.seed",))),
         tuple(content.get("metrics", ())),
         content.get("figure"),
+        {name: tuple(map(str, words)) for name, words in _dict(content, "tests").items()},
+        content.get("page"),
     )
     _check_figure(sweep)
+    _check_page(sweep)
     return sweep
 
 
@@ -237,6 +253,21 @@ def _check_figure(sweep: Sweep) -> None:
             raise ValueError(
                 f"figure.x='{x}' must have a number in every cell; '{cell.name}' has {cell.values.get(x)!r}."
             )
+
+
+def _check_page(sweep: Sweep) -> None:
+    page = sweep.page
+    if page is None:
+        return
+    for key in page:
+        if key not in PAGE_KEYS:
+            raise ValueError(f"unknown key '{key}' of page; {_nearest(key, PAGE_KEYS)}.")
+    for key in ("title", "text", "columns", "against", "metric", "curves"):
+        if not page.get(key):
+            raise ValueError(f"page needs {key}.")
+    sweep.select([page["against"]])
+    if len(page["curves"]) != 2 or page["curves"][0] not in ("", *sweep.tests):
+        raise ValueError(f"page.curves={page['curves']!r} must be a test, one of {['', *sweep.tests]}, and a metric.")
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

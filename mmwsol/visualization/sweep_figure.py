@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mmwsol.files import writing
 
@@ -18,6 +19,44 @@ class Line:
     mean: list[float | None] = field(default_factory=list)
     spread: list[float | None] = field(default_factory=list)
     paper: list[float | None] = field(default_factory=list)
+
+
+def draw_lines(lines: Sequence[Line], x_label: str, y_label: str, path: str | Path) -> list[Path]:
+    """Plot lines of many points: ``x`` and ``mean``; the largest value of each, and where it is, stand in the legend.
+
+    Args:
+        lines: What is plotted.
+        x_label: Text below.
+        y_label: Text at the left, the metric.
+        path: Path without ending.
+
+    Returns:
+        ``<path>.png`` and ``<path>.pdf``.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for index, line in enumerate(lines):
+        values = [value or 0.0 for value in line.mean]
+        best, at = max(zip(values, line.x, strict=True))
+        style = "-" if index < 10 else "--"
+        axes.plot(line.x, values, style, color=f"C{index % 10}", label=f"{line.label}: {best:.1f} at {at:g}")
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(f"{y_label}, %")
+    axes.grid(alpha=0.3)
+    figure.legend(fontsize="small", loc="outside right upper")
+    return _save(figure, path)
+
+
+def _save(figure: Any, path: str | Path) -> list[Path]:
+    files = [Path(f"{path}{ending}") for ending in (".png", ".pdf")]
+    for file in files:
+        with writing(file) as part:
+            figure.savefig(part, dpi=150)
+    return files
 
 
 def draw_sweep(lines: Sequence[Line], x_label: str, y_label: str, path: str | Path) -> list[Path]:
@@ -54,8 +93,4 @@ def draw_sweep(lines: Sequence[Line], x_label: str, y_label: str, path: str | Pa
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize="small")
-    files = [Path(f"{path}{ending}") for ending in (".png", ".pdf")]
-    for file in files:
-        with writing(file) as part:
-            figure.savefig(part, dpi=150)
-    return files
+    return _save(figure, path)

@@ -250,7 +250,7 @@ def test_progress_bar(inferencer, capsys, monkeypatch):
     inferencer.show_progress = True
     inferencer([bright.picture()] * 3)
     assert capsys.readouterr().out == ""
-    monkeypatch.setattr("mmwsol.apis.inputs.PROGRESS_SECONDS", -1.0)
+    monkeypatch.setattr("mmwsol.utils.progress.PROGRESS_SECONDS", -1.0)
     inferencer([bright.picture()] * 3)
     text = capsys.readouterr().out
     assert "Inference: 2 of 3 batches" in text and "\r" not in text and len(text) < 200

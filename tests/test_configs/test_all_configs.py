@@ -23,7 +23,7 @@ from mmwsol.utils.sweep_files import read_sweep
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 LEAVES = sorted(list_configs().values())  # those of configs/mmdet: tests/test_downstream
 CELLS = list_cells()
-SWEEPS = sorted(CONFIGS.glob("*/sweeps/*.py"))
+SWEEPS = sorted([*CONFIGS.glob("*/sweeps/*.py"), *CONFIGS.glob("benchmarks/*.py")])
 NAMES = sorted([*list_configs(), *CELLS])
 SHIFTS = ("backbone.tpsm.fc.bias",)  # added to all logits of a softmax: its gradient may be exactly zero
 

@@ -57,11 +57,14 @@ def promises() -> dict[str, set[str]]:
             for result in model["Results"]:
                 base = BASES.get(model["Name"], model["Name"])
                 promised[base].update(*(result.get(key, ()) for key in ("Paper", "Metrics", "Baseline")))
-    for path in ROOT.glob("configs/*/sweeps/*.py"):
+    for path in [*ROOT.glob("configs/*/sweeps/*.py"), *ROOT.glob("configs/benchmarks/*.py")]:
         sweep = read_sweep(path)
+        further = tuple(f"{name}/" for name in sweep.tests)
+        shown = [*sweep.metrics, *(sweep.page or {}).get("columns", {}).values()]
+        own = [metric for metric in shown if not metric.startswith(further)]
         for cell in sweep.cells:
             assert not any("evaluator" in key for key in cell.overrides), "its metrics are not those of its base"
-            promised[cell.base].update(cell.paper, sweep.metrics)
+            promised[cell.base].update(cell.paper, own)
     return promised
 
 

@@ -16,7 +16,12 @@ from mmwsol.engine.sweeps import final_checkpoint, plan_runs, read_metrics, run_
 from mmwsol.utils.config import config_root
 from mmwsol.utils.sweep_files import read_sweep
 
-BASE = "model = dict(width=4, frozen=None)\ntrain_dataloader = dict(dataset=dict())\nrandomness = dict(seed=3)\n"
+BASE = """
+model = dict(width=4, frozen=None)
+train_dataloader = dict(dataset=dict())
+randomness = dict(seed=3)
+train_cfg = dict(max_epochs=1)
+"""
 SWEEP = """
 base = 'a_net.py'
 grid = {
@@ -135,19 +140,33 @@ def test_a_full_disk_leaves_the_earlier_report(sweep, tmp_path, monkeypatch):
 
 def test_checkpoint(sweep, tmp_path):
     run = plan(sweep, tmp_path)["a_net", 0]
+    folder = run.folder / "train"
     with pytest.raises(ValueError, match="left no checkpoint in"):
-        final_checkpoint(run, tmp_path)
+        final_checkpoint(run)
     run.cfg.default_hooks = dict(checkpoint=dict(save_best=["loc/top1", "loc/gt_known"]))
     with pytest.raises(ValueError, match=r"left no checkpoint best_loc_top1_\*\.pth"):
-        final_checkpoint(run, tmp_path)
+        final_checkpoint(run)
     for name in ("best_loc_top1_epoch_3.pth", "best_loc_gt_known_epoch_4.pth"):
-        (tmp_path / name).write_bytes(b"")
-    assert final_checkpoint(run, tmp_path) == ("best", str(tmp_path / "best_loc_top1_epoch_3.pth"))
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+    assert final_checkpoint(run) == ("best", str(folder / "best_loc_top1_epoch_3.pth"))
     other = replace(run, options=("default_hooks.checkpoint.save_best=loc/gt_known",))
-    assert final_checkpoint(other, tmp_path) == ("best", str(tmp_path / "best_loc_gt_known_epoch_4.pth"))
+    assert final_checkpoint(other) == ("best", str(folder / "best_loc_gt_known_epoch_4.pth"))
     run.cfg.stages = [dict(name="a"), dict(name="b", default_hooks=dict(checkpoint=dict(save_best=None)))]
-    with pytest.raises(ValueError, match=f"left no checkpoint in {tmp_path}/b"):
-        final_checkpoint(run, tmp_path)
+    with pytest.raises(ValueError, match=f"left no checkpoint in {folder}/b"):
+        final_checkpoint(run)
+
+
+def test_without_training(sweep, tmp_path):
+    """A config that trains nothing is run once, whatever the seeds, and tested with its own weights."""
+    (tmp_path / "a_net.py").write_text(BASE.replace("train_cfg = dict(max_epochs=1)", "train_cfg = None"))
+    runs = plan(sweep, tmp_path)
+    assert list(runs)[:2] == [("a_net_w-8", 0), ("a_net_w-8_frozen", 0)] and len(runs) == 4
+    run = runs["a_net", 0]
+    with pytest.raises(ValueError, match=r"'a_net' neither trains nor has weights: set model\.init_cfg\.checkpoint"):
+        final_checkpoint(run)
+    run.cfg.model.init_cfg = dict(type="Pretrained", checkpoint="timm://resnet50")
+    assert final_checkpoint(run) == ("released", "timm://resnet50")
 
 
 def test_a_folder_in_use_is_left_alone(sweep, tmp_path):

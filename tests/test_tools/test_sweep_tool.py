@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,8 +47,9 @@ def quick(tool, monkeypatch):
 
     def run(command, *args, **kwargs):
         script = Path(str(command[1])).name if isinstance(command, list) and len(command) > 1 else ""
-        if script not in ("train.py", "test.py"):
+        if script not in ("train.py", "test.py", "compare_methods.py"):
             return real(command, *args, **kwargs)
+        script = os.path.relpath(command[1], ROOT / "tools")
         try:
             tool(script, *command[2:])
         except (Exception, SystemExit) as error:
@@ -108,6 +110,78 @@ def test_killed_resumed_and_tabulated(tiny_config, tool, quick, tmp_path, capsys
     output = capsys.readouterr().out
     assert output.count("tiny, seed 1: skipped") == 1
     assert "config.train_dataloader.batch_size (6 -> 5)" in output and "| tiny_batch-6 | 0 |" in output
+
+
+PAGE = """
+tests = {'published': ['--protocol', 'wsol_v1', 'tscam', '--threshold', 'best', '--cfg-options', 'randomness.seed=7']}
+page = dict(
+    title='Tiny',
+    text='Twelve pictures.',
+    columns={'Cls@1': 'cls/top1', 'GT-known': 'loc/gt_known', 'V1': 'published/wsol_v1/max_box_acc'},
+    against='tiny',
+    metric='LocAccuracy',
+    curves=('published', 'MaxBoxAcc'),
+    images=2)
+"""
+
+
+def test_page(tiny_config, tool, quick, tmp_path, capsys, monkeypatch):
+    """A benchmark: further tests, the page with its table and pictures; only a test that changed is run again."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tiny_config.parent), str(ROOT)]))  # of the hook
+    file = write_sweep(tiny_config, tmp_path)
+    (tmp_path / "tiny.py").write_text(
+        (tmp_path / "tiny.py").read_text().replace("hooks = [", "hooks = [  # ") + "\n]\n"
+    )
+    plain = file.read_text()
+    file.write_text(plain + PAGE)
+    (tmp_path / "runs/tiny_batch-6").mkdir(parents=True)
+    (tmp_path / "runs/tiny_batch-6/cost.json").write_text('{"parameters": 1230000, "trained": 560000, "train": 1.5}')
+    tool("sweep.py", file, "--seeds", 0, "--work-dir", "runs", "--out", "out")
+    page = (tmp_path / "out/page.md").read_text()
+    run = tmp_path / "runs/tiny/seed-0"
+    own, published = (json.loads((run / name).read_text())["metrics"] for name in ("results.json", "published.json"))
+    line = next(line for line in page.splitlines() if line.startswith("| tiny |")).strip("| ").split(" | ")
+    figures = [own["cls/top1"], own["loc/gt_known"], published["wsol_v1/max_box_acc"]]
+    assert line[:7] == ["tiny", "1", *(f"{figure:.1f}" for figure in figures), "0.0", "0.0"]
+    cost = json.loads((tmp_path / "runs/tiny/cost.json").read_text())
+    assert line[7:] == [f"{cost['parameters'] / 1e6:.2f} M"] * 2 + [f"{cost[key]:.2f}" for key in ("train", "predict")]
+    other = next(line for line in page.splitlines() if line.startswith("| tiny_batch-6 |")).strip("| ").split(" | ")
+    results = [
+        json.loads((tmp_path / f"runs/{cell}/seed-0/results.json").read_text()) for cell in ("tiny", "tiny_batch-6")
+    ]
+    assert other[7:] == ["1.23 M", "0.56 M", "1.50", "–"]  # measured before
+    hits = [[image["evaluated"]["LocAccuracy"]["iou"] >= 0.5 for image in result["predictions"]] for result in results]
+    pairs = list(zip(*hits, strict=True))
+    assert other[5:7] == [f"{pairs.count(pair):.1f}" for pair in ((False, True), (True, False))]
+    for name in ("curves", "sheet"):
+        assert f"]({name}.png)" in page and cv2.imread(str(tmp_path / f"out/{name}.png")) is not None
+
+    times = {path: path.stat().st_mtime_ns for path in run.glob("*.json")}
+    file.write_text(plain + PAGE.replace("'best'", "'0.3'"))
+    capsys.readouterr()
+    tool("sweep.py", file, "tiny", "--seeds", 0, "--work-dir", "runs", "--out", "out")
+    assert "tiny, seed 0: finished" in capsys.readouterr().out
+    changed = {path.name for path, time in times.items() if path.stat().st_mtime_ns != time}
+    assert changed == {"published.json", "published.options.json"}
+    assert json.loads((run / "published.json").read_text())["protocol"]["LocAccuracy"]["threshold"] == [0.3]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("against='tiny'", "against='tony'"), "has no cell 'tony'; the nearest are: tiny"),
+        (("title='Tiny',", ""), "page needs title"),
+        (("images=2", "image=2"), "unknown key 'image' of page; the nearest are: images"),
+        (("curves=('published'", "curves=('publisht'"), "must be a test, one of"),
+        (("tests = {'published'", "tests = {'train'"), "tests: 'train' must be"),
+    ],
+)
+def test_page_errors(change, message, tiny_config, tool, tmp_path):
+    file = write_sweep(tiny_config, tmp_path)
+    assert change[0] in PAGE
+    file.write_text(file.read_text() + PAGE.replace(*change))
+    with pytest.raises(SystemExit, match=message):
+        tool("sweep.py", file, "--work-dir", "runs")
 
 
 def test_failed_cell_is_named(tiny_config, tool, quick, tmp_path, capsys):

@@ -6,9 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from mmwsol.utils import config as module
-from mmwsol.utils.config import config_root, find_config, list_configs, load_config
+from mmwsol.utils.config import config_root, find_config, list_configs, load_cell, load_config
+from mmwsol.utils.sweep_files import read_sweep
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -44,3 +46,39 @@ def test_wheel(tmp_path, monkeypatch):
     assert config_root() == (package / ".mim" / "configs").resolve()
     assert find_config("ts-cam_deit-s_cub").is_relative_to(package)
     assert "ts-cam_deit-s_cub" in list_configs()
+
+
+OWN = """_base_ = ['mmwsol::{name}']
+model = dict(head=dict(num_classes=7))
+width = {{{{_base_.model.head.in_channels}}}}
+"""
+
+
+@pytest.mark.parametrize("name", ["ts-cam/ts-cam_deit-s_cub.py", "ts-cam_deit-s_cub", "sat/sat_deit-s_cub.py"])
+def test_base_from_any_folder(name, tmp_path, monkeypatch):
+    """A config of the user names one of this package, folders with hyphens too, in our loader and in mmengine's."""
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(OWN.format(name=name))
+    shipped = load_config(Path(name).stem)
+    for cfg in (load_config("mine.py"), Config.fromfile("mine.py")):
+        assert cfg.model.head.num_classes == 7
+        assert cfg.width == shipped.model.head.in_channels
+        assert cfg.model.backbone == shipped.model.backbone
+        assert cfg.train_dataloader == shipped.train_dataloader
+        assert "_scope_" not in str(cfg)
+    assert find_config(f"mmwsol::{name}") == find_config(Path(name).stem)
+    assert load_config(f"mmwsol::{name}").to_dict() == shipped.to_dict()
+
+
+def test_unknown_base(tmp_path):
+    (tmp_path / "mine.py").write_text("_base_ = 'mmwsol::ts-cam/ts-cam_deit-s_cup.py'\n")
+    with pytest.raises(FileNotFoundError, match="'mmwsol::ts-cam/ts-cam_deit-s_cup.py' .* ts-cam_deit-s_cub"):
+        load_config(tmp_path / "mine.py")
+
+
+def test_base_of_a_cell(tmp_path):
+    """A sweep of the user, over a config of this package."""
+    (tmp_path / "sweeps").mkdir()
+    file = tmp_path / "sweeps" / "mine.py"
+    file.write_text("base = 'mmwsol::sat/sat_deit-s_cub.py'\ngrid = {'total_batch_size': {'batch-8': 8}}\n")
+    assert load_cell(read_sweep(file).cells[0]).total_batch_size == 8

@@ -76,10 +76,9 @@ def peak() -> float:
 
 def main() -> None:
     args = parse_args()
-    from mmengine.utils import track_iter_progress
-
     from mmwsol.evaluation.functional.contours import compiled_sweep
     from mmwsol.evaluation.metrics import MaxBoxAcc
+    from mmwsol.utils.progress import track
 
     random = np.random.RandomState(args.seed)
     maps = np.stack([smooth_map(random) for _ in range(DISTINCT)])
@@ -91,7 +90,7 @@ def main() -> None:
         """Return seconds, metric and values of one pass."""
         metric, start = MaxBoxAcc(iou_thrs=(0.3, 0.5, 0.7), num_threads=num_threads), time.perf_counter()
         batches = range(0, args.number, args.batch_size)
-        for first in track_iter_progress(batches, file=sys.stderr) if args.number > 500 else batches:
+        for first in track(batches, "Evaluation", len(batches), stream=sys.stderr):
             indices = range(first, min(first + args.batch_size, args.number))
             samples = [make_sample(index, maps, random) for index in indices]
             time.sleep(wait)

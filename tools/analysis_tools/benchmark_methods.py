@@ -31,6 +31,8 @@ from typing import Any
 
 from mmengine.config import DictAction  # light; everything heavy is imported in the children
 
+from mmwsol.files import write_json
+
 # Settings of glibc's allocator, read when a child process starts. Times: freed memory is kept (mapped alone only above
 # 32 MiB, the most there is). Memory: freed memory goes back at once, so that the resident set shows what is in use.
 KEEP = dict(MALLOC_MMAP_THRESHOLD_=str(2**25), MALLOC_TRIM_THRESHOLD_=str(2**31 - 1), MALLOC_TOP_PAD_=str(2**28))
@@ -55,8 +57,11 @@ def parse_args() -> argparse.Namespace:
         help="change settings: model.head.map_losses.loss_sba=None",
     )
     parser.add_argument("--no-memory", action="store_true", help="measure the times only")
-    parser.add_argument("--child", nargs="+", metavar="WHAT", help=argparse.SUPPRESS)  # 'times' or 'memory MODEL KIND'
+    parser.add_argument("--out", metavar="FILE.json", help="write numbers of parameters, and ratios of times")
+    parser.add_argument("--child", nargs="+", metavar="WHAT", help=argparse.SUPPRESS)  # see main()
     args = parser.parse_args()
+    if args.out and not args.out.endswith(".json"):
+        parser.error(f"--out must end in .json, got '{args.out}'")
     if args.batch_size < 1 or args.repeats < 1 or args.threads < 1:
         parser.error("--batch-size, --repeats and --threads must be 1 or more")
     return args
@@ -86,7 +91,6 @@ def build(args: argparse.Namespace, which: str) -> tuple[Any, Any]:
     from mmengine.registry import init_default_scope
 
     from mmwsol.engine.stages import select_stage, stage_configs
-    from mmwsol.models import TapViT
     from mmwsol.registry import MODELS as REGISTRY
     from mmwsol.utils.config import load_config
 
@@ -97,8 +101,6 @@ def build(args: argparse.Namespace, which: str) -> tuple[Any, Any]:
     torch.manual_seed(0)
     leave_out_files(cfg.model)
     model = REGISTRY.build(copy.deepcopy(cfg.model))
-    if not isinstance(model.backbone, TapViT):
-        raise ValueError(f"the backbone is a {type(model.backbone).__name__}, not a vision transformer on TapViT")
     if which == "plain":
         model = REGISTRY.build(plain_model(cfg.model, model.backbone.embed_dims, model.head.num_classes))
     model.init_weights()
@@ -120,6 +122,24 @@ def leave_out_files(model: Any) -> None:
         if loss and isinstance(loss.get("text_embeddings"), str) and not os.path.isfile(loss.text_embeddings):
             clip = REGISTRY.build(loss.get("clip") or dict(type="mmwsol.TimmCLIP", checkpoint=OPENAI_VIT_B_32))
             loss.text_embeddings = torch.randn(model.head.num_classes, clip.embed_dim)
+
+
+def measure_size(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the number of parameters and of trained ones, and the type of a backbone that has no plain counterpart."""
+    from mmengine.registry import init_default_scope
+
+    from mmwsol.engine.stages import select_stage, stage_configs
+    from mmwsol.models import TapViT
+    from mmwsol.registry import MODELS as REGISTRY
+    from mmwsol.utils.config import load_config
+
+    cfg = select_stage(stage_configs(load_config(args.config, args.cfg_options), args.cfg_options), args.stage).cfg
+    init_default_scope(cfg.default_scope)
+    leave_out_files(cfg.model)
+    model = REGISTRY.build(cfg.model)
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    other = None if isinstance(model.backbone, TapViT) else type(model.backbone).__name__
+    return dict(parameters=sum(n for n, _ in sizes), trained=sum(n for n, trained in sizes if trained), other=other)
 
 
 def make_sample(label: int, height: int, width: int) -> Any:
@@ -224,18 +244,34 @@ def main() -> None:
 
         torch.set_num_threads(args.threads)
         what, *which = args.child
-        print(json.dumps(measure_times(args) if what == "times" else measure_memory(args, *which)))
+        measure = dict(size=measure_size, times=measure_times, memory=measure_memory)[what]
+        print(json.dumps(measure(args, *which)))
         return
+    numbers = in_child(KEEP, "size")
+    other = numbers.pop("other")
+    print(f"parameters: {numbers['parameters']:,}, trained {numbers['trained']:,}")
+    if other is None:
+        numbers |= compare(args)
+    else:
+        print(f"The backbone is a {other}, not a vision transformer on TapViT: there is no plain one to compare with.")
+    if args.out:
+        write_json(args.out, numbers)
+
+
+def compare(args: argparse.Namespace) -> dict[str, float]:
+    """Print times and memory beside those of the plain network, and return the ratios of the times by kind."""
     times = in_child(KEEP, "times")
+    ratios = {}
     print(f"{args.config}: batch {args.batch_size}, {args.device}, {args.threads} threads, {args.repeats} repeats")
     print(f"{'':<15} {'plain':>12} {'method':>12} {'ratio':>7} {'middle half of the ratios':>27}")
     for kind, title in KINDS.items():
         plain, method = (times[kind][which] for which in MODELS)
         pairs = sorted(b / a for a, b in zip(plain, method, strict=True))
+        ratios[kind] = statistics.median(pairs)
         low, high = pairs[len(pairs) // 4], pairs[-1 - len(pairs) // 4]
         medians = statistics.median(plain), statistics.median(method)
         print(
-            f"{title:<15} {medians[0]:>9.1f} ms {medians[1]:>9.1f} ms {statistics.median(pairs):>7.3f} "
+            f"{title:<15} {medians[0]:>9.1f} ms {medians[1]:>9.1f} ms {ratios[kind]:>7.3f} "
             f"{f'{low:.3f} to {high:.3f}':>27}",
             flush=True,
         )
@@ -244,6 +280,7 @@ def main() -> None:
             print(
                 f"{'  peak memory':<15} {plain_peak:>8.1f} MiB {method_peak:>8.1f} MiB {method_peak / plain_peak:>7.3f}"
             )
+    return ratios
 
 
 if __name__ == "__main__":

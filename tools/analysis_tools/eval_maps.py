@@ -64,13 +64,9 @@ def parse_args() -> argparse.Namespace:
 
 def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     """Evaluate as the command line says, with a bar on anything that takes long."""
-    from mmengine.utils import track_iter_progress
-
     from mmwsol.evaluation.map_evaluation import evaluate_files
     from mmwsol.evaluation.protocols import parse_threshold
-
-    def progress(batches: Any) -> Any:
-        return track_iter_progress(batches, file=sys.stderr) if len(batches) > 5 else batches
+    from mmwsol.utils.progress import track
 
     classes = None
     if args.classes:
@@ -88,7 +84,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         args.bad_maps,
         args.ignore_extra_maps,
         keep=bool(args.out),
-        progress=progress,
+        progress=lambda batches: track(batches, "Evaluation", len(batches), stream=sys.stderr),
         split=args.split,
         image_root=args.image_root,
         image_size=tuple(args.image_size) if args.image_size else None,

@@ -63,10 +63,9 @@ def named_curves(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def evaluate(path: str, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Return the curves of maps."""
-    from mmengine.utils import track_iter_progress
-
     from mmwsol.evaluation.map_evaluation import evaluate_files
     from mmwsol.evaluation.protocols import get_protocol
+    from mmwsol.utils.progress import track
 
     protocols = args.protocol or ("wsol_v1", "wsol_v2")
     results = evaluate_files(
@@ -77,7 +76,7 @@ def evaluate(path: str, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
         frame=(args.frame[0], args.frame[-1]) if args.frame else None,
         scores=args.scores,
         ignore_extra_maps=args.ignore_extra_maps,
-        progress=lambda batches: track_iter_progress(batches, file=sys.stderr) if len(batches) > 5 else batches,
+        progress=lambda batches: track(batches, "Evaluation", len(batches), stream=sys.stderr),
         split=args.split,
     )
     return named_curves(results)

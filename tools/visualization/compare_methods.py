@@ -31,6 +31,9 @@ def parse_args() -> argparse.Namespace:
         help="class whose map and box are drawn: the ground truth where it is known, or the prediction; default: gt",
     )
     parser.add_argument("--width", type=int, default=200, help="of a column, in pixels; default: 200")
+    parser.add_argument(
+        "--maps-only", action="store_true", help="draw maps and boxes on white, for photographs that may not be shown"
+    )
     parser.add_argument("--device", help="cpu, cuda, ...; default: the accelerator, if there is one")
     args = parser.parse_args()
     if not args.out.lower().endswith(PICTURES):
@@ -147,6 +150,8 @@ def draw_comparison(args: argparse.Namespace, pairs: list[tuple[str, str]], imag
     rows, texts = [], []
     for samples in zip(*columns, strict=True):
         picture, scale = read_picture(samples[0], args.width)
+        if args.maps_only:
+            picture = np.full_like(picture, 255)
         cells = [draw_cell(picture, scale, sample, args.target) for sample in samples]
         truth = np.asarray(samples[0].get("gt_bboxes_ori", ()), float).reshape(-1, 4)
         rows.append([draw_boxes(picture, truth * scale, GT_COLOR, thickness=2)] + [cell for cell, _ in cells])
