@@ -28,7 +28,7 @@ LAYERS = (
     ("engine",),
     ("apis",),
     ("integrations",),
-    ("doctor",),
+    ("doctor", "infer_command"),
     ("__main__",),
 )
 

@@ -1,4 +1,4 @@
-"""Export a localizer's boxes, or the ground truth, as COCO json: training and test data for a detector."""
+"""Export a localizer's boxes, or the ground truth, as COCO json, YOLO, VOC or CSV: training data for a detector."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", help="config of the localizer, or its name: ts-cam_deit-s_cub")
     parser.add_argument("checkpoint", nargs="?", help="its checkpoint; not needed with --ground-truth")
-    parser.add_argument("--out", metavar="FILE", required=True, help="json to write; beside it NAME.classes.txt")
+    out = "NAME.json (beside it NAME.classes.txt), NAME.csv, or a new folder for yolo and voc"
+    parser.add_argument("--out", metavar="PATH", required=True, help=out)
+    formats = ["coco", "yolo", "voc", "csv"]
+    parser.add_argument("--format", choices=formats, help="default: by the ending of --out, .json or .csv")
     parser.add_argument("--split", choices=["train", "val", "test"], default="train", help="default: train")
     parser.add_argument(
         "--label", choices=["gt", "pred"], default="gt", help="class of the box: of the image label or predicted"
@@ -33,8 +36,8 @@ def parse_args() -> argparse.Namespace:
         parser.error("--ground-truth takes no checkpoint, --masks or --score-thr")
     if not args.ground_truth and not args.checkpoint:
         parser.error("a checkpoint is needed, unless --ground-truth is given")
-    if not args.out.endswith(".json"):
-        parser.error(f"--out must end in .json, got '{args.out}'")
+    if args.format is None and not args.out.endswith((".json", ".csv")):
+        parser.error(f"--out must end in .json or .csv, or --format be yolo or voc; got '{args.out}'")
     return args
 
 
@@ -42,10 +45,13 @@ def main() -> None:
     args = parse_args()
 
     from mmwsol.engine.stages import select_stage, stage_configs
-    from mmwsol.integrations import export_boxes, export_ground_truth
+    from mmwsol.integrations.pseudo_boxes import export_boxes, export_ground_truth, format_of
     from mmwsol.utils.config import load_config
 
     try:
+        format = format_of(args.out, args.format)  # before an hour of inference
+        if args.masks and format != "coco":
+            raise ValueError(f"--masks goes with COCO json, not '{args.out}'.")
         cfg = load_config(args.config, args.cfg_options)
         cfg = select_stage(stage_configs(cfg, args.cfg_options), args.stage).cfg
         if args.ground_truth:
@@ -61,7 +67,7 @@ def main() -> None:
                 args.score_thr,
                 args.device,
             )
-        names = export.save(args.out)
+        names = export.save(args.out, format)
     except (ValueError, OSError, ImportError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     print(

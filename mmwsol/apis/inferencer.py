@@ -21,10 +21,13 @@ from PIL import Image
 from torch import nn
 
 from mmwsol.apis.init_model import build_model, find_model_config, load_weights_file
-from mmwsol.apis.inputs import input_name, list_inputs, printable
+from mmwsol.apis.inputs import failure, input_name, list_inputs, printable
+from mmwsol.apis.label_output import LabelOutput
+from mmwsol.apis.objects import BoxOptions, applied, find_classes, find_objects, to_record
 from mmwsol.apis.output_folder import OutputFolder
 from mmwsol.apis.stored_config import plain_errors
 from mmwsol.compat import registered_types_only
+from mmwsol.datasets.label_files import label_names
 from mmwsol.datasets.transforms.carry import carry
 from mmwsol.datasets.transforms.loading import UnreadableImageError, to_rgb
 from mmwsol.datasets.wrappers import inner_config
@@ -33,7 +36,7 @@ from mmwsol.structures import Frame, LocDataSample
 from mmwsol.utils.config import list_configs
 from mmwsol.utils.model_index import find_weights
 from mmwsol.utils.progress import track
-from mmwsol.visualization import LocVisualizer, class_name, score_map, shown_map
+from mmwsol.visualization import LocVisualizer, class_name
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 CHECKPOINT_ENDINGS = (".pth", ".pt", ".ckpt")
@@ -67,7 +70,7 @@ class WSOLInferencer(BaseInferencer):
     """
 
     visualize_kwargs = {"return_vis", "show", "wait_time"}
-    postprocess_kwargs = {"return_maps", "out_dir"}
+    postprocess_kwargs = {"return_maps", "out_dir", "max_boxes", "threshold", "classes", "min_area", "formats"}
 
     def __init__(
         self,
@@ -104,6 +107,7 @@ class WSOLInferencer(BaseInferencer):
         settings = [cfg.get(name) for name in ("model", "test_dataloader", "val_dataloader", "visualizer")]
         digest = hashlib.sha256(repr(settings).encode()).hexdigest()
         self._key = dict(weights=path, stamp=stamp, config=digest, max_pixels=max_pixels)
+        self._info = dict(description="boxes of a localizer, made by mmwsol", weights=os.path.basename(path))
         #: Images of the last call that could not be read: ``dict(input=..., error=...)``.
         self.failed: list[dict[str, str]] = []
         self._images: dict[int, np.ndarray] = {}
@@ -118,6 +122,11 @@ class WSOLInferencer(BaseInferencer):
         wait_time: float = 0,
         out_dir: str | Path | None = None,
         return_maps: bool = True,
+        max_boxes: int = 1,
+        threshold: float | None = None,
+        classes: Sequence[str] | None = None,
+        min_area: float = 0.0,
+        formats: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Predict.
 
@@ -131,63 +140,94 @@ class WSOLInferencer(BaseInferencer):
             return_vis: Whether to return pictures, (H, W, 3) uint8 RGB. Defaults to False.
             show: Whether to open a window for each image. Defaults to False.
             wait_time: Seconds that a window stays; 0: until a key is pressed. Defaults to 0.
-            out_dir: Folder for pictures and ``predictions.json``. Within a folder of ``inputs``
-                it is not searched for images. Defaults to None.
+            out_dir: Folder for pictures, ``predictions.json`` and ``review.csv``, all images with those first that a
+                person should look at. Within a folder of ``inputs`` it is not searched for images. Defaults to None.
             return_maps: Whether predictions have their map; a large folder may need the memory. Defaults to
                 True.
+            max_boxes: Most ``objects`` an image, see :func:`mmwsol.apis.objects.find_objects`. Defaults to 1: the box
+                of the model's own rule.
+            threshold: Threshold of the box rule in place of its own, 0 <= threshold < 1: a share of the map's maximum
+                for :class:`mmwsol.ContourBox`, a value of the normalized map for :class:`mmwsol.ComponentBox`.
+                Defaults to None.
+            classes: Names of the classes that may be predicted. Probabilities stay those among all classes.
+                Defaults to None: all.
+            min_area: Least area of an object's box as a share of that of the image, 0 <= min_area < 1.
+                Defaults to 0.0.
+            formats: Label files to write into ``out_dir``, of 'coco', 'yolo', 'voc' and 'csv'; see
+                :class:`mmwsol.datasets.label_files.LabelList`. Defaults to ().
 
         Returns:
             ``predictions``, ``visualization`` (pictures or None) and ``failed``, the inputs that could not be
-            read and why; they are missing from the other two. A prediction has
+            read and why; they are missing from the other two. ``label_files`` are names within ``out_dir``, ``root``
+            the folder that paths in them are relative to. A prediction has
 
             - ``img_path`` (None for arrays), ``ori_shape`` [H, W],
             - ``pred_label``, ``pred_class``, ``pred_score``: the five best classes as ``labels``, ``classes`` and
               ``scores``,
             - ``bboxes`` [x0, y0, x1, y1] in pixels of the image, best class first, with ``bbox_labels`` (-1: the
               same for every class) and ``bbox_scores``,
+            - ``objects`` of the first class, at most ``max_boxes``: ``bbox``, ``class``, ``map_score`` (mean of the map
+              inside the box) and ``confidence``, that times the probability of the class; none if no region of the map
+              is above the threshold,
+            - ``confidence``, the largest of the objects, 0 without one; ``doubts``, why a person should look,
             - ``map`` (H, W) float32 in [0, 1]: the localization map behind the first box, in pixels of the image,
             - ``picture``: its file in ``out_dir``, if one is written.
 
         Raises:
-            ValueError: If there is no image, none can be read, or a picture would be written over an image.
+            ValueError: If there is no image, none can be read, a file would be written over one that inference has not
+                written, a class is unknown, or an option is out of range or does not fit the model.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {batch_size}.")
         items = list_inputs(inputs, out_dir)
-        names = [input_name(item, index) for index, item in enumerate(items)]
-        output = None if out_dir is None else OutputFolder(out_dir, names, self._key)
-        draw = return_vis or output is not None
+        known = label_names([self.class_name(label) for label in range(self.model.head.num_classes)])
+        labels = None if classes is None else find_classes(self.classes, known, classes)
+        options = BoxOptions(max_boxes, threshold, labels, min_area)
+        if formats and out_dir is None:
+            raise ValueError("label files need a folder: pass out_dir.")
+        files = LabelOutput(inputs, items, formats, known, labels, dict(self._info, **vars(options)))
+        draw = return_vis or out_dir is not None
         self.failed = []
         predictions: list[Any] = []
         pictures: list[np.ndarray] = []
-        done: dict[str, dict[str, Any]] = {}
-        if output is not None and not (return_datasamples or return_vis or show or return_maps):
-            done = output.done
-            predictions += done.values()
-            if done:
-                print(f"{len(done)} images are done already, by a run that was broken off.", flush=True)
-        pairs = [(index, item) for index, item in enumerate(items) if names[index] not in done]
-        batches: Any = self.preprocess(pairs, batch_size, keep_images=draw or show)
-        if self.show_progress and len(pairs) > batch_size:
-            batches = track(batches, "Inference", -(-len(pairs) // batch_size))
-        for sample in (sample for batch in batches for sample in self._forward(batch, items)):
-            index = sample.input_index
-            try:
-                drawn = self.visualize(items, [sample], draw, show, wait_time)
-                record = self.as_record(sample, return_maps and not return_datasamples)
-                if output is not None:
-                    output.add(index, record, drawn[0])
-            except (OSError, ValueError, cv2.error) as error:
-                if show or (isinstance(error, OSError) and error.errno in NO_SPACE):  # what is done stays
-                    raise
-                self.failed.append(dict(input=names[index], error=_reason(items[index], index, error)))
-                continue
-            predictions.append(sample if return_datasamples else record)
-            pictures += drawn if return_vis else []
+        with applied(options, self.model):
+            output = None
+            if out_dir is not None:
+                key = dict(self._key, **vars(options), formats=files.formats)
+                output = OutputFolder(out_dir, files.names, key, files.planned())
+            known_bad = files.problems()
+            self.failed += [dict(input=name, error=error) for name, error in known_bad.items()]
+            done: dict[str, dict[str, Any]] = {}
+            if output is not None and not (return_datasamples or return_vis or show or return_maps):
+                done = output.done
+                predictions += done.values()
+                if done:
+                    print(f"{len(done)} images are done already, by a run that was broken off.", flush=True)
+            ready = {*done, *known_bad}
+            pairs = [(index, item) for index, item in enumerate(items) if files.names[index] not in ready]
+            batches: Any = self.preprocess(pairs, batch_size, keep_images=draw or show)
+            if self.show_progress and len(pairs) > batch_size:
+                batches = track(batches, "Inference", -(-len(pairs) // batch_size))
+            for sample in (sample for batch in batches for sample in self._forward(batch, items)):
+                index = sample.input_index
+                try:
+                    find_objects(sample, self.model.map_to_box, options)
+                    drawn = self.visualize(items, [sample], draw, show, wait_time)
+                    record = self.as_record(sample, return_maps and not return_datasamples)
+                    if output is not None:
+                        output.add(index, record, drawn[0])
+                except (OSError, ValueError, cv2.error) as error:
+                    if show or (isinstance(error, OSError) and error.errno in NO_SPACE):  # what is done stays
+                        raise
+                    self.failed.append(dict(input=files.names[index], error=failure(items[index], index, error)))
+                    continue
+                predictions.append(sample if return_datasamples else record)
+                pictures += drawn if return_vis else []
         self._report(len(items))
         if output is not None:
-            output.finish(self.failed)
-        return dict(predictions=predictions, visualization=pictures if return_vis else None, failed=self.failed)
+            output.finish(self.failed, files.texts(output.records, self.failed), root=files.root)
+        found = dict(predictions=predictions, visualization=pictures if return_vis else None, failed=self.failed)
+        return dict(found, root=files.root, label_files=files.files())
 
     def preprocess(self, inputs: list, batch_size: int = 1, keep_images: bool = False, **_: Any) -> Iterator[dict]:
         """Read images, pairs of an index and an input, and yield batches; those that fail go to :attr:`failed`."""
@@ -205,7 +245,7 @@ class WSOLInferencer(BaseInferencer):
                 try:
                     data = self.pipeline(results)
                 except Exception as error:  # an image that does not fit: transforms raise anything
-                    self.failed.append(dict(input=input_name(item, index), error=_reason(item, index, error)))
+                    self.failed.append(dict(input=input_name(item, index), error=failure(item, index, error)))
                     continue
                 data["data_samples"].set_metainfo(dict(input_index=index))
                 chunk.append(data)
@@ -224,7 +264,7 @@ class WSOLInferencer(BaseInferencer):
             if len(parts) > 1:
                 return [sample for part in parts for sample in self._forward(part, items)]
             index = batch["data_samples"][0].input_index
-            self.failed.append(dict(input=input_name(items[index], index), error=_reason(items[index], index, error)))
+            self.failed.append(dict(input=input_name(items[index], index), error=failure(items[index], index, error)))
             return []
 
     def visualize(  # type: ignore[override]
@@ -248,26 +288,13 @@ class WSOLInferencer(BaseInferencer):
 
     def postprocess(self, preds: Sequence[LocDataSample], *_: Any, **__: Any) -> dict:
         """Turn predictions into dicts."""
+        for sample in preds:
+            find_objects(sample, self.model.map_to_box, BoxOptions())
         return dict(predictions=[self.as_record(sample) for sample in preds])
 
     def as_record(self, sample: LocDataSample, with_map: bool = True) -> dict[str, Any]:
-        """Turn a prediction into plain values; see :meth:`__call__`."""
-        scores, labels = sample.pred_score.float().topk(min(5, len(sample.pred_score)))
-        names = [self.class_name(label) for label in labels.tolist()]
-        boxes, path = sample.pred_instances, sample.get("img_path")
-        record: dict[str, Any] = dict(
-            img_path=None if path is None else str(path),
-            ori_shape=[int(side) for side in sample.ori_shape[:2]],
-            pred_label=int(sample.pred_label),
-            pred_class=self.class_name(int(sample.pred_label)),
-            pred_score=dict(labels=labels.tolist(), classes=names, scores=scores.tolist()),
-            bboxes=boxes.bboxes.tolist(),
-            bbox_labels=boxes.labels.tolist(),
-            bbox_scores=boxes.scores.tolist(),
-        )
-        if with_map:
-            record["map"] = score_map(sample, shown_map(sample)[0])[0]
-        return record
+        """Turn a prediction with ``pred_objects`` into plain values; see :meth:`__call__`."""
+        return to_record(sample, self.model.head, self.class_name, with_map)
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -342,8 +369,3 @@ class WSOLInferencer(BaseInferencer):
         for entry in self.failed[:10]:
             print(printable(f"skipped: {entry['error']}"), flush=True)
         print(f"{len(self.failed)} of {total} images failed and were skipped.", flush=True)
-
-
-def _reason(item: Any, index: int, error: Exception) -> str:
-    """Say in one line which image failed, and why."""
-    return f"image '{input_name(item, index)}' failed: {' '.join(str(error).split())[:300] or type(error).__name__}"

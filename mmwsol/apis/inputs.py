@@ -74,6 +74,11 @@ def input_name(item: Any, index: int) -> str:
     return str(path) if isinstance(path, (str, Path)) else f"array_{index:04d}"
 
 
+def failure(item: Any, index: int, error: Exception) -> str:
+    """Say in one line which image failed, and why."""
+    return f"image '{input_name(item, index)}' failed: {' '.join(str(error).split())[:300] or type(error).__name__}"
+
+
 def printable(text: str) -> str:
     """Return a text that the console can show, with escapes for letters that its code page lacks."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"

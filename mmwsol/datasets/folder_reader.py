@@ -62,7 +62,9 @@ def _match(root: str, paths: Sequence[str], folder: str, folders: set[str], prob
     It is the file of the same relative path, else one of the same name; an annotation file belongs to one image.
     """
     exact, by_name = _annotation_files(folder)
-    found = {path: _named(exact, _stems(path)) for path in paths}
+    whole = {nfc(path) for path in paths}  # 'a.jpg.txt' is of 'a.jpg', not of 'a.jpg.png' beside it
+    stems = {path: [stem for stem in _stems(path) if stem == nfc(path) or stem not in whole] for path in paths}
+    found = {path: _named(exact, stems[path]) for path in paths}
     taken = {name for names in found.values() for name in names}
     for path in paths:
         if not found[path]:

@@ -1,4 +1,4 @@
-"""Boxes and masks of a localizer as COCO json: training data for a detector (PSOL, Zhang et al., CVPR 2020)."""
+"""Boxes and masks of a localizer as labels: training data for a detector (PSOL, Zhang et al., CVPR 2020)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
-from mmengine.fileio import dump
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader, Dataset
@@ -25,9 +24,9 @@ from torch.utils.data import DataLoader, Dataset
 from mmwsol.apis.init_model import load_weights, load_weights_file
 from mmwsol.datasets.class_names import check_same_names, checkpoint_names, dataset_names
 from mmwsol.datasets.image_sizes import read_size
+from mmwsol.datasets.label_files import FORMATS, LabelList, label_names
 from mmwsol.datasets.transforms.loading import UnreadableImageError
 from mmwsol.datasets.wrappers import data_root_of, inner_config
-from mmwsol.files import write_bytes, write_text
 from mmwsol.integrations.masks import instance_masks
 from mmwsol.registry import DATASETS, MODELS
 from mmwsol.structures import LocDataSample
@@ -35,48 +34,21 @@ from mmwsol.structures import LocDataSample
 SPLITS = ("train", "val", "test")
 LABELS = ("gt", "pred")
 MASKS = ("rle", "polygon")
+FILES = dict(coco=".json", csv=".csv")  # endings of formats that are one file
 _LOG_SECONDS = 10
 
 
 @dataclass
-class BoxExport:
-    """Images with boxes, in the structure of COCO's instance annotations.
+class BoxExport(LabelList):
+    """The boxes of a data set, and what was left out.
 
     Attributes:
-        data_root: Folder that file names are relative to; those of images outside are absolute.
-        classes: Names in the order of the labels; category ids count from 1.
-        info: What made the boxes; becomes ``info`` of the file.
-        images, annotations: COCO's lists.
         skipped: Number of images that were left out, by reason.
         unreadable: Message of every unreadable image.
     """
 
-    data_root: str
-    classes: tuple[str, ...]
-    info: dict[str, Any]
-    images: list[dict] = field(default_factory=list)
-    annotations: list[dict] = field(default_factory=list)
     skipped: Counter = field(default_factory=Counter)
     unreadable: list[str] = field(default_factory=list)
-
-    def add(self, img_path: str, size: tuple[int, int], instances: list[dict]) -> None:
-        """Add an image of ``size`` (W, H); instances have ``label``, ``box`` x0, y0, x1, y1 and further keys."""
-        image_id = len(self.images) + 1
-        name = os.path.relpath(img_path, self.data_root or ".")
-        if name.startswith(os.pardir):
-            name = os.path.abspath(img_path)
-        self.images.append(dict(id=image_id, file_name=Path(name).as_posix(), width=size[0], height=size[1]))
-        for instance in instances:
-            x0, y0, x1, y1 = (round(float(value), 2) for value in instance.pop("box"))
-            annotation = dict(
-                id=len(self.annotations) + 1,
-                image_id=image_id,
-                category_id=instance.pop("label") + 1,
-                bbox=[x0, y0, round(x1 - x0, 2), round(y1 - y0, 2)],
-                area=round((x1 - x0) * (y1 - y0), 2),
-                iscrowd=0,
-            )
-            self.annotations.append({**annotation, **instance})
 
     def skip_unreadable(self, message: str) -> None:
         """Count an image that cannot be read."""
@@ -84,30 +56,50 @@ class BoxExport:
         self.unreadable.append(message)
         print_log(f"Left out: {message}", "current", level=30)
 
-    def to_coco(self) -> dict[str, Any]:
-        """Return the content of the json file."""
-        categories = [dict(id=label + 1, name=name) for label, name in enumerate(self.classes)]
-        return dict(info=self.info, images=self.images, annotations=self.annotations, categories=categories)
+    def save(self, path: str | Path, format: str | None = None) -> Path:
+        """Write the boxes; see :class:`mmwsol.datasets.label_files.LabelList` for the files.
 
-    def save(self, path: str | Path) -> Path:
-        """Write the json, and beside it the class names, one a line, for ``metainfo=dict(classes=FILE)``.
+        Args:
+            path: File of 'coco' (``.json``) and 'csv' (``.csv``); folder of 'yolo' and 'voc'.
+            format: 'coco', 'yolo', 'voc' or 'csv'. Defaults to None: by the ending of ``path``.
 
         Returns:
-            The file of class names, ``<path without .json>.classes.txt``.
+            The file of class names of 'coco' and 'yolo', else ``path``.
 
         Raises:
             OSError: If a file cannot be written.
-            ValueError: If no image is left.
+            ValueError: If no image is left, or ``path`` does not fit the format.
         """
+        path = Path(path)
+        format = format_of(path, format)
         if not self.images:
             first = f", first: {self.unreadable[0]}" if self.unreadable else ""
             raise ValueError(f"no image is left: {dict(self.skipped)}{first}.")
-        path = Path(path)
-        content = dump(self.to_coco(), file_format=path.suffix.removeprefix("."))
-        names = path.with_name(f"{path.stem}.classes.txt")
-        write_text(names, "\n".join(self.classes) + "\n")
-        write_bytes(path, content if isinstance(content, bytes) else content.encode())
-        return names
+        if format in FILES:
+            self.write(format, path.parent, path.stem)
+            return path.with_name(f"{path.stem}.classes.txt") if format == "coco" else path
+        self.write(format, path)
+        return path / "classes.txt" if format == "yolo" else path
+
+
+def format_of(path: str | Path, format: str | None = None) -> str:
+    """Return the format of labels that go to ``path``, by its ending if none is named.
+
+    Raises:
+        ValueError: If they do not fit, or a folder for 'yolo' or 'voc' has files already.
+    """
+    path = Path(path)
+    by_ending = {ending: name for name, ending in FILES.items()}
+    if format is None:
+        if path.suffix not in by_ending:
+            raise ValueError(f"'{path}' must end in .json or .csv, or be a folder of format 'yolo' or 'voc'.")
+        return by_ending[path.suffix]
+    _check_choice("format", format, FORMATS)
+    if format in FILES and path.suffix != FILES[format]:
+        raise ValueError(f"'{path}' must end in {FILES[format]} for format {format!r}.")
+    if format not in FILES and path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ValueError(f"'{path}' is there and no empty folder: choose another for format {format!r}.")
+    return format
 
 
 def export_boxes(
@@ -266,7 +258,7 @@ def _new_export(dataset: Any, class_agnostic: bool, info: dict, num_classes: int
         classes = tuple(str(label) for label in range(num_classes))
     elif classes is None:
         raise ValueError("the data set does not know its classes: set metainfo=dict(classes=[...]).")
-    return BoxExport(data_root_of(dataset), tuple(classes), info)
+    return BoxExport(data_root_of(dataset), label_names(classes), info)
 
 
 class _ReadableItems(Dataset):

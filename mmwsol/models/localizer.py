@@ -219,9 +219,10 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
         for sample, (score, maps, labels) in zip(data_samples, prediction.images(), strict=True):
             sample.set_metainfo(dict(box_rule=rule))  # metrics report it
             boxes = self.map_to_box(maps, size, threshold)
-            sample.set_pred_score(score).set_pred_label(score.argmax(dim=0, keepdim=True))
+            best = self.head.ranked(score).argmax(dim=0, keepdim=True)
+            sample.set_pred_score(score).set_pred_label(best)
             sample.pred_maps = InstanceData(maps=maps, labels=labels)
-            class_score = torch.where(labels < 0, score.max(), score[labels.clamp(min=0)])
+            class_score = torch.where(labels < 0, score[best], score[labels.clamp(min=0)])
             sample.pred_instances = InstanceData(
                 bboxes=torch.from_numpy(sample.frame.inverse().boxes(boxes)),
                 frame_bboxes=torch.as_tensor(boxes),

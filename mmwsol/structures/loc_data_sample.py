@@ -23,6 +23,7 @@ class LocDataSample(DataSample):
         gt_bboxes_ori (numpy.ndarray): (M, 4) ground-truth boxes in original pixels, as the data set lists them.
         mask_paths (list[str]), ignore_path (str): Mask files, where the data set has them.
         box_rule (dict): Type, settings and threshold of the rule that made ``pred_instances``.
+        num_regions (int): Separate boxes that the map of the top-1 class has, where inference finds ``pred_objects``.
 
     Data fields:
         gt_label (Tensor): (1,) class index.
@@ -36,6 +37,9 @@ class LocDataSample(DataSample):
         pred_instances (InstanceData): One box per map: ``bboxes`` (K, 4) in original pixels, clipped to the image;
             ``frame_bboxes`` (K, 4) as the box rule gave them in the network frame; ``labels`` (K,); ``scores`` (K,)
             the class probability (the top-1 probability for a class-agnostic map).
+        pred_objects (InstanceData): Objects of the top-1 class, where inference finds them
+            (:func:`mmwsol.apis.objects.find_objects`): ``bboxes`` (N, 4) in original pixels, ``labels`` (N,),
+            ``map_scores`` (N,) and ``scores`` (N,).
     """
 
     @property
@@ -64,6 +68,15 @@ class LocDataSample(DataSample):
     @pred_instances.setter
     def pred_instances(self, value: InstanceData) -> None:
         self.set_field(value, "_pred_instances", dtype=InstanceData)
+
+    @property
+    def pred_objects(self) -> InstanceData:
+        """Objects of the top-1 class."""
+        return self._pred_objects
+
+    @pred_objects.setter
+    def pred_objects(self, value: InstanceData) -> None:
+        self.set_field(value, "_pred_objects", dtype=InstanceData)
 
 
 def _reduce(sample: LocDataSample) -> tuple:

@@ -123,13 +123,13 @@ def draw_prediction(
     """Draw one prediction: the image, its map or the map over it, side by side, all with the boxes.
 
     The caption tells the true and the predicted class, the score, the class of the map where it is
-    another one, and the largest IoU with a ground-truth box (real coordinates, without the plus-one
+    another one, and the largest IoU of a box with a ground-truth box (real coordinates, without the plus-one
     of some protocols).
 
     Args:
         image: (H, W, 3) uint8 BGR, the original image.
         score_map: (H, W) in [0, 1], in original pixels.
-        bbox: (4,) predicted box in original pixels.
+        bbox: (4,) predicted box in original pixels, or (N, 4) of several.
         gt_bboxes: (M, 4) ground-truth boxes in original pixels; M may be 0.
         gt_name: Ground-truth class; None if it is not known.
         pred_name: Predicted class.

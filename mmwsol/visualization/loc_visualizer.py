@@ -78,8 +78,9 @@ class LocVisualizer(Visualizer):
     As ``visualizer`` of a config it hands pictures to all its backends (files, TensorBoard, W&B, ...) for
     :class:`mmwsol.engine.LocVisualizationHook`. It also works alone: ``LocVisualizer().draw(image, sample)``.
 
-    Ground-truth boxes are green, the predicted box is red. The caption has the classes, the score and the best IoU;
-    the panel 'map' the smallest and largest value of the network's map.
+    Ground-truth boxes are green, the predicted box is red, or the boxes of ``pred_objects`` where inference found them.
+    The caption has the classes, the score and the best IoU; the panel 'map' the smallest and largest value of the
+    network's map.
 
     Args:
         name: Name of the instance. Defaults to 'visualizer'.
@@ -132,6 +133,9 @@ class LocVisualizer(Visualizer):
             The picture, uint8 RGB.
         """
         index, _ = shown_map(sample, target or self.target)
+        boxes = sample.pred_instances.bboxes[index]
+        if "pred_objects" in sample and index == shown_map(sample)[0]:
+            boxes = sample.pred_objects.bboxes
         predicted, map_class = int(sample.pred_label), int(sample.pred_maps.labels[index])  # -1: class-agnostic
         names = classes or (self.dataset_meta or {}).get("classes") or ()
         localization, (low, high) = score_map(sample, index, self.map_range)
@@ -139,7 +143,7 @@ class LocVisualizer(Visualizer):
         picture = draw_prediction(
             np.ascontiguousarray(image[:, :, ::-1]),
             localization,
-            sample.pred_instances.bboxes[index].cpu().numpy(),
+            boxes.cpu().numpy(),
             np.asarray(sample.get("gt_bboxes_ori", ()), np.float64).reshape(-1, 4) if draw_gt else np.zeros((0, 4)),
             class_name(names, int(sample.gt_label)) if known else None,
             class_name(names, predicted),

@@ -138,14 +138,19 @@ def test_pictures_and_json(inferencer, folder, tmp_path):
     out = tmp_path / "out"
     result = inferencer(str(folder), return_vis=True, out_dir=out, batch_size=2)
     cv2.imwrite(str(folder / "a.jpg"), bright.picture())
-    assert sorted(p.name for p in out.iterdir()) == ["a.jpg", "b.jpg", "predictions.json", "sub_a.jpg"]
+    assert sorted(p.name for p in out.iterdir()) == ["a.jpg", "b.jpg", "predictions.json", "review.csv", "sub_a.jpg"]
     records = json.loads((out / "predictions.json").read_text())["predictions"]
     assert [record["picture"] for record in records] == ["a.jpg", "b.jpg", "sub_a.jpg"]
     assert "map" not in records[0] and records[0]["bboxes"] == result["predictions"][0]["bboxes"]
     stored = cv2.imread(str(out / "a.jpg"))
     assert np.abs(stored[:, :, ::-1].astype(int) - result["visualization"][0]).mean() < 8  # RGB, and JPEG's loss
     inferencer([str(folder / "a.png"), str(folder / "a.jpg")], out_dir=tmp_path / "same")
-    assert sorted(p.name for p in (tmp_path / "same").iterdir()) == ["a_0.jpg", "a_1.jpg", "predictions.json"]
+    assert sorted(p.name for p in (tmp_path / "same").iterdir()) == [
+        "a_0.jpg",
+        "a_1.jpg",
+        "predictions.json",
+        "review.csv",
+    ]
 
 
 def test_pictures_are_never_written_over_images_nor_read_as_such(inferencer, folder):
@@ -168,7 +173,7 @@ def test_every_picture_has_a_file_of_its_own(inferencer, tmp_path):
     result = inferencer([str(tmp_path / name) for name in names] + [os.fsdecode(no_text)], out_dir=tmp_path / "out")
     pictures = [record["picture"] for record in result["predictions"]]
     assert len(set(pictures)) == 6 and pictures[:3] == ["a_0.jpg", "a_1.jpg", "a_0_.jpg"] and pictures[5] == "caf.jpg"
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {*pictures, "predictions.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*pictures, "predictions.json", "review.csv"}
 
 
 @pytest.mark.parametrize("size", [(20000, 100), (400, 1), (1, 5000), (2, 3000)])  # width, height
@@ -302,7 +307,13 @@ def test_a_killed_run_goes_on(inferencer, folder, tmp_path, monkeypatch):
         file.write('{"img_path": "cut')
     result = inferencer(str(folder), out_dir=out, return_maps=False)
     assert len(result["predictions"]) == 3 and len(seen) == 4  # two more, the first is there
-    assert sorted(path.name for path in out.iterdir()) == ["a.jpg", "b.jpg", "predictions.json", "sub_a.jpg"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "a.jpg",
+        "b.jpg",
+        "predictions.json",
+        "review.csv",
+        "sub_a.jpg",
+    ]
     seen.clear()
     inferencer(str(folder), out_dir=out, return_maps=False)
     assert len(seen) == 3

@@ -13,8 +13,9 @@ import torch
 from known_answer import BOXES, localizer, write_picture
 from mmengine.config import Config
 
+from mmwsol.datasets import LocListDataset
 from mmwsol.integrations import export_boxes, export_ground_truth
-from mmwsol.integrations.pseudo_boxes import BoxExport, encode_mask
+from mmwsol.integrations.pseudo_boxes import BoxExport, encode_mask, format_of
 from mmwsol.registry import MODELS
 
 CLASSES = ("red", "green", "blue")
@@ -182,6 +183,39 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "boxes.json").read_text()) == content and len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.parametrize("format", ["coco", "yolo", "voc", "csv"])
+def test_formats_read_back_equal(project, tmp_path, format):
+    cfg, checkpoint, root = project
+    export = export_boxes(cfg, checkpoint)
+    out = tmp_path / {"coco": "boxes.json", "csv": "boxes.csv"}.get(format, "boxes")
+    names = export.save(out, format)
+    assert names == {"coco": tmp_path / "boxes.classes.txt", "yolo": out / "classes.txt"}.get(format, out)
+    # names are relative to data_root; in class folders, here 'images', labels of yolo and voc are the folders
+    options = dict(metainfo=dict(classes=CLASSES)) if format in ("coco", "csv") else {}
+    data = LocListDataset(data_root=str(root), ann_file=str(out / "labels" if format == "yolo" else out), **options)
+    data.full_init()
+    items = [data.get_data_info(index) for index in range(len(data))]
+    expected = [annotation["bbox"] for annotation in export.annotations]
+    for item, (x, y, w, h) in zip(items, expected, strict=True):
+        np.testing.assert_array_equal(item["gt_bboxes_ori"].round(2), np.float32([[x, y, x + w, y + h]]).round(2))
+    if options:
+        assert [item["gt_label"] for item in items] == list(LABELS.values())
+
+
+def test_a_path_that_does_not_fit_the_format(tmp_path):
+    for path, format, message in (
+        ("x.txt", None, "must end in .json or .csv, or be a folder"),
+        ("x.json", "csv", "must end in .csv for format 'csv'"),
+        ("x.json", "xml", "format must be one of"),
+        (tmp_path, "voc", "is there and no empty folder"),
+        (tmp_path / "file", "yolo", "is there and no empty folder"),
+    ):
+        (tmp_path / "file").write_text("mine")
+        with pytest.raises(ValueError, match=message):
+            format_of(path, format)
+    assert format_of("a/x.csv") == "csv" and format_of(tmp_path / "new", "voc") == "voc"
+
+
 def test_polygons_follow_the_mask():
     mask = np.zeros((40, 50), bool)
     mask[5:25, 10:30] = True
@@ -294,6 +328,12 @@ def test_tool(project, tmp_path, monkeypatch, capsys):
     assert (out.parent / "boxes.classes.txt").read_text() == "red\ngreen\nblue\n"
     run("--ground-truth", "--split", "test", "--out", out)
     assert len(json.loads(out.read_text())["annotations"]) == 3
+    run("--ground-truth", "--split", "test", "--out", out.parent / "voc", "--format", "voc")
+    assert sorted(path.name for path in (out.parent / "voc/images").iterdir()) == ["a.xml", "b.xml"]
+    with pytest.raises(SystemExit, match="is there and no empty folder"):
+        run("--ground-truth", "--split", "test", "--out", out.parent / "voc", "--format", "voc")
+    with pytest.raises(SystemExit, match="--masks goes with COCO json"):
+        run(checkpoint, "--out", out.with_suffix(".csv"), "--masks", "rle")
     for wrong in (
         ("--out", out),  # no checkpoint
         (checkpoint, "--out", out, "--ground-truth"),

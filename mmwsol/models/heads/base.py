@@ -123,10 +123,12 @@ class LocHead(PretrainedLast, metaclass=ABCMeta):
         class_agnostic: Whether there is one map for all classes, labeled -1. Defaults to False.
         optional_weights: Names of weights that the maps do not need: a release without a classifier (DINO) localizes as
             it is. Defaults to ().
+        allowed: Labels of the classes that :meth:`predict` chooses from. Defaults to None: all.
     """
 
     class_agnostic = False
     optional_weights: tuple[str, ...] = ()
+    allowed: Sequence[int] | None = None
 
     def __init__(
         self,
@@ -282,6 +284,14 @@ class LocHead(PretrainedLast, metaclass=ABCMeta):
         """Bring maps of any shape to the size for which losses of them were made: times ``map_scale``."""
         return maps * self.map_scale
 
+    def ranked(self, scores: Tensor) -> Tensor:
+        """Return class probabilities (..., C), with -1 for classes that are not ``allowed``."""
+        if self.allowed is None:
+            return scores
+        ranked = torch.full_like(scores, -1)
+        ranked[..., self.allowed] = scores[..., self.allowed]
+        return ranked
+
     def predict(self, feats: Features, gt_labels: Tensor | None = None, scores: Tensor | None = None) -> LocPrediction:
         """Compute class scores and maps.
 
@@ -298,7 +308,8 @@ class LocHead(PretrainedLast, metaclass=ABCMeta):
         if self.class_agnostic:
             labels = scores.new_full((len(scores), 1), -1, dtype=torch.long)
         else:
-            labels = scores.topk(self.topk, dim=1).indices
+            number = self.topk if self.allowed is None else min(self.topk, len(self.allowed))
+            labels = self.ranked(scores).topk(number, dim=1).indices
             if gt_labels is not None:
                 labels = torch.cat([labels, gt_labels.to(labels)[:, None]], dim=1)
         return LocPrediction(scores, self.localize(encoded, labels), labels)
