@@ -11,6 +11,7 @@ import copy
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from mmengine.config import Config, DictAction
 
 from mmwsol.engine.json_files import read_json
 from mmwsol.engine.last_checkpoint import latest_checkpoint
+from mmwsol.engine.stage_markers import changed_settings, read_marker
 from mmwsol.engine.stages import select_stage, stage_configs
 from mmwsol.engine.work_dir_lock import own_file
 from mmwsol.files import write_json, write_text
@@ -155,7 +157,8 @@ def run_sweep(runs: Sequence[Run], gpus: int | None = None) -> Iterator[RunState
     A run is ``tools/train.py --resume`` in ``<folder>/train`` and then ``tools/test.py`` on the best checkpoint, if the
     config keeps one (``save_best``), else the last. A config without training is tested with the weights that it starts
     from. Finished runs, those with all results files, are skipped, and interrupted ones go on. A run that fails does
-    not stop the others.
+    not stop the others. First stages that another run of the same seed has trained with the same settings, the
+    pretraining of methods that are compared, are copied from it.
 
     Args:
         runs: From :func:`plan_runs`.
@@ -172,6 +175,7 @@ def run_sweep(runs: Sequence[Run], gpus: int | None = None) -> Iterator[RunState
                     yield RunState(run, "skipped", "was finished before")
                     continue
                 yield RunState(run, "started", f"log: {run.folder / 'train.log'}")
+                _copy_stages(run, [other for other in runs if other.seed == run.seed and other != run])
                 message = _execute(run, gpus, handle)
         except (ValueError, OSError) as error:
             yield RunState(run, "failed", str(error))
@@ -278,6 +282,27 @@ def _execute(run: Run, gpus: int | None, lock: int) -> str:
             write_json(_options_file(run, name), dict(options=_test_options(run, name)))
         os.replace(out, file)
     return f"{kind} checkpoint, {Path(checkpoint).name}"
+
+
+def _copy_stages(run: Run, others: Sequence[Run]) -> None:
+    """Copy the finished first stages of a run from others, where their settings are the same."""
+    cfg, options = copy.deepcopy(run.cfg), parse_options(run.options)
+    merge_options(cfg, options)
+    for stage in stage_configs(cfg, options):
+        folder = run.folder / TRAINING / stage.name
+        if not stage.name or folder.exists():
+            return
+        for other in others:
+            source = other.folder / TRAINING / stage.name
+            marker = read_marker(source)
+            if marker is not None and not changed_settings(stage.cfg, marker):
+                draft = folder.with_name(f".{stage.name}.copy")
+                shutil.rmtree(draft, ignore_errors=True)
+                shutil.copytree(source, draft)
+                draft.rename(folder)
+                break
+        else:
+            return
 
 
 def _test_options(run: Run, name: str) -> list[str]:

@@ -203,3 +203,27 @@ def test_errors(tiny_config, tool, tmp_path):
     with pytest.raises(SystemExit, match=r"FileNotFoundError: .*the base 'tiny\.py' is neither a file beside it nor"):
         tool("sweep.py", file)
     assert not (tmp_path / "work_dirs").exists()
+
+
+def test_equal_first_stages_are_trained_once(tiny_config, tool, quick, tmp_path):
+    """Methods that are compared share their pretraining; what comes out is what each gives alone."""
+    stages = "stages = [dict(name='warm', train_cfg=dict(max_epochs=1)), dict(name='cam', {})]\n"
+    for name, options in (("one", "train_cfg=dict(max_epochs=2)"), ("two", "train_cfg=dict(max_epochs=1)")):
+        text = f"_base_ = {str(tiny_config)!r}\ntrain_dataloader = dict(num_workers=0)\n" + stages.format(options)
+        (tmp_path / f"{name}.py").write_text(text + "custom_hooks = [dict(type='mmwsol.EpochSeedHook')]\n")
+    file = tmp_path / "sweep.py"
+    file.write_text("bases = ['one.py', 'two.py']\nseeds = [0, 1]\nmetrics = ['loc/gt_known']\n")
+    tool("sweep.py", file, "--work-dir", "runs")
+    tool("sweep.py", file, "two", "--work-dir", "alone")
+
+    def read(path):
+        return json.loads((tmp_path / path).read_text())
+
+    for seed in (0, 1):
+        first, second = (f"runs/{name}/seed-{seed}/train/warm/stage_complete.json" for name in ("one", "two"))
+        assert read(first)["id"] == read(second)["id"] != read(second.replace("runs", "alone"))["id"]
+        results = [read(f"{work_dir}/two/seed-{seed}/results.json") for work_dir in ("runs", "alone")]
+        assert results[0]["metrics"] == results[1]["metrics"]
+        assert results[0]["predictions"] == results[1]["predictions"]
+    ids = {read(f"runs/one/seed-{seed}/train/warm/stage_complete.json")["id"] for seed in (0, 1)}
+    assert len(ids) == 2
