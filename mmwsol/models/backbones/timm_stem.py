@@ -16,7 +16,9 @@ from mmwsol.registry import MODELS
 
 @MODELS.register_module()
 class TimmStem(PretrainedBackbone):
-    """Embed patches by the feature maps of a network of timm and a 1x1 convolution.
+    """Embed patches by the feature maps of a network of timm, batch norm and a 1x1 convolution.
+
+    Without the norm, maps of EfficientNet are so large that what the blocks add to the tokens hardly counts.
 
     Its network, ``timm_model``, starts from ``init_cfg=dict(type='Pretrained', checkpoint=...)``: 'timm://NAME',
     'package://...', or a file. To keep it as it is, in evaluation mode, freeze 'backbone.patch_embed.timm_model' in the
@@ -69,11 +71,13 @@ class TimmStem(PretrainedBackbone):
             )
         self.stride = int(strides.pop())
         self.pixel_mean, self.pixel_std = pixel_statistics(self.timm_model)
-        self.projection = nn.Conv2d(sum(self.timm_model.feature_info.channels()), embed_dims, 1)
+        channels = sum(self.timm_model.feature_info.channels())
+        self.norm = nn.BatchNorm2d(channels)
+        self.projection = nn.Conv2d(channels, embed_dims, 1)
         height, width = to_2tuple(img_size)
         self.init_out_size = (height // self.stride, width // self.stride)
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Embed images (B, 3, H, W): tokens (B, h * w, D) and the grid (h, w)."""
-        x = self.projection(torch.cat(self.timm_model(x), dim=1))
+        x = self.projection(self.norm(torch.cat(self.timm_model(x), dim=1)))
         return x.flatten(2).transpose(1, 2), (x.shape[2], x.shape[3])
