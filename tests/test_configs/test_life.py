@@ -95,6 +95,7 @@ def shorten(cfg: Config) -> None:
             loader.dataset.times = 1
         dataset = inner_config(loader.dataset)
         dataset.indices = NUMBER
+        dataset.pop("k_shot", None)
         if "num_images" in dataset:
             dataset.num_images = NUMBER
     if "max_epochs" in cfg.train_cfg:

@@ -31,7 +31,7 @@ LOCALIZER = dict(
         arch=dict(embed_dims=128, num_layers=3, num_heads=4, feedforward_channels=64),
         img_size=64,
         patch_size=8,
-        stem_channels=(4, 4, 4),
+        stem=dict(type="mmwsol.ConvStem", channels=(4, 4, 4)),
         num_sqa_blocks=3,
     ),
     head=dict(type="mmwsol.SATHead", num_classes=10, in_channels=128),
@@ -126,7 +126,7 @@ def test_train_on_exported_boxes(project, tmp_path):
         loader.batch_size = 8
     cfg.val_evaluator.ann_file = cfg.test_evaluator.ann_file = root + "gt-val.json"
     vit = cfg.model.backbone.backbone
-    vit.arch, vit.stem_channels = LOCALIZER["backbone"]["arch"], LOCALIZER["backbone"]["stem_channels"]
+    vit.arch, vit.stem = LOCALIZER["backbone"]["arch"], LOCALIZER["backbone"]["stem"]
     vit.init_cfg.checkpoint = str(project / "localizer.pth")
     cfg.train_cfg.max_epochs = 4
     cfg.train_cfg.val_interval = 4

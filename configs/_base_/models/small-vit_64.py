@@ -7,4 +7,4 @@ model = dict(
         arch=dict(embed_dims=128, num_layers=3, num_heads=4, feedforward_channels=512),
         img_size=64,
         patch_size=8,
-        stem_channels=(24, 48, 96)))
+        stem=dict(type='mmwsol.ConvStem', channels=(24, 48, 96))))

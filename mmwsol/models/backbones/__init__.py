@@ -3,6 +3,7 @@
 from .pooled_cnn import TimmCNN, TorchvisionCNN
 from .tap_conformer import TapConformer
 from .tap_vit import TapViT
+from .timm_stem import TimmStem
 from .timm_vit import TimmViT
 from .vgg16_cam import VGG16CAM
 
@@ -10,6 +11,7 @@ __all__ = [
     "TapConformer",
     "TapViT",
     "TimmCNN",
+    "TimmStem",
     "TimmViT",
     "TorchvisionCNN",
     "VGG16CAM",

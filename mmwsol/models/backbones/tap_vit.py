@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from mmcv.cnn.bricks.transformer import PatchEmbed
 from mmengine.model.weight_init import trunc_normal_
 from mmpretrain.models.backbones import VisionTransformer
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
@@ -16,7 +16,6 @@ from mmwsol.compat import float_drop_path
 from mmwsol.models.backbones.tapping import PretrainedBackbone, Tapping, tapped_fields
 from mmwsol.models.features import Features
 from mmwsol.models.layers.attention import TapAttention
-from mmwsol.models.layers.conv_stem import ConvStem
 from mmwsol.registry import MODELS
 
 
@@ -36,17 +35,23 @@ class TapViT(Tapping, PretrainedBackbone, VisionTransformer):
             time. Defaults to False.
         out_tokens: Depths at which to return tokens: 0 before the first block, l after l blocks,
             negative from the end. Defaults to ().
-        stem_channels: Embed patches by :class:`ConvStem` with these channels, for models
-            trained from scratch. Defaults to None: one convolution, as in ViT.
+        stem: Config of the patch embedding, in place of one convolution: ``dict(type='mmwsol.ConvStem',
+            channels=(24, 48, 96))`` for models trained from scratch, ``dict(type='mmwsol.TimmStem', model_name=...)``
+            for a network as in the ViT paper's hybrids. Defaults to None: one convolution, as in ViT.
         **kwargs: Arguments of mmpretrain's class, among them ``img_size`` (224), ``patch_size`` (16),
             ``drop_path_rate`` (0.0) and ``patch_cfg``, but not ``frozen_stages``: parts are frozen by ``frozen`` of the
             localizer.
 
     Raises:
-        ValueError: If ``tap``, a layer or a depth does not exist, or ``frozen_stages`` is given.
+        ValueError: If ``tap``, a layer or a depth does not exist, ``frozen_stages`` is given, or the stem makes patches
+            of another size than ``patch_size``.
+
+    Attributes:
+        pixel_mean: (3,) RGB mean in 0-255 of the images that the stem was trained on; None if it does not know.
+        pixel_std: (3,) standard deviation, likewise.
     """
 
-    patch_embed: PatchEmbed | ConvStem
+    patch_embed: Any
 
     def __init__(
         self,
@@ -55,7 +60,7 @@ class TapViT(Tapping, PretrainedBackbone, VisionTransformer):
         tap_layers: Sequence[int] | None = None,
         tap_in_train: bool = False,
         out_tokens: Sequence[int] = (),
-        stem_channels: Sequence[int] | None = None,
+        stem: dict | None = None,
         **kwargs,
     ) -> None:
         if kwargs.get("frozen_stages", -1) > 0:
@@ -65,13 +70,14 @@ class TapViT(Tapping, PretrainedBackbone, VisionTransformer):
             )
         super().__init__(arch=arch, out_type="raw", **kwargs)
         self.patch_size: tuple[int, ...] = self.patch_embed.projection.stride
-        if stem_channels is not None:
-            if (2 ** len(stem_channels),) * 2 != self.patch_size:
+        if stem is not None:
+            self.patch_embed = MODELS.build(dict(stem, embed_dims=self.embed_dims, img_size=self.img_size))
+            if (self.patch_embed.stride,) * 2 != self.patch_size:
                 raise ValueError(
-                    f"{len(stem_channels)} stem_channels make patches of {2 ** len(stem_channels)} pixels, but "
-                    f"patch_size is {self.patch_size}."
+                    f"the stem makes patches of {self.patch_embed.stride} pixels, but patch_size is {self.patch_size}."
                 )
-            self.patch_embed = ConvStem(self.embed_dims, stem_channels, self.img_size)
+        self.pixel_mean: tuple[float, ...] | None = getattr(self.patch_embed, "pixel_mean", None)
+        self.pixel_std: tuple[float, ...] | None = getattr(self.patch_embed, "pixel_std", None)
         self.set_taps(self.num_layers, tap, tap_layers, tap_in_train, out_tokens)
         for layer in self.layers:
             layer.attn = TapAttention.like(layer.attn)

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from mmpretrain.models.utils import to_2tuple
 from torch import Tensor, nn
 
+from mmwsol.registry import MODELS
 
+
+@MODELS.register_module()
 class ConvStem(nn.Module):
     """Embed patches with stride-2 convolutions (after Xiao et al., NeurIPS 2021) in place of one large one.
 
@@ -21,6 +24,9 @@ class ConvStem(nn.Module):
             convolution to D follows. The patch size is 2 to the power of their number.
         img_size: Input size (H, W), for the position embeddings.
         in_channels: Image channels. Defaults to 3.
+
+    Attributes:
+        stride: Pixels between tokens, the patch size.
     """
 
     def __init__(
@@ -38,9 +44,9 @@ class ConvStem(nn.Module):
             in_channels = width
         self.convs = nn.Sequential(*layers)
         self.projection = nn.Conv2d(in_channels, embed_dims, 1)
-        stride = 2 ** len(channels)
+        self.stride = 2 ** len(channels)
         height, width = to_2tuple(img_size)
-        self.init_out_size = (height // stride, width // stride)
+        self.init_out_size = (height // self.stride, width // self.stride)
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Embed images (B, 3, H, W): tokens (B, h * w, D) and the grid (h, w)."""

@@ -157,7 +157,7 @@ def test_initialization():
 
 def test_small_vit_with_stem_and_all_blocks_gated():
     arch = dict(ARCH, num_layers=3)
-    model = SATViT(arch=arch, img_size=64, patch_size=8, stem_channels=(6, 8, 12))
+    model = SATViT(arch=arch, img_size=64, patch_size=8, stem=dict(type="mmwsol.ConvStem", channels=(6, 8, 12)))
     assert model(torch.randn(1, 3, 64, 64)).gates.shape == (1, 3, 8, 8)
 
 

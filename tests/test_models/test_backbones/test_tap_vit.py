@@ -81,10 +81,10 @@ def test_position_embedding_of_another_size_is_resized_on_loading():
 
 
 def test_conv_stem_and_its_patch_size():
-    model = vit(stem_channels=(6, 8, 12))
+    model = vit(stem=dict(type="mmwsol.ConvStem", channels=(6, 8, 12)))
     assert model(torch.randn(1, 3, 32, 48)).patch_map.shape == (1, 24, 4, 6)
-    with pytest.raises(ValueError, match="2 stem_channels make patches of 4"):
-        vit(stem_channels=(6, 8))
+    with pytest.raises(ValueError, match="the stem makes patches of 4 pixels, but patch_size is"):
+        vit(stem=dict(type="mmwsol.ConvStem", channels=(6, 8)))
 
 
 def test_compiles_without_graph_break():

@@ -1,0 +1,37 @@
+# CATR on Imagenette, a transformer behind EfficientNet-Lite0: stages of ts-cam_hybrid-vit_imagenette.py.
+_base_ = ['../_base_/hybrid-vit/imagenette.py']
+map_to_box = dict(type='mmwsol.ContourBox', preset='catr')
+val_evaluator = [
+    dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
+    dict(
+        type='mmwsol.LocAccuracy',
+        map_to_box=map_to_box,
+        threshold=dict(grid=0.01, select_by='gt_known', select_on='val')),
+    dict(type='mmwsol.MaxBoxAcc'),
+    dict(type='mmwsol.LocBaselines'),
+]
+test_evaluator = [
+    dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
+    dict(type='mmwsol.LocAccuracy'),
+    dict(type='mmwsol.MaxBoxAcc', map_to_box=map_to_box, threshold='model', prefix='calibrated'),
+    dict(type='mmwsol.MaxBoxAcc'),
+    dict(type='mmwsol.LocBaselines'),
+]
+model = dict(map_to_box=map_to_box)
+stages = [
+    dict(name='pretrain'),
+    dict(
+        name='catr',
+        model=dict(
+            backbone=dict(tap_in_train=True),
+            head=dict(
+                _delete_=True,
+                type='mmwsol.CATRHead',
+                num_classes=10,
+                in_channels=128,
+                attn_shape=(2, 4),
+                ocm_blocks=2,
+                # The official code adds the images of a GPU's batch: their sum here, on any number of GPUs.
+                loss_ocm_s=dict(type='mmwsol.NoiseSuppressionLoss', reduce='mean', loss_weight=32))),
+        optim_wrapper=dict(optimizer=dict(lr=5e-4))),
+]

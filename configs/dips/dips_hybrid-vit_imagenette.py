@@ -1,0 +1,65 @@
+# DiPS on Imagenette, a transformer behind EfficientNet-Lite0.
+# The first stage is that of ts-cam_hybrid-vit_imagenette.py, whose classifier stands in for DINO.
+_base_ = ['../_base_/hybrid-vit/imagenette.py']
+map_to_box = dict(type='mmwsol.ContourBox', preset='dips')
+val_evaluator = [
+    dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
+    dict(
+        type='mmwsol.LocAccuracy',
+        map_to_box=map_to_box,
+        threshold=dict(grid=0.01, select_by='gt_known', select_on='val')),
+    dict(type='mmwsol.MaxBoxAcc'),
+    dict(type='mmwsol.LocBaselines'),
+]
+test_evaluator = [
+    dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
+    dict(type='mmwsol.LocAccuracy'),
+    dict(type='mmwsol.MaxBoxAcc', map_to_box=map_to_box, threshold='model', prefix='calibrated'),
+    dict(type='mmwsol.MaxBoxAcc'),
+    dict(type='mmwsol.LocBaselines'),
+]
+decoder_pipeline = [
+    dict(type='mmwsol.LoadImage'),
+    dict(type='mmwsol.Resize', scale=(160, 160)),
+    dict(type='mmwsol.RandomFlip', prob=0.5),
+    dict(type='mmwsol.LoadProposals', cache_dir='stage://proposals/cache', top_k=2),
+    dict(type='mmwsol.PackLocInputs', algorithm_keys=['proposal_mask', 'proposal_map', 'raw_img']),
+]
+proposal_pipeline = [
+    dict(type='mmwsol.LoadImage'),
+    dict(type='mmwsol.Resize', scale=(160, 160)),
+    dict(type='mmwsol.PackLocInputs'),
+]
+model = dict(map_to_box=map_to_box)
+localizer = dict(
+    backbone=dict(type='mmwsol.DiPSViT', num_cls_tokens=2, attn_layers=(0, 1)),
+    head=dict(
+        _delete_=True,
+        type='mmwsol.DiPSHead',
+        num_classes=10,
+        in_channels=128,
+        num_cls_tokens=2,
+        map_set='all_heads_and_mean',  # 4 heads
+        channels=(32, 16, 8),  # 16x16 patches
+        train_part='classifier',
+        loss_crf=dict(type='mmwsol.DenseCRFLoss', sigma_rgb=15, sigma_xy=71.4, loss_weight=1e-8)))
+step = dict(
+    optimizer=dict(_delete_=True, type='SGD', lr=0.01, momentum=0.9, nesterov=True, weight_decay=0.), clip_grad=None)
+stages = [
+    dict(name='pretrain'),
+    dict(name='classifier', model=localizer),
+    dict(
+        name='proposals',
+        model=localizer,
+        train_dataloader=dict(dataset=dict(pipeline=proposal_pipeline)),
+        train_cfg=dict(
+            _delete_=True,
+            type='mmwsol.OfflineLoop',
+            writer=dict(type='mmwsol.ProposalWriter', min_area=0.05))),
+    dict(
+        name='decoder',
+        model=dict(localizer, head=dict(localizer['head'], train_part='decoder')),
+        train_dataloader=dict(dataset=dict(pipeline=decoder_pipeline)),
+        optim_wrapper=step,
+        param_scheduler=[]),
+]

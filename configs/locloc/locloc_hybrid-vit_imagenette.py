@@ -1,0 +1,71 @@
+# LocLoc on Imagenette, a transformer behind EfficientNet-Lite0.
+# The first stage is that of ts-cam_hybrid-vit_imagenette.py; its network gives the attention, as DINO does officially,
+# and is the frozen backbone.
+_base_ = ['../_base_/hybrid-vit/imagenette.py']
+map_to_box = dict(type='mmwsol.ContourBox', preset='locloc')
+val_evaluator = [
+    dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
+    dict(
+        type='mmwsol.LocAccuracy',
+        map_to_box=map_to_box,
+        threshold=dict(grid=0.01, select_by='gt_known', select_on='val')),
+    dict(type='mmwsol.MaxBoxAcc'),
+    dict(type='mmwsol.LocBaselines'),
+]
+test_evaluator = [
+    dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
+    dict(type='mmwsol.LocAccuracy'),
+    dict(type='mmwsol.MaxBoxAcc', map_to_box=map_to_box, threshold='model', prefix='calibrated'),
+    dict(type='mmwsol.MaxBoxAcc'),
+    dict(type='mmwsol.LocBaselines'),
+]
+generator_pipeline = [
+    dict(type='mmwsol.LoadImage'),
+    dict(type='mmwsol.Resize', scale=(160, 160)),
+    dict(type='mmwsol.RandomFlip', prob=0.5),
+    dict(type='mmwsol.LoadPseudoMask', mask_root='stage://masks/cache'),
+    dict(type='mmwsol.PackLocInputs'),
+]
+classifier_pipeline = [
+    dict(type='mmwsol.LoadImage'),
+    dict(type='mmwsol.Resize', scale=(160, 160)),
+    dict(type='mmwsol.LoadPseudoMask', mask_root='stage://masks/cache'),
+    dict(type='mmwsol.RevealRandomBox', alpha=1.0),
+    dict(type='mmwsol.RandomFlip', prob=0.5),
+    dict(type='mmwsol.PackLocInputs'),
+]
+mask_pipeline = [
+    dict(type='mmwsol.LoadImage'),
+    dict(type='mmwsol.Resize', scale=(160, 160)),
+    dict(type='mmwsol.PackLocInputs'),
+]
+model = dict(map_to_box=map_to_box)
+localizer = dict(
+    backbone=dict(tap='none', out_tokens=(0, -1)),
+    head=dict(
+        _delete_=True,
+        type='mmwsol.LocLocHead',
+        num_classes=10,
+        in_channels=128,
+        train_part='generator',
+        generator=dict(type='unet', unet_channels=32, deconv_channels=32),  # official: 200 and 256, slow on a CPU
+        classifier=dict(num_layers=2, num_heads=4, feedforward_channels=256)))
+stages = [
+    dict(name='pretrain'),
+    dict(
+        name='masks',
+        train_dataloader=dict(dataset=dict(pipeline=mask_pipeline)),
+        train_cfg=dict(
+            _delete_=True, type='mmwsol.OfflineLoop',
+            writer=dict(type='mmwsol.PseudoMaskWriter', preset='paper', delta0=0.1, delta1=0.5))),
+    dict(
+        name='generator',
+        model=localizer,
+        train_dataloader=dict(dataset=dict(pipeline=generator_pipeline)),
+        param_scheduler=[]),
+    dict(
+        name='classifier',
+        model=dict(localizer, head=dict(localizer['head'], train_part='classifier')),
+        train_dataloader=dict(dataset=dict(pipeline=classifier_pipeline)),
+        optim_wrapper=dict(optimizer=dict(lr=5e-4))),
+]
