@@ -29,7 +29,7 @@ from typing import Any
 
 from mmwsol.engine.json_files import read_json
 from mmwsol.engine.sweep_report import Row
-from mmwsol.engine.sweeps import Run, final_checkpoint, trains
+from mmwsol.engine.sweeps import Run, final_checkpoint
 from mmwsol.evaluation.results_file import Outcome, load_results, outcomes
 from mmwsol.files import write_text
 from mmwsol.utils.config import tool_file
@@ -206,7 +206,7 @@ def _cost(run: Run) -> dict[str, float]:
         config = run.folder / f"{run.cell.name}.py"
         _tool("analysis_tools/benchmark_methods.py", config, "--no-memory", "--out", file, *options)
     cost = read_json(file, "Delete it, and it is measured again.", COUNTS.values())
-    return {name: value for name, value in cost.items() if trains(run.cfg) or name == "parameters"}
+    return {name: value for name, value in cost.items() if not run.cell.released or name == "parameters"}
 
 
 def _tool(name: str, *arguments: str | Path) -> None:

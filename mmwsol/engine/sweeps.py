@@ -107,7 +107,7 @@ def plan_runs(
         cfg = load_cell(cell)
         _check_effect(cell, cfg)
         cell_seeds = list(seeds or sweep.seeds)
-        if not trains(cfg):  # its figures know no seed
+        if cell.released:  # its figures know no seed
             cell_seeds = cell_seeds[:1] or [0]
         if not cell_seeds:
             own_seed = (cfg.get("randomness") or {}).get("seed")
@@ -120,11 +120,6 @@ def plan_runs(
             folder = Path(work_dir, cell.name, f"seed-{seed}")
             runs.append(Run(cell, seed, seeded, tuple(options), folder, sweep.tests))
     return runs
-
-
-def trains(cfg: Config) -> bool:
-    """Tell whether a config has anything to train: a classifier of a model hub is a localizer without."""
-    return any(stage.cfg.get("train_cfg") is not None for stage in stage_configs(cfg))
 
 
 def _check_effect(cell: Cell, cfg: Config) -> None:
@@ -155,9 +150,9 @@ def run_sweep(runs: Sequence[Run], gpus: int | None = None) -> Iterator[RunState
     """Train and evaluate runs, one after the other, each in processes of its own.
 
     A run is ``tools/train.py --resume`` in ``<folder>/train`` and then ``tools/test.py`` on the best checkpoint, if the
-    config keeps one (``save_best``), else the last. A config without training is tested with the weights that it starts
-    from. Finished runs, those with all results files, are skipped, and interrupted ones go on. A run that fails does
-    not stop the others. First stages that another run of the same seed has trained with the same settings, the
+    config keeps one (``save_best``), else the last. A cell that is ``released`` is tested with the weights that it
+    starts from. Finished runs, those with all results files, are skipped, and interrupted ones go on. A run that fails
+    does not stop the others. First stages that another run of the same seed has trained with the same settings, the
     pretraining of methods that are compared, are copied from it.
 
     Args:
@@ -266,7 +261,7 @@ def _execute(run: Run, gpus: int | None, lock: int) -> str:
         write_json(record, run.record)
     config = run.folder / f"{run.cell.name}.py"
     write_text(config, run.cfg.pretty_text)
-    if trains(run.cfg):
+    if not run.cell.released:
         options = ["--cfg-options", *run.options] if run.options else []
         train = [*_tool("train", gpus, config), "--work-dir", str(run.folder / TRAINING), "--resume", *options]
         _call(train, run.folder / "train.log", lock)
@@ -316,8 +311,8 @@ def _test_options(run: Run, name: str) -> list[str]:
 def final_checkpoint(run: Run) -> tuple[str, str]:
     """Return 'best' and the best checkpoint of a trained run, if its config keeps one, else 'last' and the last.
 
-    Of several metrics of ``save_best`` the first one counts. Of a config without training they are 'released' and the
-    weights that it starts from.
+    Of several metrics of ``save_best`` the first one counts. Of a cell that is not trained they are 'released' and
+    the weights that it starts from.
 
     Raises:
         ValueError: If there is none.
@@ -325,10 +320,12 @@ def final_checkpoint(run: Run) -> tuple[str, str]:
     cfg, options = copy.deepcopy(run.cfg), parse_options(run.options)
     merge_options(cfg, options)
     stage = select_stage(stage_configs(cfg, options), None)
-    if not trains(cfg):
+    if run.cell.released:
         weights = (stage.cfg.model.get("init_cfg") or {}).get("checkpoint")
         if weights is None:
-            raise ValueError(f"'{run.cell.name}' neither trains nor has weights: set model.init_cfg.checkpoint.")
+            raise ValueError(
+                f"'{run.cell.name}' is tested as released and has no weights: set model.init_cfg.checkpoint."
+            )
         return "released", weights
     folder = run.folder / TRAINING / stage.name
     metrics = ((stage.cfg.get("default_hooks") or {}).get("checkpoint") or {}).get("save_best")

@@ -24,6 +24,7 @@ values. It is read, never run::
 ``cells``      in place of ``grid``, where that does not fit: ``{part of the name: {dotted key: value}}``; ``{}`` under
                ``''`` is the base itself
 ``common``     dotted keys and values of all cells
+``released``   names of cells that are not trained: the weights that they start from are tested, once
 ``seeds``      seeds of every cell. Defaults to the seed of the config
 ``seed_keys``  dotted keys that a seed is written to. Defaults to ``['randomness.seed']``
 ``metrics``    columns of the table. Defaults to those of ``paper``, else the usual ones
@@ -53,7 +54,10 @@ from typing import Any
 
 from mmwsol.utils.config_text import read_plain_values
 
-KEYS = ("base", "bases", "grid", "cells", "common", "seeds", "seed_keys", "metrics", "paper", "figure", "tests", "page")
+KEYS = (
+    *("base", "bases", "grid", "cells", "common", "released", "seeds", "seed_keys"),
+    *("metrics", "paper", "figure", "tests", "page"),
+)
 FIGURE_KEYS = ("x", "y", "x_label")
 PAGE_KEYS = ("title", "text", "columns", "against", "metric", "curves", "images")
 FOLDERS = ("sweeps", "benchmarks")  # a file in one of these is a sweep, no config
@@ -72,6 +76,7 @@ class Cell:
         axes: Keys of every axis of the grid.
         values: Value of every key of the grid, also where the cell leaves the base as it is.
         paper: Published figures by metric, in percent.
+        released: Whether it is tested with the weights that it starts from, without training.
     """
 
     name: str
@@ -82,6 +87,7 @@ class Cell:
     axes: tuple[tuple[str, ...], ...] = ()
     values: dict[str, Any] = field(default_factory=dict)
     paper: dict[str, float] = field(default_factory=dict)
+    released: bool = False
 
     @property
     def is_base(self) -> bool:
@@ -160,6 +166,7 @@ def _make_sweep(file: Path, content: dict[str, Any]) -> Sweep:
     if "base" in content and "grid" not in content and "cells" not in content:
         raise ValueError("give grid or cells: what changes.")
     paper = _dict(content, "paper")
+    released = content.get("released", [])
     common = _settings("common", _dict(content, "common"))
     axes = tuple((key,) if isinstance(key, str) else key for key in content.get("grid", {}))
     cells: list[Cell] = []
@@ -169,11 +176,13 @@ def _make_sweep(file: Path, content: dict[str, Any]) -> Sweep:
             if name in [cell.name for cell in cells]:
                 raise ValueError(f"two cells are called '{name}'; give them different parts of the name.")
             overrides = {**common, **overrides} if any(parts) else {}
-            cells.append(Cell(name, base, file, parts, overrides, axes, values, dict(paper.get(name, {}))))
+            published = dict(paper.get(name, {}))
+            cells.append(Cell(name, base, file, parts, overrides, axes, values, published, name in released))
     names = [cell.name for cell in cells]
-    for name in paper:
-        if name not in names:
-            raise ValueError(f"paper has figures of '{name}', which is no cell; {_nearest(name, names)}.")
+    for key, named in (("paper", paper), ("released", released)):
+        for name in named:
+            if name not in names:
+                raise ValueError(f"{key} names '{name}', which is no cell; {_nearest(name, names)}.")
     seeds = content.get("seeds", [])
     if not all(isinstance(seed, int) for seed in seeds) or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds must be different integers, got {seeds}.")

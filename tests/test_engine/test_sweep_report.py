@@ -158,15 +158,18 @@ def test_checkpoint(sweep, tmp_path):
 
 
 def test_without_training(sweep, tmp_path):
-    """A config that trains nothing is run once, whatever the seeds, and tested with its own weights."""
-    (tmp_path / "a_net.py").write_text(BASE.replace("train_cfg = dict(max_epochs=1)", "train_cfg = None"))
-    runs = plan(sweep, tmp_path)
-    assert list(runs)[:2] == [("a_net_w-8", 0), ("a_net_w-8_frozen", 0)] and len(runs) == 4
+    """A cell that is not trained is run once, whatever the seeds, and tested with its own weights."""
+    sweep.file.write_text(SWEEP + "released = ['a_net']\n")
+    runs = plan(read_sweep(sweep.file), tmp_path)
+    assert [seed for name, seed in runs if name == "a_net"] == [0] and len(runs) == 10
     run = runs["a_net", 0]
-    with pytest.raises(ValueError, match=r"'a_net' neither trains nor has weights: set model\.init_cfg\.checkpoint"):
+    with pytest.raises(ValueError, match=r"'a_net' is tested as released and has no weights: set model\.init_cfg"):
         final_checkpoint(run)
     run.cfg.model.init_cfg = dict(type="Pretrained", checkpoint="timm://resnet50")
     assert final_checkpoint(run) == ("released", "timm://resnet50")
+    sweep.file.write_text(SWEEP + "released = ['a_nut']\n")
+    with pytest.raises(ValueError, match="released names 'a_nut', which is no cell; the nearest are: a_net"):
+        read_sweep(sweep.file)
 
 
 def test_a_folder_in_use_is_left_alone(sweep, tmp_path):

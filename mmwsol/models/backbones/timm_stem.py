@@ -63,7 +63,8 @@ class TimmStem(PretrainedBackbone):
         self.timm_model: Any = timm.create_model(
             model_name, features_only=True, out_indices=tuple(out_indices), **kwargs
         )
-        strides = set(self.timm_model.feature_info.reduction())
+        info: Any = self.timm_model.feature_info
+        strides = set(info.reduction())
         if len(strides) != 1:
             raise ValueError(
                 f"the maps out_indices={tuple(out_indices)} of {model_name} have the strides {sorted(strides)}: embed "
@@ -71,7 +72,7 @@ class TimmStem(PretrainedBackbone):
             )
         self.stride = int(strides.pop())
         self.pixel_mean, self.pixel_std = pixel_statistics(self.timm_model)
-        channels = sum(self.timm_model.feature_info.channels())
+        channels = sum(info.channels())
         self.norm = nn.BatchNorm2d(channels)
         self.projection = nn.Conv2d(channels, embed_dims, 1)
         height, width = to_2tuple(img_size)
