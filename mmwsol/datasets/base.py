@@ -260,7 +260,7 @@ class BaseLocDataset(BaseDataset):
             if isinstance(label, str) and several(label):
                 message += f"{MULTI_LABEL}; "
             elif isinstance(label, str) and number_of(label) is not None:
-                message += "a number, where the classes have numbers for names and it is none of them; "
+                message += "a number that is none of the names; "
             if isinstance(label, str) and self.problems.count < self.problems.limit:
                 alike = [name for name in self._metainfo.get("classes") or () if name_key(name) == name_key(label)]
                 message += f"it is {ascii(label)}, and the class {ascii(alike[0])}; " if alike else ""

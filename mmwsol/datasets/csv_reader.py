@@ -5,26 +5,34 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from mmengine.logging import print_log
 
 from mmwsol.datasets.csv_columns import NO_NUMBER, WANTED, Layout, column_meaning, named_layout
-from mmwsol.datasets.labels import number_of
+from mmwsol.datasets.labels import is_split, number_of
 from mmwsol.datasets.readers import is_text, read_text
-from mmwsol.datasets.records import MULTI_LABEL, Problems, Record, clean_path, parse_size, plain
+from mmwsol.datasets.records import MULTI_LABEL, Problems, Record, clean_path, parse_number, parse_size, plain
 from mmwsol.datasets.walk import IMG_EXTENSIONS
 
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;|\t])"?\n')  # Excel reads it
 
 
-def read_csv(path: str, problems: Problems) -> tuple[list[Record], str | None]:
+def read_csv(
+    path: str, problems: Problems, split: str = "", classes: Collection[str] = ()
+) -> tuple[list[Record], str | None]:
     """Read a table of images, one row a box or mask; see :class:`mmwsol.datasets.LocListDataset` for its columns.
 
     Fields are separated by comma, semicolon or tab. Columns are known by their names; without a header they are
     ``path,split,label,x0,y0,x1,y1[,mask,ignore]``, or keras-retinanet's ``path,x1,y1,x2,y2,class``. An image repeats
     its row for every further box or mask; cells of boxes may be empty, or ``nan``. A first column with the numbers of
     rows, as pandas writes it, is left out.
+
+    Args:
+        path: The table.
+        problems: Where bad rows go.
+        split: Split that is asked for, '' for all.
+        classes: Names of classes, where they are known.
 
     Returns:
         The records, and 'xyxy', 'xywh' or 'cxcywh' where names of columns say what boxes are, else None.
@@ -39,6 +47,8 @@ def read_csv(path: str, problems: Problems) -> tuple[list[Record], str | None]:
     layout, header, lines = _find_layout(path, lines) if lines else (None, None, lines)
     if layout is None or not lines:
         raise ValueError(problems.first[0] if problems.first else f"list file '{path}' has a header and no rows")
+    if header is None and layout.split < layout.label:
+        _check_splits(lines, layout, split, classes)
     headers = 0
     records: dict[tuple[str, str], Record] = {}
     for source, row in lines:
@@ -59,6 +69,21 @@ def read_csv(path: str, problems: Problems) -> tuple[list[Record], str | None]:
         print_log(plain(f"'{path}': the header comes {headers + 1} times, as of tables put together"), "current")
     _drop_headers(records, problems)
     return list(records.values()), layout.box_format
+
+
+def _check_splits(lines: list[tuple[str, list[str]]], layout: Layout, split: str, classes: Collection[str]) -> None:
+    """Raise ``ValueError`` if rows without a header hardly are path, split, label, and so on."""
+    for source, row in lines:
+        if len(row) < 3:
+            continue
+        second, third = row[layout.split], row[layout.label]
+        if is_split(second) or (split and second == split):
+            continue
+        if second in classes or (not split and parse_number(third) is not None):
+            raise ValueError(
+                f"{source}: without a header the columns are {WANTED}: is {second!r} a split and {third!r} a class? "
+                "Write the names of the columns into the first line"
+            )
 
 
 def _drop_headers(records: dict[tuple[str, str], Record], problems: Problems) -> None:
@@ -96,9 +121,7 @@ def _add_row(
             message = f"the size of image '{img_id}' must be the same two whole numbers of pixels in each of its rows"
             problems.add(source, f"{message}, found {','.join(listed)!r}", img_id)
         record.size = size
-    if row[layout.mask]:
-        record.masks.append(clean_path(row[layout.mask]))
-    record.ignore = clean_path(row[layout.ignore]) or record.ignore
+    record.add_mask(row[layout.mask], row[layout.ignore], source, problems)
 
 
 def split_rows(path: str, text: str, problems: Problems) -> Iterator[tuple[str, list[str]]]:

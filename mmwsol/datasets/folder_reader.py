@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from mmwsol.datasets.labels import nfc, sort_names
 from mmwsol.datasets.readers import list_images, read_voc, read_yolo
@@ -41,16 +41,16 @@ def read_folder(root: str, ann_folder: str, problems: Problems) -> tuple[list[Re
         raise ValueError(f"'{ann_folder}' mixes VOC xml and YOLO txt: keep one of them")
     records: list[Record] = []
     for path in paths:
-        record, names = Record(path, os.path.join(root, path)), list[str]()
+        record, names = Record(path, os.path.join(root, path)), list[int | str]()
         if path in annotations:
-            read = read_voc if ".xml" in kinds else read_yolo
+            read: Callable[..., tuple[Record, list]] = read_voc if ".xml" in kinds else read_yolo
             record, names = read(os.path.join(ann_folder, annotations[path]), path, problems)
         if not flat:
             record.label = path.split("/")[0]
         elif len(set(names)) == 1:
             record.label = names[0]
         elif names:
-            listed = ", ".join(sort_names(set(names)))
+            listed = ", ".join(sort_names(set(map(str, names))))
             problems.add(record.source, f"objects of several classes ({listed}): {MULTI_LABEL}", path)
         records.append(record)
     return records, folders, "cxcywh_norm" if ".txt" in kinds else "xyxy"

@@ -16,6 +16,13 @@ NO_LABEL = ("", "nan", "NaN", "<NA>")
 #: Names that are parts of a data set rather than classes.
 SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
 
+_SPLIT_STARTS = SPLIT_NAMES | {"trainval", "minival", "fold", "split"}
+
+
+def is_split(text: str) -> bool:
+    """Return whether a cell can hardly be anything but a split, '' or 'train', 'val2017', 'fold_1', 'train-extra'."""
+    return text in NO_LABEL or re.split(r"[\W\d_]", text.lower())[0] in _SPLIT_STARTS
+
 
 def nfc(text: str) -> str:
     """Return a text with each letter and its accent as one sign, where macOS writes them as two."""
@@ -53,6 +60,11 @@ def parse_label(text: str) -> int | str:
     return text if number is None else number
 
 
+def class_number(text: str) -> int | str:
+    """Return the index of a class where a format counts them, else its name: '7' is 7, '007' a name."""
+    return text if is_padded(text) else parse_label(text)
+
+
 def sort_names(names: Iterable[str]) -> list[str]:
     """Sort class names; names that are all numbers are sorted as numbers (ImageNetV2's folders)."""
     names = set(names)
@@ -61,7 +73,7 @@ def sort_names(names: Iterable[str]) -> list[str]:
     return sorted(names)
 
 
-def index_of(text: str, index: Mapping[str, int]) -> int | str:
+def index_of(text: str, index: Mapping[str, int], numbers: bool = True) -> int | str:
     """Return the number of a class that is listed by name or number, or the text if there is no such class.
 
     A name wins over a number. Where names are numbers themselves ('001', '10'), a number that is no name is no class:
@@ -70,6 +82,7 @@ def index_of(text: str, index: Mapping[str, int]) -> int | str:
     Args:
         text: Label as listed.
         index: Class names and their numbers.
+        numbers: Whether a number that is no name can be the number of a class. Defaults to True.
     """
     if text in index:
         return index[text]
@@ -79,7 +92,7 @@ def index_of(text: str, index: Mapping[str, int]) -> int | str:
         return same[0] if len(same) == 1 else text
     if str(number) in index:  # '1.0' is the class '1'
         return index[str(number)]
-    return text if any(number_of(name) is not None for name in index) else number
+    return number if numbers and all(number_of(name) is None for name in index) else text
 
 
 def several(text: str) -> list[str]:

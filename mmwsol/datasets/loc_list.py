@@ -20,6 +20,7 @@ from mmwsol.datasets.labels import (
     MAX_LABEL,
     NO_LABEL,
     SPLIT_NAMES,
+    class_number,
     index_of,
     is_padded,
     is_several,
@@ -132,8 +133,12 @@ class LocListDataset(BaseLocDataset):
         names = None
         if kind == "wsol":
             records = read_wsol(self._wsol_folder(), self.problems, need_gt=self.test_mode)
+            for record in records:
+                record.label = class_number(record.label) if isinstance(record.label, str) else record.label
         elif kind == "csv":
-            records, box_format = read_csv(self.ann_file, self.problems)
+            records, box_format = read_csv(
+                self.ann_file, self.problems, self.split, self._metainfo.get("classes") or ()
+            )
             box_format = self._table_format(box_format)
         elif kind == "coco":
             records, names = read_coco(self.ann_file, self.problems)
@@ -146,7 +151,8 @@ class LocListDataset(BaseLocDataset):
                 f"split={self.split!r}: '{self.ann_file or self.data_prefix['img_path']}' has no splits, it would be "
                 "read whole. Leave split out, and give ann_file and data_prefix of the split"
             )
-        labels = self._labels(records, names)  # over all splits, so that they agree on the classes
+        # Over all splits, so that they agree on the classes. Objects and folders of the other formats have names.
+        labels = self._labels(records, names, numbers=kind in ("csv", "wsol"))
         if kind == "csv":
             records = select_split(records, self.split, self.ann_file, self.problems)
         for record in records:
@@ -207,7 +213,7 @@ class LocListDataset(BaseLocDataset):
 
     # ---- labels and boxes ----------------------------------------------------------------------
 
-    def _labels(self, records: list[Record], names: list[str] | None) -> dict[str | int, int | str]:
+    def _labels(self, records: list[Record], names: list[str] | None, numbers: bool) -> dict[str | int, int | str]:
         """Return the class index of every listed label; set ``metainfo['classes']`` if it is unknown."""
         given = {record.label: str(record.label) for record in records if record.label is not None}
         classes = self._metainfo.get("classes")
@@ -222,10 +228,14 @@ class LocListDataset(BaseLocDataset):
                 classes = self._infer_classes(set(given.values()), names)
             index = {name: number for number, name in enumerate(classes)}
             twice = {name for name in index if classes.count(name) > 1} if len(index) < len(classes) else set()
-            texts = {text: text if text in twice else index_of(text, index) for text in given.values()}
-            labels = {label: texts[text] for label, text in given.items()}
-            if twice.intersection(given.values()):
-                name = sort_names(twice.intersection(given.values()))[0]
+            texts = {
+                text: text if text in twice else index_of(text, index, numbers)
+                for label, text in given.items()
+                if isinstance(label, str)
+            }
+            labels = {label: label if isinstance(label, int) else texts[text] for label, text in given.items()}
+            if unclear := twice.intersection(texts):
+                name = sort_names(unclear)[0]
                 self.problems.add("metainfo", f"'{name}' is the name of several classes: a label cannot say which")
         self._metainfo["classes"] = classes
         return labels

@@ -50,6 +50,16 @@ class Record:
             message = f"a box is four finite numbers of pixels, found {','.join(map(str, fields))!r}"
             problems.add(source, message, self.img_id)
 
+    def add_mask(self, mask: str, ignore: str, source: str, problems: Problems) -> None:
+        """Append a mask file, and take the file of the pixels to ignore, where there are such."""
+        numbers = [text for text in (mask, ignore) if text and parse_number(text) is not None]
+        if numbers:
+            problems.add(source, f"masks are files, found the number {numbers[0]!r}: name the columns", self.img_id)
+            return
+        if mask:
+            self.masks.append(clean_path(mask))
+        self.ignore = clean_path(ignore) or self.ignore
+
 
 def parse_box(fields: Sequence[str]) -> tuple[float, ...] | None:
     """Return four numbers, or None if the fields are not four numbers that can be coordinates."""
