@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")
@@ -16,6 +16,8 @@ NO_LABEL = ("", "nan", "NaN", "<NA>")
 #: Names that are parts of a data set rather than classes.
 SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
 
+#: Folders of data sets that are hardly the name of a class.
+FOLDER_NAMES = frozenset({"images", "image", "imgs", "img", "labels", "data", "dataset", "jpegimages", "annotations"})
 _SPLIT_STARTS = SPLIT_NAMES | {"trainval", "minival", "fold", "split"}
 
 
@@ -111,6 +113,22 @@ def is_several(text: str, given: set[str]) -> bool:
     if not parts or given.isdisjoint(parts):
         return False
     return given.issuperset(parts) or "|" in text or ";" in text or text[0] in "[("
+
+
+def written_names(lines: Sequence[str]) -> list[str]:
+    """Return the names that the lines of a file are, without a byte-order mark and blank lines at the end."""
+    names = [line.strip("\ufeff \t") for line in lines]
+    while names and not names[-1]:
+        names.pop()
+    return names
+
+
+def full_names(names: Any, what: str) -> tuple[str, ...]:
+    """Return :func:`ordered_names`, or raise ``ValueError`` if one is empty: the labels after it would move."""
+    ordered = ordered_names(names, what)
+    if empty := [number for number, name in enumerate(ordered) if not name.strip()]:
+        raise ValueError(f"name {empty[0]} of {what}, from 0, is empty: remove the blank line, or name the class")
+    return ordered
 
 
 def ordered_names(names: Any, what: str) -> tuple[str, ...]:

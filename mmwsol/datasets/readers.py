@@ -245,7 +245,8 @@ def read_voc(path: str, img_id: str, problems: Problems) -> tuple[Record, list[s
             continue
         names.append((item.findtext("name") or "").strip())
         fields = [(item.findtext(f"bndbox/{key}") or "").strip() for key in ("xmin", "ymin", "xmax", "ymax")]
-        record.add_box(fields, f"{path}: object {number}", problems)
+        attributes = {entry.findtext("name"): entry.findtext("value") for entry in item.iter("attribute")}
+        record.add_box(fields, f"{path}: object {number}", problems, attributes.get("rotation"))
     return record, names
 
 
@@ -282,7 +283,8 @@ def read_yolo(path: str, img_id: str, problems: Problems) -> tuple[Record, list[
     for source, text in lines:
         fields = text.split()
         if len(fields) != 5:
-            problems.add(source, f"expected 'class cx cy w h': {text!r}", img_id)
+            message = f"expected 'class cx cy w h' (a 6th number is a confidence, more are polygons): {text!r}"
+            problems.add(source, message, img_id)
             continue
         names.append(class_number(fields[0]))
         record.add_box(fields[1:], source, problems)
