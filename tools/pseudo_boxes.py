@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from mmengine.config import DictAction  # light; everything heavy is imported in main()
+from mmwsol.utils.options import SettingsAction  # light; everything heavy is imported in main()
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--ground-truth", action="store_true", help="write the listed boxes, no model")
     parser.add_argument("--stage", metavar="NAME", help="stage of the config; default: the last one")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the accelerator if there is one")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
+    parser.add_argument("--cfg-options", nargs="+", action=SettingsAction, metavar="KEY=VALUE")
     args = parser.parse_args()
     if args.ground_truth and (args.checkpoint or args.masks or args.score_thr):
         parser.error("--ground-truth takes no checkpoint, --masks or --score-thr")
@@ -44,8 +43,9 @@ def main() -> None:
     from mmwsol.engine.stages import select_stage, stage_configs
     from mmwsol.integrations import export_boxes, export_ground_truth
     from mmwsol.utils.config import load_config
+    from mmwsol.utils.tool_errors import one_line_errors
 
-    try:
+    with one_line_errors(args.config):
         cfg = load_config(args.config, args.cfg_options)
         cfg = select_stage(stage_configs(cfg, args.cfg_options), args.stage).cfg
         if args.ground_truth:
@@ -62,8 +62,6 @@ def main() -> None:
                 args.device,
             )
         names = export.save(args.out)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
     print(
         f"{args.out}: {len(export.images)} images, {len(export.annotations)} boxes, {len(export.classes)} classes "
         f"({names}); file names are relative to '{export.data_root or '.'}'."

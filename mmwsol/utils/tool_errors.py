@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -10,23 +11,58 @@ from collections.abc import Iterator
 
 from mmengine.logging import MMLogger
 
+from mmwsol.utils.config_errors import config_error_line
+
 TRACEBACK_VARIABLE = "MMWSOL_TRACEBACK"
 
 
 @contextlib.contextmanager
-def one_line_errors() -> Iterator[None]:
+def one_line_errors(config: str = "", go_on: str = "the same command starts anew") -> Iterator[None]:
     """End a program whose settings, files or folders are wrong with one line and exit code 1, on every rank.
 
-    The traceback goes to the log file of the run, if there is one. With the environment variable
-    ``MMWSOL_TRACEBACK=1`` it is printed. Errors of other types, which are those of programs, keep theirs.
+    So ends one whose config cannot be loaded, or built from. The traceback goes to the log file of the run, if there is
+    one. With the environment variable ``MMWSOL_TRACEBACK=1`` it is printed. Errors of other types, which are those of
+    programs, keep theirs. Ctrl-C ends in a line, too, with exit code 130, and a reader of the output that goes away
+    (``| head``) ends nothing.
+
+    Args:
+        config: The config, for messages. Defaults to ''.
+        go_on: What a user does after Ctrl-C.
     """
+    _outlive_reader()
     try:
         yield
-    except (ValueError, OSError) as error:
-        if os.environ.get(TRACEBACK_VARIABLE) == "1":
+    except KeyboardInterrupt:
+        print(f"\nInterrupted: {go_on}.", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        line = config_error_line(error, config)
+        if line is None and isinstance(error, (ValueError, OSError, ImportError)):
+            line = f"{type(error).__name__}: {error}"
+        if line is None or os.environ.get(TRACEBACK_VARIABLE) == "1":
             raise
         _log_traceback(error)
-        sys.exit(f"{type(error).__name__}: {error}")
+        sys.exit(line)
+
+
+class _Pipe(io.FileIO):
+    """Standard output that goes to nowhere when its reader has gone."""
+
+    def write(self, data) -> int:
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            return len(data)
+
+
+def _outlive_reader() -> None:
+    """Replace standard output, unless something else has (a test, a notebook)."""
+    out = sys.stdout
+    if out is sys.__stdout__ and isinstance(out, io.TextIOWrapper):
+        out.flush()
+        pipe = io.BufferedWriter(_Pipe(out.fileno(), "w", closefd=False))
+        sys.stdout = io.TextIOWrapper(pipe, out.encoding, out.errors, line_buffering=True)
 
 
 def _log_traceback(error: BaseException) -> None:
