@@ -62,8 +62,9 @@ class LocListDataset(BaseLocDataset):
     Images without boxes are kept with M = 0: they count for classification only. An image with two labels is an error:
     give it one, or leave such images out by ``on_error='skip'``. In a 'folder' with class folders the label is the
     folder, and all boxes of the file are kept; an annotation file belongs to one image, that of the same relative path,
-    else of the same name. A listed label is the name of a class; where it is none, a whole number
-    is the class index, unless the names are numbers themselves ('001'). Without ``metainfo``, labels that are all
+    else of the same name. A label of a table is the name of a class; where it is none, a whole number
+    is the class index, unless the names are numbers themselves ('001'). Numbers of YOLO and of wsolevaluation are
+    indices, labels of COCO and VOC are names. Without ``metainfo``, labels that are all
     numbers are indices, and names if some have zeros before them.
 
     Args:

@@ -14,7 +14,7 @@ LOADERS = ("load_config", "load_cell", "stage_configs", "load_stages", "load_tes
 _UNKNOWN_ARGUMENT = re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
 
 
-def config_error_line(error: Exception, config: str = "") -> str | None:
+def config_error_line(error: BaseException, config: str = "") -> str | None:
     """Return an error of loading a config, or of building parts from it, in one line; None for any other error.
 
     Where errors come from is seen in the traceback: mmengine reads files in ``Config._file2dict``, and builds in
@@ -55,7 +55,7 @@ def _builds(entry: tuple[FrameType, int]) -> bool:
     return "mmengine" in code.co_filename and (code.co_name == "from_cfg" or code.co_name.startswith("build_"))
 
 
-def _cause(error: Exception, line: int | None) -> tuple[str, int | None]:
+def _cause(error: BaseException, line: int | None) -> tuple[str, int | None]:
     """Return the message of an error, and its line in the config."""
     syntax = error.__context__ if isinstance(error.__context__, SyntaxError) else error
     if isinstance(syntax, SyntaxError) and syntax.lineno is not None:
@@ -77,7 +77,7 @@ def _name_of(part: FrameType) -> str:
     return str(kind if isinstance(kind, str) else getattr(kind, "__name__", "") or "")
 
 
-def _nearest(error: Exception, frame: FrameType) -> str:
+def _nearest(error: BaseException, frame: FrameType) -> str:
     """Return the argument or the type that may be meant; the frame is that which builds."""
     kind, known = frame.f_locals.get("obj_type"), None
     unknown = _UNKNOWN_ARGUMENT.search(str(error))

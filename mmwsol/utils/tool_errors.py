@@ -32,10 +32,10 @@ def one_line_errors(config: str = "", go_on: str = "the same command starts anew
     _outlive_reader()
     try:
         yield
-    except KeyboardInterrupt:
-        print(f"\nInterrupted: {go_on}.", file=sys.stderr)
-        sys.exit(130)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
+        if _was_interrupted(error):
+            print(f"\nInterrupted: {go_on}.", file=sys.stderr)
+            sys.exit(130)
         line = config_error_line(error, config)
         if line is None and isinstance(error, (ValueError, OSError, ImportError)):
             line = f"{type(error).__name__}: {error}"
@@ -43,6 +43,13 @@ def one_line_errors(config: str = "", go_on: str = "the same command starts anew
             raise
         _log_traceback(error)
         sys.exit(line)
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Return whether Ctrl-C is behind an error: mmengine 0.10.7 makes it a SyntaxError while it formats a config."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 class _Pipe(io.FileIO):

@@ -124,7 +124,13 @@ def test_interrupt(capsys):
     with pytest.raises(SystemExit) as end, one_line_errors("mine.py", "with --resume it goes on"):
         raise KeyboardInterrupt
     assert end.value.code == 130
-    assert capsys.readouterr().err == "\nInterrupted: with --resume it goes on.\n"
+    with pytest.raises(SystemExit) as end, one_line_errors("mine.py", "with --resume it goes on"):
+        try:
+            raise KeyboardInterrupt
+        except BaseException:
+            raise SyntaxError("cannot format") from None
+    assert end.value.code == 130
+    assert capsys.readouterr().err == 2 * "\nInterrupted: with --resume it goes on.\n"
 
 
 PRINTS = """
