@@ -87,8 +87,9 @@ def test_checkpoints_with_empty_arrays_load(tmp_path):
 
 
 @needs_new_torch
-@pytest.mark.parametrize("archive", [True, False])
-@pytest.mark.parametrize("route", ["reduce", "getattr", "other_getattr"])
+@pytest.mark.parametrize(
+    ("route", "archive"), [("reduce", True), ("reduce", False), ("getattr", True), ("other_getattr", True)]
+)
 def test_forged_checkpoints_are_refused(tmp_path, monkeypatch, route, archive):
     proof, path = tmp_path / "ran", str(tmp_path / "forged.pth")
     command = f"touch {proof}"
