@@ -37,14 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands.add_parser(name, help=what)
     commands.add_parser("doctor", help="versions, known conflicts and how to repair them")
     args = parser.parse_args(arguments)
+    from mmwsol.utils.tool_errors import one_line_errors
+
     try:
-        return {"infer": infer_command.run, "list": _list, "doctor": _doctor}[args.command](args)
-    except BrokenPipeError:  # mmwsol list | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (ValueError, OSError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
+        with one_line_errors(getattr(args, "model", None) or "", "the same command goes on, if it has --out-dir"):
+            return {"infer": infer_command.run, "list": _list, "doctor": _doctor}[args.command](args)
+    except SystemExit as end:
+        if isinstance(end.code, int):
+            return end.code
+        print(end.code, file=sys.stderr)
+    return 1
 
 
 def _run_tool(name: str, arguments: Sequence[str]) -> int:

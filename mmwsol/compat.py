@@ -64,11 +64,11 @@ def write_files_whole() -> None:
     LocalBackend.put = put
 
 
-def find_own_configs(scope: str, find: Callable[[str], Any]) -> None:
+def find_own_configs(find: Callable[[str, str], Any]) -> None:
     """Let ``_base_ = 'mmwsol::sat/sat_deit-s_cub.py'`` name a config of mmwsol from any folder; later calls do nothing.
 
     mmengine 0.10.7 has a table of the packages whose configs can be named so, and takes no hyphen in a folder's name.
-    ``find`` gives the file of a name that begins with ``scope``.
+    ``find`` gives the file of a base and a config that names it, or None, and mmengine finds it then.
     """
     from mmengine.config import Config
     from mmengine.config.utils import MODULE2PACKAGE
@@ -79,7 +79,8 @@ def find_own_configs(scope: str, find: Callable[[str], Any]) -> None:
     original = Config._get_cfg_path
 
     def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
-        return (str(find(cfg_path)), None) if cfg_path.startswith(scope) else original(cfg_path, filename)
+        own = find(cfg_path, filename)
+        return original(cfg_path, filename) if own is None else (str(own), None)
 
     Config._get_cfg_path = staticmethod(get_cfg_path)
 

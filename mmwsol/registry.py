@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from mmengine import registry as root
 
 from mmwsol import compat, weight_hubs
-from mmwsol.utils.config import SCOPE, find_config
+from mmwsol.utils.config import find_base
 
 
 class _Registry(root.Registry):
@@ -82,4 +82,4 @@ FUNCTIONS = _child(root.FUNCTIONS, "engine")
 
 compat.apply()
 weight_hubs.register_hubs()
-compat.find_own_configs(SCOPE, find_config)
+compat.find_own_configs(find_base)

@@ -87,8 +87,10 @@ def test_checkpoints_with_empty_arrays_load(tmp_path):
 
 
 @needs_new_torch
-@pytest.mark.parametrize("route", ["reduce", "getattr", "other_getattr"])
-def test_forged_checkpoints_are_refused(tmp_path, monkeypatch, route):
+@pytest.mark.parametrize(
+    ("route", "archive"), [("reduce", True), ("reduce", False), ("getattr", True), ("other_getattr", True)]
+)
+def test_forged_checkpoints_are_refused(tmp_path, monkeypatch, route, archive):
     proof, path = tmp_path / "ran", str(tmp_path / "forged.pth")
     command = f"touch {proof}"
     if route == "reduce":
@@ -98,7 +100,7 @@ def test_forged_checkpoints_are_refused(tmp_path, monkeypatch, route):
         forged, named = Evil(getattr, init, "__globals__"), "getattr"
     else:
         forged, named = Evil(getattr, np.ndarray, "tofile"), "getattr"
-    torch.save(dict(state_dict={}, evil=forged), path)
+    torch.save(dict(state_dict={}, evil=forged), path, _use_new_zipfile_serialization=archive)
     with pytest.raises(ValueError) as error:
         CheckpointLoader.load_checkpoint(path)
     assert not proof.exists()

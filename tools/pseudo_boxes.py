@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from mmengine.config import DictAction  # light; everything heavy is imported in main()
+from mmwsol.utils.options import SettingsAction  # light; everything heavy is imported in main()
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,7 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--ground-truth", action="store_true", help="write the listed boxes, no model")
     parser.add_argument("--stage", metavar="NAME", help="stage of the config; default: the last one")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the accelerator if there is one")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
+    parser.add_argument("--cfg-options", nargs="+", action=SettingsAction, metavar="KEY=VALUE")
     args = parser.parse_args()
     if args.ground_truth and (args.checkpoint or args.masks or args.score_thr):
         parser.error("--ground-truth takes no checkpoint, --masks or --score-thr")
@@ -47,8 +46,9 @@ def main() -> None:
     from mmwsol.engine.stages import select_stage, stage_configs
     from mmwsol.integrations.pseudo_boxes import export_boxes, export_ground_truth, format_of
     from mmwsol.utils.config import load_config
+    from mmwsol.utils.tool_errors import one_line_errors
 
-    try:
+    with one_line_errors(args.config):
         format = format_of(args.out, args.format)  # before an hour of inference
         if args.masks and format != "coco":
             raise ValueError(f"--masks goes with COCO json, not '{args.out}'.")
@@ -68,8 +68,6 @@ def main() -> None:
                 args.device,
             )
         names = export.save(args.out, format)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
     print(
         f"{args.out}: {len(export.images)} images, {len(export.annotations)} boxes, {len(export.classes)} classes "
         f"({names}); file names are relative to '{export.data_root or '.'}'."

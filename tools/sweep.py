@@ -42,11 +42,11 @@ def main() -> None:
     from mmwsol.engine.sweep_page import write_page
     from mmwsol.engine.sweep_report import summarize, write_report
     from mmwsol.engine.sweeps import plan_runs, run_sweep
-    from mmwsol.engine.tool_errors import one_line_errors
     from mmwsol.utils.sweep_files import read_sweep
+    from mmwsol.utils.tool_errors import one_line_errors
 
     failed = []
-    with one_line_errors():
+    with one_line_errors(args.file, "the same command goes on"):
         sweep = read_sweep(args.file)
         work_dir = args.work_dir or Path("work_dirs", sweep.name)
         every_run = plan_runs(sweep, work_dir, (), args.seeds, args.cfg_options)

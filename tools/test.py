@@ -11,7 +11,7 @@ from typing import Any
 # process runs beside it. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from mmengine.config import DictAction  # noqa: E402  (light; everything heavy is imported in main())
+from mmwsol.utils.options import SettingsAction  # noqa: E402  (light; everything heavy is imported in main())
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,7 +42,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=SettingsAction,
         metavar="KEY=VALUE",
         help="change settings: model.map_to_box.threshold=0.2",
     )
@@ -147,9 +147,9 @@ def needs_calibration(runner: Any) -> bool:
 def main() -> None:
     args = parse_args()
 
-    from mmwsol.engine.tool_errors import one_line_errors
+    from mmwsol.utils.tool_errors import one_line_errors
 
-    with one_line_errors():
+    with one_line_errors(args.config):
         test(args)
 
 

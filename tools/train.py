@@ -11,7 +11,7 @@ from typing import Any
 # process runs beside it. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from mmengine.config import DictAction  # noqa: E402  (light; everything heavy is imported in main())
+from mmwsol.utils.options import SettingsAction  # noqa: E402  (light; everything heavy is imported in main())
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,7 +46,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=SettingsAction,
         metavar="KEY=VALUE",
         help="change settings, in the stages that have them: total_batch_size=64 custom_hooks.0.priority=LOW",
     )
@@ -123,9 +123,9 @@ def load_stages(args: argparse.Namespace) -> tuple[Any, list[Any]]:
 def main() -> None:
     args = parse_args()
 
-    from mmwsol.engine.tool_errors import one_line_errors
+    from mmwsol.utils.tool_errors import one_line_errors
 
-    with one_line_errors():
+    with one_line_errors(args.config, "the same command with --resume goes on from the last checkpoint"):
         train(args)
 
 

@@ -194,7 +194,7 @@ def _dataset_meta(cfg: Config, loaded: dict[str, Any] | None, source: str) -> di
     """
     known = ((loader, config_names((cfg.get(loader) or {}).get("dataset"))) for loader in LOADERS)
     loader, stated = next(((loader, names) for loader, names in known if names is not None), ("", None))
-    trained = checkpoint_names(loaded)
+    trained = checkpoint_names(loaded, source)
     try:
         check_same_names(stated, trained, f"{loader} of the config", f"the checkpoint '{source}'")
     except ValueError as error:

@@ -17,8 +17,18 @@ from mmengine.logging import print_log
 
 from mmwsol.datasets.box_checks import as_boxes, box_problem
 from mmwsol.datasets.coco_reader import read_json
-from mmwsol.datasets.image_sizes import read_size
-from mmwsol.datasets.labels import MAX_LABEL, NO_LABEL, name_key, nfc, number_of, ordered_names, several, sort_names
+from mmwsol.datasets.image_sizes import ON_ITS_SIDE, read_header, read_size, warn_of_turned
+from mmwsol.datasets.labels import (
+    MAX_LABEL,
+    NO_LABEL,
+    full_names,
+    name_key,
+    nfc,
+    number_of,
+    several,
+    sort_names,
+    written_names,
+)
 from mmwsol.datasets.records import MULTI_LABEL, Problems, Record, plain
 from mmwsol.datasets.transforms.loading import COLOR_TYPES, EXIF_FIX, MAX_PIXELS, LoadImage, UnreadableImageError
 from mmwsol.datasets.walk import require_dir
@@ -91,6 +101,7 @@ class BaseLocDataset(BaseDataset):
         self.k_shot = k_shot
         self.k_seed = k_seed
         self.problems = Problems()
+        self._num_turned = 0  # images with boxes whose EXIF tag turns them, where the log has said so
         self.num_replaced = 0  # unreadable training images replaced so far, in this process
         super().__init__(
             ann_file=str(ann_file),
@@ -105,13 +116,16 @@ class BaseLocDataset(BaseDataset):
     @classmethod
     def _load_metainfo(cls, metainfo: Mapping[str, Any] | None = None) -> dict:
         info = super()._load_metainfo(metainfo)
+        for key, value in (metainfo or {}).items():
+            if isinstance(value, str) and isinstance(info[key], list):  # mmengine has read a file
+                info[key] = written_names(info[key])
         classes = info.get("classes")
         if isinstance(classes, str):
             raise FileNotFoundError(
                 f"metainfo['classes'] is a sequence of names or a file of them; there is no file '{classes}'"
             )
         if classes is not None:
-            info["classes"] = ordered_names(classes, "metainfo['classes']")
+            info["classes"] = full_names(classes, "metainfo['classes']")
         return info
 
     # ---- reading -------------------------------------------------------------------------------
@@ -145,6 +159,7 @@ class BaseLocDataset(BaseDataset):
         """Bring the items of :meth:`load_data_list` to their final form, without the bad ones."""
         items: list[dict] = []
         first_seen: dict[str, str] = {}
+        root = self.data_prefix.get("img_path") or os.curdir
         for number, item in enumerate(self.data_list):
             if not isinstance(item, dict) or not isinstance(item.get("img_path"), str):
                 self.problems.add(f"{self.ann_file}: item {number}", "an item is a dict with the text 'img_path'")
@@ -154,11 +169,12 @@ class BaseLocDataset(BaseDataset):
             box_sources = item.pop("box_sources", ())
             if img_id in self.problems.bad_ids:
                 continue
-            if img_id in first_seen:
-                message = f"image '{img_id}' is listed twice (first at {first_seen[img_id]}): "
+            place = os.path.relpath(img_id, root) if os.path.isabs(img_id) else img_id
+            if place in first_seen:
+                message = f"image '{img_id}' is listed twice (first at {first_seen[place]}): "
                 self.problems.add(source, message + "remove one line")
                 continue
-            first_seen[img_id] = source
+            first_seen[place] = source
             boxes = as_boxes(item.get("gt_bboxes_ori"))
             if boxes is None:
                 message = f"gt_bboxes_ori of image '{img_id}' must be numbers (M, 4), x0, y0, x1, y1"
@@ -204,7 +220,7 @@ class BaseLocDataset(BaseDataset):
         """
         known = self._metainfo.get(key)
         if known is not None:
-            known = ordered_names(known, f"metainfo['{key}']")
+            known = full_names(known, f"metainfo['{key}']")
             of = {nfc(name): name for name in reversed(known)}  # a folder of macOS
             unknown = sort_names(name for name in names if nfc(name) not in of)
             if unknown:
@@ -260,7 +276,7 @@ class BaseLocDataset(BaseDataset):
             if isinstance(label, str) and several(label):
                 message += f"{MULTI_LABEL}; "
             elif isinstance(label, str) and number_of(label) is not None:
-                message += "a number, where the classes have numbers for names and it is none of them; "
+                message += "a number that is none of the names; "
             if isinstance(label, str) and self.problems.count < self.problems.limit:
                 alike = [name for name in self._metainfo.get("classes") or () if name_key(name) == name_key(label)]
                 message += f"it is {ascii(label)}, and the class {ascii(alike[0])}; " if alike else ""
@@ -292,6 +308,7 @@ class BaseLocDataset(BaseDataset):
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
             read = partial(read_size, color_type=self.color_type, max_pixels=self.max_pixels)
             sizes = list(pool.map(read, [item["img_path"] for item in items]))
+        turned = 0
         for item, size in zip(items, sizes, strict=True):
             img_id, listed = item["img_id"], item.get("ori_size")
             if isinstance(size, str):
@@ -304,6 +321,10 @@ class BaseLocDataset(BaseDataset):
             else:
                 boxes = item["gt_bboxes_ori"].tolist()
                 self._check_boxes(img_id, boxes, size, (), f"image '{img_id}'")
+                header = read_header(item["img_path"]) if boxes and self.color_type != "color" else ""
+                # A listed size that is the stored one says what the boxes are of.
+                turned += header[1] in range(2, 9 if listed is None else ON_ITS_SIDE) if header else 0
+        warn_of_turned(type(self).__name__, 0 if self._num_turned else turned)
         return [item for item in items if item["img_id"] not in self.problems.bad_ids]
 
     def _settle(self, items: list[dict]) -> None:

@@ -18,7 +18,7 @@ _SEPARATORS = re.compile(r"(?<=\w)[-.,'’](?=[^\W\d])|(?<=[^\W\d])[-.,'’](?=\
 LOADERS = ("test_dataloader", "val_dataloader", "train_dataloader")
 
 
-def as_names(classes: Any) -> tuple[str, ...] | None:
+def as_names(classes: Any, what: str = "classes") -> tuple[str, ...] | None:
     """Return class names in the order of their labels, None for None and for the empty.
 
     Raises:
@@ -27,7 +27,7 @@ def as_names(classes: Any) -> tuple[str, ...] | None:
     if classes is None:
         return None
     names = classes.tolist() if isinstance(classes, np.ndarray) else classes
-    return ordered_names(names, "classes") or None
+    return ordered_names(names, what) or None
 
 
 def dataset_names(dataset: Any) -> tuple[str, ...] | None:
@@ -57,13 +57,19 @@ def config_names(dataset: Mapping[str, Any] | None) -> tuple[str, ...] | None:
     return None if isinstance(classes, str) else as_names(classes)  # a string is a file of names
 
 
-def checkpoint_names(checkpoint: Mapping[str, Any] | None) -> tuple[str, ...] | None:
-    """Return the class names of the data set that a checkpoint was trained on, None if it does not hold them."""
+def checkpoint_names(checkpoint: Mapping[str, Any] | None, file: str = "") -> tuple[str, ...] | None:
+    """Return the class names of the data set that a checkpoint was trained on, None if it does not hold them.
+
+    Raises:
+        ValueError: If they are no names; the message names the file.
+    """
     meta = (checkpoint or {}).get("meta")
     stored = meta.get("dataset_meta") if isinstance(meta, Mapping) else None
     if not isinstance(stored, Mapping):
         return None
-    return as_names(stored.get("classes", stored.get("CLASSES")))
+    return as_names(
+        stored.get("classes", stored.get("CLASSES")), f"checkpoint '{file}': classes" if file else "classes"
+    )
 
 
 def check_same_names(first: Sequence[str] | None, second: Sequence[str] | None, place: str, other: str) -> None:

@@ -11,14 +11,18 @@ import numpy as np
 from mmwsol.datasets.records import MAX_SIDE, parse_size
 
 
-def segmentation_box(value: Any) -> tuple[float, ...]:
+def segmentation_box(value: Any, size: tuple[int, int] | None = None) -> tuple[float, ...]:
     """Return the box x, y, w, h around polygons (a list of x, y, x, y, .., or of such lists) or an RLE.
 
     Raises:
-        ValueError: If it is neither, or empty.
+        ValueError: If it is neither, or empty, or an RLE of another size than the image's, (W, H).
     """
     if isinstance(value, dict):
-        return _box_of_runs(value)
+        box = _box_of_runs(value)
+        if size is not None and parse_size(value["size"]) != size[::-1]:
+            message = f"the RLE has the size (h, w) {value['size']}, and the image {[*size[::-1]]}"
+            raise ValueError(f"{message}: its box would be in other pixels")
+        return box
     parts = value if isinstance(value, list) and all(isinstance(part, list) for part in value) else [value]
     try:
         points = np.array([*chain.from_iterable(parts)], np.float64).reshape(-1, 2)

@@ -111,11 +111,6 @@ def _read_categories(path: str, lists: dict[str, Any], problems: Problems) -> di
                 f"'{path}': category id {key} is that of '{categories[key]['name']}' and of '{name}': number once"
             )
         categories[key] = category
-    count = Counter(str(category["name"]) for category in categories.values())
-    for name, times in count.items():
-        if times > 1:
-            ids = [key for key, category in categories.items() if str(category["name"]) == name]
-            problems.add(f"{path}: categories", f"'{name}' has the ids {', '.join(ids)}: keep one of them")
     used = {_key(annotation.get("category_id")) for annotation in lists["annotations"]}
     used |= {_key(image.get("label")) for image in lists["images"]}
     above_others = (category.get("supercategory") for category in categories.values())
@@ -129,6 +124,11 @@ def _read_categories(path: str, lists: dict[str, Any], problems: Problems) -> di
                 "current",
             )
             del categories[key]
+    count = Counter(str(category["name"]) for category in categories.values())
+    for name, times in count.items():
+        if times > 1:
+            ids = [key for key, category in categories.items() if str(category["name"]) == name]
+            problems.add(f"{path}: categories", f"'{name}' has the ids {', '.join(ids)}: keep one of them")
     numbers = [number_of(key) for key in categories]
     whole = all(number is not None for number in numbers)
     order = sorted(categories, key=(lambda key: (number_of(key), key)) if whole else (lambda key: (0, key)))
@@ -170,7 +170,7 @@ def _add_annotation(record: Record, annotation: dict, names: dict[str, str], sou
         problems.add(source, message + MULTI_LABEL, record.img_id)
         return ""
     crowd, box = annotation.get("iscrowd"), annotation.get("bbox")
-    if crowd and crowd not in ("0", "false"):
+    if crowd and str(crowd).strip().lower() not in ("", "0", "0.0", "false", "no", "none"):
         return "crowd"
     kind = ""
     if box is None or box == []:
@@ -178,7 +178,9 @@ def _add_annotation(record: Record, annotation: dict, names: dict[str, str], sou
         if not segmentation:
             return ""
         try:
-            box, kind = [*segmentation_box(segmentation)], "mask"
+            box, kind = [*segmentation_box(segmentation, record.size)], "mask"
+            if isinstance(segmentation, dict):
+                record.size = parse_size(segmentation["size"][::-1])
         except ValueError as error:
             problems.add(source, str(error), record.img_id)
             return ""
@@ -188,7 +190,9 @@ def _add_annotation(record: Record, annotation: dict, names: dict[str, str], sou
         problems.add(source, f"a bbox is a list of four numbers x, y, w, h, found {str(box)[:80]}", record.img_id)
         return ""
     try:
-        record.add_box([str(value) for value in box], source, problems)
+        attributes = annotation.get("attributes")
+        rotation = attributes.get("rotation") if isinstance(attributes, dict) and not kind else None
+        record.add_box([str(value) for value in box], source, problems, rotation)
     except ValueError:  # a whole number of thousands of digits
         problems.add(source, "a bbox is a list of four numbers x, y, w, h", record.img_id)
     return kind

@@ -5,26 +5,36 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from mmengine.logging import print_log
 
 from mmwsol.datasets.csv_columns import NO_NUMBER, WANTED, Layout, column_meaning, named_layout
-from mmwsol.datasets.labels import number_of
+from mmwsol.datasets.labels import is_split, number_of
 from mmwsol.datasets.readers import is_text, read_text
-from mmwsol.datasets.records import MULTI_LABEL, Problems, Record, clean_path, parse_size, plain
+from mmwsol.datasets.records import MULTI_LABEL, Problems, Record, clean_path, parse_number, parse_size, plain
 from mmwsol.datasets.walk import IMG_EXTENSIONS
 
+_SINGLE_QUOTES = re.compile("^'(.*)'$", re.DOTALL)
+_THOUSANDS = re.compile(r"[1-9][0-9]{0,2}\.[0-9]{3}")
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;|\t])"?\n')  # Excel reads it
 
 
-def read_csv(path: str, problems: Problems) -> tuple[list[Record], str | None]:
+def read_csv(
+    path: str, problems: Problems, split: str = "", classes: Collection[str] = ()
+) -> tuple[list[Record], str | None]:
     """Read a table of images, one row a box or mask; see :class:`mmwsol.datasets.LocListDataset` for its columns.
 
-    Fields are separated by comma, semicolon or tab. Columns are known by their names; without a header they are
+    Fields are separated by comma, semicolon, tab or '|'. Columns are known by their names; without a header they are
     ``path,split,label,x0,y0,x1,y1[,mask,ignore]``, or keras-retinanet's ``path,x1,y1,x2,y2,class``. An image repeats
     its row for every further box or mask; cells of boxes may be empty, or ``nan``. A first column with the numbers of
     rows, as pandas writes it, is left out.
+
+    Args:
+        path: The table.
+        problems: Where bad rows go.
+        split: Split that is asked for, '' for all.
+        classes: Names of classes, where they are known.
 
     Returns:
         The records, and 'xyxy', 'xywh' or 'cxcywh' where names of columns say what boxes are, else None.
@@ -33,12 +43,17 @@ def read_csv(path: str, problems: Problems) -> tuple[list[Record], str | None]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is empty or no table, or a column is missing, unknown or comes twice.
     """
-    lines = list(split_rows(path, read_text(path, strict=False), problems))
+    text = read_text(path, strict=False)
+    lines = list(split_rows(path, text, problems))
     if not lines and not problems.count:
         raise ValueError(f"list file '{path}' is empty: its columns are {WANTED}")
     layout, header, lines = _find_layout(path, lines) if lines else (None, None, lines)
     if layout is None or not lines:
         raise ValueError(problems.first[0] if problems.first else f"list file '{path}' has a header and no rows")
+    if header is None and layout.split < layout.label:
+        _check_splits(lines, layout, split, classes)
+    if ";" in text.partition("\n")[0]:  # as in countries where 1.000 is a thousand
+        _check_thousands(lines, layout)
     headers = 0
     records: dict[tuple[str, str], Record] = {}
     for source, row in lines:
@@ -59,6 +74,32 @@ def read_csv(path: str, problems: Problems) -> tuple[list[Record], str | None]:
         print_log(plain(f"'{path}': the header comes {headers + 1} times, as of tables put together"), "current")
     _drop_headers(records, problems)
     return list(records.values()), layout.box_format
+
+
+def _check_splits(lines: list[tuple[str, list[str]]], layout: Layout, split: str, classes: Collection[str]) -> None:
+    """Raise ``ValueError`` if rows without a header hardly are path, split, label, and so on."""
+    for source, row in lines:
+        if len(row) < 3:
+            continue
+        second, third = row[layout.split], row[layout.label]
+        if is_split(second) or (split and second == split):
+            continue
+        if second in classes or (not split and parse_number(third) is not None):
+            raise ValueError(
+                f"{source}: without a header the columns are {WANTED}: is {second!r} a split and {third!r} a class? "
+                "Write the names of the columns into the first line"
+            )
+
+
+def _check_thousands(lines: list[tuple[str, list[str]]], layout: Layout) -> None:
+    """Raise ``ValueError`` if points can stand for thousands: '1.000' where other numbers are whole, without one."""
+    columns = (*layout.box, *layout.size)
+    cells = [(source, row[column]) for source, row in lines for column in columns if column < len(row)]
+    pointed = [(source, cell) for source, cell in cells if "." in cell]
+    whole = any(cell.isdecimal() and cell.strip("0") for _, cell in cells)
+    if whole and pointed and all(_THOUSANDS.fullmatch(cell) for _, cell in pointed):
+        source, cell = pointed[0]
+        raise ValueError(f"{source}: {cell!r} may be a thousand, or not: write numbers without points of thousands")
 
 
 def _drop_headers(records: dict[tuple[str, str], Record], problems: Problems) -> None:
@@ -96,9 +137,7 @@ def _add_row(
             message = f"the size of image '{img_id}' must be the same two whole numbers of pixels in each of its rows"
             problems.add(source, f"{message}, found {','.join(listed)!r}", img_id)
         record.size = size
-    if row[layout.mask]:
-        record.masks.append(clean_path(row[layout.mask]))
-    record.ignore = clean_path(row[layout.ignore]) or record.ignore
+    record.add_mask(row[layout.mask], row[layout.ignore], source, problems)
 
 
 def split_rows(path: str, text: str, problems: Problems) -> Iterator[tuple[str, list[str]]]:
@@ -110,7 +149,7 @@ def split_rows(path: str, text: str, problems: Problems) -> Iterator[tuple[str, 
         if said:
             next(rows)
         for row in rows:
-            fields = [field.strip() for field in row]
+            fields = [_SINGLE_QUOTES.sub(r"\1", field.strip()) for field in row]
             if not any(fields):
                 continue
             source = f"{path}:{rows.line_num}"
@@ -125,7 +164,7 @@ def split_rows(path: str, text: str, problems: Problems) -> Iterator[tuple[str, 
 
 
 def _delimiter(text: str) -> str:
-    """Return what separates the fields of the first lines: comma, semicolon or tab.
+    """Return what separates the fields of the first lines: comma, semicolon, tab or '|'.
 
     That is what gives a header of known names, else rows that begin with an image, else the most fields.
     """
@@ -133,7 +172,7 @@ def _delimiter(text: str) -> str:
     if text[:20000] != text and len(start) > 1:
         start = start[:-1]  # it may be cut
     scores = {}
-    for delimiter in ",;\t":
+    for delimiter in ",;\t|":
         rows = [[field.strip(" '\"") for field in line.split(delimiter)] for line in start]
         names = sum(column_meaning(name) is not None for name in rows[0]) if rows else 0
         images = sum(len(row) > 1 and (_is_image(row[0]) or _has_index(row)) for row in rows)
@@ -154,8 +193,8 @@ def _find_layout(
     numbers = any(number_of(field) is not None for field in first)
     if all(len(row) == 1 for _, row in lines):
         raise ValueError(
-            f"{source}: expected '{WANTED}', a header of such names or a row, separated by comma, semicolon or tab; "
-            f"nothing separates the fields of {first[0][:80]!r}"
+            f"{source}: expected '{WANTED}', a header of such names or a row, separated by comma, semicolon, tab or "
+            f"'|'; nothing separates the fields of {first[0][:80]!r}"
         )
     if len(lines) > 1 and not numbers and not _is_image(first[0]) and _is_image(lines[1][1][0]):
         raise ValueError(f"{source}: a header with unknown columns, {','.join(first)!r}: name them {WANTED}")

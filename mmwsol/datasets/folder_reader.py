@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from mmwsol.datasets.labels import nfc, sort_names
+from mmengine.logging import print_log
+
+from mmwsol.datasets.labels import name_key, nfc, sort_names
 from mmwsol.datasets.readers import list_images, read_voc, read_yolo
-from mmwsol.datasets.records import MULTI_LABEL, Problems, Record
+from mmwsol.datasets.records import MULTI_LABEL, Problems, Record, plain
 from mmwsol.datasets.walk import walk
 
 _GT_EXTENSIONS = (".xml", ".txt")
@@ -35,24 +38,31 @@ def read_folder(root: str, ann_folder: str, problems: Problems) -> tuple[list[Re
     if flat and len(flat) < len(paths):
         raise ValueError(f"'{root}' has both class folders and images beside them, e.g. '{flat[0]}': move those away")
     folders = {path.split("/")[0] for path in paths} if not flat else set()
+    known = {name_key(name) for name in folders}
     annotations = _match(root, paths, ann_folder, folders, problems) if ann_folder else {}
     kinds = {os.path.splitext(name)[1].lower() for name in annotations.values()}
     if len(kinds) > 1:
         raise ValueError(f"'{ann_folder}' mixes VOC xml and YOLO txt: keep one of them")
     records: list[Record] = []
+    others: list[str] = []
     for path in paths:
-        record, names = Record(path, os.path.join(root, path)), list[str]()
+        record, names = Record(path, os.path.join(root, path)), list[int | str]()
         if path in annotations:
-            read = read_voc if ".xml" in kinds else read_yolo
+            read: Callable[..., tuple[Record, list]] = read_voc if ".xml" in kinds else read_yolo
             record, names = read(os.path.join(ann_folder, annotations[path]), path, problems)
         if not flat:
             record.label = path.split("/")[0]
+            if names and name_key(record.label) not in (keys := {name_key(str(name)) for name in names}):
+                others += [f"'{path}' ({names[0]})"] if keys & known else []
         elif len(set(names)) == 1:
             record.label = names[0]
         elif names:
-            listed = ", ".join(sort_names(set(names)))
+            listed = ", ".join(sort_names(set(map(str, names))))
             problems.add(record.source, f"objects of several classes ({listed}): {MULTI_LABEL}", path)
         records.append(record)
+    if others:
+        message = f"'{root}': {len(others)} image(s) lie in the folder of one class and have objects of others only, "
+        print_log(plain(f"{message}such as {others[0]}: the label is the folder"), "current", logging.WARNING)
     return records, folders, "cxcywh_norm" if ".txt" in kinds else "xyxy"
 
 

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import os
+
+from mmengine.logging import print_log
 
 from mmwsol.datasets.transforms.loading import (
     COLOR_TYPES,
     MAX_PIXELS,
     UnreadableImageError,
     decode_image,
-    is_turned,
+    missing_image,
     open_image,
+    orientation,
 )
 
+ON_ITS_SIDE = 5  #: Lowest EXIF orientation that exchanges width and height.
 
-def read_header(path: str) -> tuple[tuple[int, int], bool] | str:
-    """Return the (W, H) of the stored picture and whether its EXIF tag exchanges them, or why it cannot be read."""
+
+def read_header(path: str) -> tuple[tuple[int, int], int] | str:
+    """Return the (W, H) of the stored picture and its EXIF orientation, or why it cannot be read."""
     if os.path.exists(path) and not os.path.isfile(path):
         return f"image '{path}' is no file: correct the list"
     try:
         with open(path, "rb") as file:
             image = open_image(file, path)
-            return image.size, is_turned(image)
+            return image.size, orientation(image)
     except FileNotFoundError:
-        return f"image '{path}' does not exist: check data_root and data_prefix"
+        return missing_image(path)
     except UnreadableImageError as error:
         return str(error)
     except (OSError, ValueError) as error:
@@ -53,5 +59,13 @@ def read_size(
         except OSError as error:
             return f"image '{path}' cannot be read ({error}): restore or remove it"
         return img.shape[1], img.shape[0]
-    (width, height), turned = header
-    return (height, width) if turned and color_type == "color" else (width, height)
+    (width, height), turn = header
+    return (height, width) if turn >= ON_ITS_SIDE and color_type == "color" else (width, height)
+
+
+def warn_of_turned(name: str, count: int) -> None:
+    """Warn of images with boxes whose EXIF tag turns them, where the stored pixels are loaded."""
+    if count:
+        message = f"{name}: {count} photograph(s) with boxes are turned or mirrored by their EXIF tag, and loaded as "
+        message += "stored. If the boxes were drawn on the upright photograph, load it: "
+        print_log(message + "mmwsol.LoadImage(color_type='color')", "current", logging.WARNING)

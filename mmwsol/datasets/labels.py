@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")
@@ -15,6 +15,15 @@ MAX_LABEL = 1_000_000
 NO_LABEL = ("", "nan", "NaN", "<NA>")
 #: Names that are parts of a data set rather than classes.
 SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
+
+#: Folders of data sets that are hardly the name of a class.
+FOLDER_NAMES = frozenset({"images", "image", "imgs", "img", "labels", "data", "dataset", "jpegimages", "annotations"})
+_SPLIT_STARTS = SPLIT_NAMES | {"trainval", "minival", "fold", "split"}
+
+
+def is_split(text: str) -> bool:
+    """Return whether a cell can hardly be anything but a split, '' or 'train', 'val2017', 'fold_1', 'train-extra'."""
+    return text in NO_LABEL or re.split(r"[\W\d_]", text.lower())[0] in _SPLIT_STARTS
 
 
 def nfc(text: str) -> str:
@@ -53,6 +62,11 @@ def parse_label(text: str) -> int | str:
     return text if number is None else number
 
 
+def class_number(text: str) -> int | str:
+    """Return the index of a class where a format counts them, else its name: '7' is 7, '007' a name."""
+    return text if is_padded(text) else parse_label(text)
+
+
 def sort_names(names: Iterable[str]) -> list[str]:
     """Sort class names; names that are all numbers are sorted as numbers (ImageNetV2's folders)."""
     names = set(names)
@@ -61,7 +75,7 @@ def sort_names(names: Iterable[str]) -> list[str]:
     return sorted(names)
 
 
-def index_of(text: str, index: Mapping[str, int]) -> int | str:
+def index_of(text: str, index: Mapping[str, int], numbers: bool = True) -> int | str:
     """Return the number of a class that is listed by name or number, or the text if there is no such class.
 
     A name wins over a number. Where names are numbers themselves ('001', '10'), a number that is no name is no class:
@@ -70,6 +84,7 @@ def index_of(text: str, index: Mapping[str, int]) -> int | str:
     Args:
         text: Label as listed.
         index: Class names and their numbers.
+        numbers: Whether a number that is no name can be the number of a class. Defaults to True.
     """
     if text in index:
         return index[text]
@@ -79,7 +94,7 @@ def index_of(text: str, index: Mapping[str, int]) -> int | str:
         return same[0] if len(same) == 1 else text
     if str(number) in index:  # '1.0' is the class '1'
         return index[str(number)]
-    return text if any(number_of(name) is not None for name in index) else number
+    return number if numbers and all(number_of(name) is None for name in index) else text
 
 
 def several(text: str) -> list[str]:
@@ -98,6 +113,22 @@ def is_several(text: str, given: set[str]) -> bool:
     if not parts or given.isdisjoint(parts):
         return False
     return given.issuperset(parts) or "|" in text or ";" in text or text[0] in "[("
+
+
+def written_names(lines: Sequence[str]) -> list[str]:
+    """Return the names that the lines of a file are, without a byte-order mark and blank lines at the end."""
+    names = [line.strip("\ufeff \t") for line in lines]
+    while names and not names[-1]:
+        names.pop()
+    return names
+
+
+def full_names(names: Any, what: str) -> tuple[str, ...]:
+    """Return :func:`ordered_names`, or raise ``ValueError`` if one is empty: the labels after it would move."""
+    ordered = ordered_names(names, what)
+    if empty := [number for number, name in enumerate(ordered) if not name.strip()]:
+        raise ValueError(f"name {empty[0]} of {what}, from 0, is empty: remove the blank line, or name the class")
+    return ordered
 
 
 def ordered_names(names: Any, what: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.logging import print_log
@@ -15,11 +15,13 @@ from mmwsol.datasets.box_checks import CORNER, clip_rounding
 from mmwsol.datasets.coco_reader import read_coco
 from mmwsol.datasets.csv_reader import read_csv
 from mmwsol.datasets.folder_reader import read_folder
-from mmwsol.datasets.image_sizes import read_header
+from mmwsol.datasets.image_sizes import ON_ITS_SIDE, read_header, warn_of_turned
 from mmwsol.datasets.labels import (
+    FOLDER_NAMES,
     MAX_LABEL,
     NO_LABEL,
     SPLIT_NAMES,
+    class_number,
     index_of,
     is_padded,
     is_several,
@@ -48,7 +50,7 @@ class LocListDataset(BaseLocDataset):
     'wsol'      folder (or folder of split folders) with wsolevaluation's image_ids.txt, class_labels.txt,
                 image_sizes.txt and localization.txt (boxes, or masks)
     'csv'       one table ``path,split,label,x0,y0,x1,y1[,mask,ignore]``, rows repeated per box, cells of boxes may
-                be empty or ``nan``; separated by comma, semicolon or tab. The header is optional; with it, columns
+                be empty or ``nan``; separated by comma, semicolon, tab or '|'. The header is optional; with it, columns
                 have any order, ``split``, boxes and masks may be missing, boxes may be ``xmin,ymin,xmax,ymax`` or
                 ``x,y,w,h``, ``width,height`` is the size of the image, and usual names (``filename``, ``class``,
                 ``image_path``) are known. Without a header also keras-retinanet's ``path,x1,y1,x2,y2,class``
@@ -60,8 +62,9 @@ class LocListDataset(BaseLocDataset):
     Images without boxes are kept with M = 0: they count for classification only. An image with two labels is an error:
     give it one, or leave such images out by ``on_error='skip'``. In a 'folder' with class folders the label is the
     folder, and all boxes of the file are kept; an annotation file belongs to one image, that of the same relative path,
-    else of the same name. A listed label is the name of a class; where it is none, a whole number
-    is the class index, unless the names are numbers themselves ('001'). Without ``metainfo``, labels that are all
+    else of the same name. A label of a table is the name of a class; where it is none, a whole number
+    is the class index, unless the names are numbers themselves ('001'). Numbers of YOLO and of wsolevaluation are
+    indices, labels of COCO and VOC are names. Without ``metainfo``, labels that are all
     numbers are indices, and names if some have zeros before them.
 
     Args:
@@ -121,7 +124,6 @@ class LocListDataset(BaseLocDataset):
         self.box_format = box_format
         self.one_based = one_based
         self.size_source = size_source
-        self._num_turned = 0
         self._num_clipped = 0
         super().__init__(data_root, ann_file, split, data_prefix, metainfo, **kwargs)
 
@@ -132,8 +134,12 @@ class LocListDataset(BaseLocDataset):
         names = None
         if kind == "wsol":
             records = read_wsol(self._wsol_folder(), self.problems, need_gt=self.test_mode)
+            for record in records:
+                record.label = class_number(record.label) if isinstance(record.label, str) else record.label
         elif kind == "csv":
-            records, box_format = read_csv(self.ann_file, self.problems)
+            records, box_format = read_csv(
+                self.ann_file, self.problems, self.split, self._metainfo.get("classes") or ()
+            )
             box_format = self._table_format(box_format)
         elif kind == "coco":
             records, names = read_coco(self.ann_file, self.problems)
@@ -146,7 +152,8 @@ class LocListDataset(BaseLocDataset):
                 f"split={self.split!r}: '{self.ann_file or self.data_prefix['img_path']}' has no splits, it would be "
                 "read whole. Leave split out, and give ann_file and data_prefix of the split"
             )
-        labels = self._labels(records, names)  # over all splits, so that they agree on the classes
+        # Over all splits, so that they agree on the classes. Objects and folders of the other formats have names.
+        labels = self._labels(records, names, numbers=kind in ("csv", "wsol"))
         if kind == "csv":
             records = select_split(records, self.split, self.ann_file, self.problems)
         for record in records:
@@ -154,14 +161,7 @@ class LocListDataset(BaseLocDataset):
         if self._num_clipped:
             message = f"{type(self).__name__}: {self._num_clipped} boxes in fractions reach over the border of their "
             print_log(message + "image by up to a pixel: they end at the border", "current")
-        if self._num_turned:
-            print_log(
-                f"{type(self).__name__}: {self._num_turned} photographs are turned by their EXIF tag and their boxes "
-                "are fractions, here of the stored picture. If they were drawn on the upright one, load it: "
-                "mmwsol.LoadImage(color_type='color')",
-                "current",
-                logging.WARNING,
-            )
+        warn_of_turned(type(self).__name__, self._num_turned)
         return [self.make_item(record, None if record.label is None else labels[record.label]) for record in records]
 
     # ---- formats -------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ class LocListDataset(BaseLocDataset):
 
     # ---- labels and boxes ----------------------------------------------------------------------
 
-    def _labels(self, records: list[Record], names: list[str] | None) -> dict[str | int, int | str]:
+    def _labels(self, records: list[Record], names: list[str] | None, numbers: bool) -> dict[str | int, int | str]:
         """Return the class index of every listed label; set ``metainfo['classes']`` if it is unknown."""
         given = {record.label: str(record.label) for record in records if record.label is not None}
         classes = self._metainfo.get("classes")
@@ -220,12 +220,18 @@ class LocListDataset(BaseLocDataset):
         else:
             if classes is None:
                 classes = self._infer_classes(set(given.values()), names)
+            elif all(isinstance(label, int) for label in given) or all(number_of(name) is None for name in classes):
+                self._warn_from_one([number_of(text) for text in given.values()])
             index = {name: number for number, name in enumerate(classes)}
             twice = {name for name in index if classes.count(name) > 1} if len(index) < len(classes) else set()
-            texts = {text: text if text in twice else index_of(text, index) for text in given.values()}
-            labels = {label: texts[text] for label, text in given.items()}
-            if twice.intersection(given.values()):
-                name = sort_names(twice.intersection(given.values()))[0]
+            texts = {
+                text: text if text in twice else index_of(text, index, numbers)
+                for label, text in given.items()
+                if isinstance(label, str)
+            }
+            labels = {label: label if isinstance(label, int) else texts[text] for label, text in given.items()}
+            if unclear := twice.intersection(texts):
+                name = sort_names(unclear)[0]
                 self.problems.add("metainfo", f"'{name}' is the name of several classes: a label cannot say which")
         self._metainfo["classes"] = classes
         return labels
@@ -237,13 +243,12 @@ class LocListDataset(BaseLocDataset):
             numbers = [number for number in map(number_of, given) if number is not None]
             padded = len(numbers) == len(given) and any(map(is_padded, given))
             if numbers and not padded:  # a name among numbers is reported as an unknown class
-                if min(numbers) > 0:
-                    message = f"{type(self).__name__}: labels are class indices from 0, and no image has label 0: "
-                    message += "if they count from 1, pass label_map or metainfo=dict(classes=[...])"
-                    print_log(message, "current", logging.WARNING)
+                self._warn_from_one(numbers)
                 return tuple(map(str, range(max((n for n in numbers if n <= MAX_LABEL), default=-1) + 1)))
         classes = tuple(names if names is not None else sort_names(given))
         self._check_names(classes)
+        if not classes:
+            return classes
         shown = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
         print_log(
             plain(f"{type(self).__name__}: {len(classes)} classes in the order {shown}; ")
@@ -251,6 +256,13 @@ class LocListDataset(BaseLocDataset):
             "current",
         )
         return classes
+
+    def _warn_from_one(self, labels: Sequence[int | None]) -> None:
+        """Warn if all labels of the list are numbers, and none is 0."""
+        if labels and all(labels) and None not in labels:
+            message = f"{type(self).__name__}: labels are class indices from 0, and no image has label 0: "
+            message += "if they count from 1, pass label_map; if they are names, metainfo=dict(classes=[...])"
+            print_log(message, "current", logging.WARNING)
 
     def _check_names(self, classes: tuple[str, ...]) -> None:
         """Look for names that were found in a list or in folders, and that can hardly be meant as classes."""
@@ -261,6 +273,9 @@ class LocListDataset(BaseLocDataset):
                 "data_prefix at one of them; a table: name its columns, path,split,label. metainfo=dict(classes=[...]) "
                 "if they are classes"
             )
+        if len(classes) == 1 and classes[0].lower() in FOLDER_NAMES:
+            message = f"{type(self).__name__}: the one class of '{where}' is called '{classes[0]}', as folders of data "
+            print_log(message + "are: point data_prefix at the class folders in it", "current", logging.WARNING)
         by_key: dict[str, list[str]] = defaultdict(list)
         for name in classes:
             by_key[name_key(name)].append(name)
@@ -284,10 +299,10 @@ class LocListDataset(BaseLocDataset):
             if isinstance(header, str):
                 self.problems.add(record.source, header, record.img_id)
                 return
-            (width, height), turned = header
-            upright = turned and self.color_type == "color"
-            record.size = (height, width) if upright else (width, height)
-            self._num_turned += fractions and turned and not upright
+            (width, height), turn = header
+            upright = self.color_type == "color"
+            record.size = (height, width) if upright and turn >= ON_ITS_SIDE else (width, height)
+            self._num_turned += bool(record.boxes) and turn > 1 and not upright
         if fractions and record.size is not None:
             for box, source in zip(record.boxes, record.box_sources, strict=True):
                 if not all(-_ROUNDING <= value <= 1 + _ROUNDING for value in box):

@@ -17,7 +17,7 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from mmwsol.datasets.labels import is_padded, number_of, parse_label
+from mmwsol.datasets.labels import class_number, parse_label
 from mmwsol.datasets.records import MULTI_LABEL, Problems, Record, clean_path, parse_size, plain
 from mmwsol.datasets.transforms.loading import LFS_POINTER
 from mmwsol.datasets.walk import IMG_EXTENSIONS, describe_left_out, walk
@@ -220,8 +220,7 @@ def _read_wsol_localization(path: str, problems: Problems, find: Any, fix: str) 
         elif not rest[0]:
             problems.add(source, f"no mask file for '{img_id}': {text!r}", img_id)
         else:
-            record.masks.append(clean_path(rest[0]))
-            record.ignore = clean_path(rest[1]) or record.ignore
+            record.add_mask(rest[0], rest[1], source, problems)
 
 
 def read_voc(path: str, img_id: str, problems: Problems) -> tuple[Record, list[str]]:
@@ -246,7 +245,8 @@ def read_voc(path: str, img_id: str, problems: Problems) -> tuple[Record, list[s
             continue
         names.append((item.findtext("name") or "").strip())
         fields = [(item.findtext(f"bndbox/{key}") or "").strip() for key in ("xmin", "ymin", "xmax", "ymax")]
-        record.add_box(fields, f"{path}: object {number}", problems)
+        attributes = {entry.findtext("name"): entry.findtext("value") for entry in item.iter("attribute")}
+        record.add_box(fields, f"{path}: object {number}", problems, attributes.get("rotation"))
     return record, names
 
 
@@ -271,10 +271,10 @@ def parse_xml(content: bytes) -> ElementTree.Element:
             raise ValueError(f"encoding '{match[1].decode()}': {second}") from second
 
 
-def read_yolo(path: str, img_id: str, problems: Problems) -> tuple[Record, list[str]]:
+def read_yolo(path: str, img_id: str, problems: Problems) -> tuple[Record, list[int | str]]:
     """Read a YOLO txt, ``class cx cy w h`` in fractions of the image; return the record and the class numbers."""
     record = Record(img_id, path)
-    names: list[str] = []
+    names: list[int | str] = []
     try:
         lines = list(read_lines(path))
     except (ValueError, OSError) as error:
@@ -283,10 +283,10 @@ def read_yolo(path: str, img_id: str, problems: Problems) -> tuple[Record, list[
     for source, text in lines:
         fields = text.split()
         if len(fields) != 5:
-            problems.add(source, f"expected 'class cx cy w h': {text!r}", img_id)
+            message = f"expected 'class cx cy w h' (a 6th number is a confidence, more are polygons): {text!r}"
+            problems.add(source, message, img_id)
             continue
-        number = number_of(fields[0])
-        names.append(fields[0] if number is None or is_padded(fields[0]) else str(number))  # '0.0' is '0'
+        names.append(class_number(fields[0]))
         record.add_box(fields[1:], source, problems)
     return record, names
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -40,15 +41,31 @@ class Record:
     ignore: str = ""
     split: str = ""
 
-    def add_box(self, fields: Sequence[str], source: str, problems: Problems) -> None:
-        """Append the box of four listed numbers, or note that they are not four numbers of pixels."""
+    def add_box(self, fields: Sequence[str], source: str, problems: Problems, rotation: Any = None) -> None:
+        """Append the box of four listed numbers, or note that they are not four numbers of pixels.
+
+        ``rotation``, in degrees, turns a box about its center, as CVAT does; a turned box is no box.
+        """
         box = parse_box(fields)
-        if box is not None:
+        turn = parse_number(rotation)
+        if turn is not None and turn % 180:
+            problems.add(source, f"the box is rotated by {turn:g} degrees: export upright boxes", self.img_id)
+        elif box is not None:
             self.boxes.append(box)
             self.box_sources.append(source)
         else:
             message = f"a box is four finite numbers of pixels, found {','.join(map(str, fields))!r}"
             problems.add(source, message, self.img_id)
+
+    def add_mask(self, mask: str, ignore: str, source: str, problems: Problems) -> None:
+        """Append a mask file, and take the file of the pixels to ignore, where there are such."""
+        numbers = [text for text in (mask, ignore) if text and parse_number(text) is not None]
+        if numbers:
+            problems.add(source, f"masks are files, found the number {numbers[0]!r}: name the columns", self.img_id)
+            return
+        if mask:
+            self.masks.append(clean_path(mask))
+        self.ignore = clean_path(ignore) or self.ignore
 
 
 def parse_box(fields: Sequence[str]) -> tuple[float, ...] | None:
@@ -84,12 +101,16 @@ def parse_size(fields: Sequence[Any]) -> tuple[int, int] | None:
 
 
 def clean_path(text: str) -> str:
-    """Return a listed path with single forward slashes and without './' before it."""
+    """Return a listed path with single forward slashes, and without './' before it and 'folder/..' in it."""
     if "\\" in text:
         text = text.replace("\\", "/")
     while text[:2] == "./":
         text = text[2:].lstrip("/")
-    return text if "//" not in text or "://" in text else text[0] + _SLASHES.sub("/", text[1:])
+    if "://" in text:
+        return text
+    if "/../" in text or "/./" in text:
+        text = posixpath.normpath(text)
+    return text if "//" not in text else text[0] + _SLASHES.sub("/", text[1:])
 
 
 def plain(text: str) -> str:

@@ -80,8 +80,11 @@ def stage_configs(cfg: Config, options: dict[str, Any] | None = None) -> list[St
     base = copy.deepcopy(cfg)
     entries = base.pop("stages", None)
     if not entries:
+        _check_values("", base)
         fit_schedule(base)
         return [Stage("", base, "none")]
+    if not isinstance(entries, (list, tuple)) or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError(f"stages must be a list of dicts, got {entries!r}.")
     options = {k: v for k, v in (options or {}).items() if k.split(".")[0] != "stages"}
     stages: list[Stage] = []
     for index, entry in enumerate(entries):
@@ -109,8 +112,22 @@ def stage_configs(cfg: Config, options: dict[str, Any] | None = None) -> list[St
         for stage in _stages_with(key, stages, options):
             set_options(stage.cfg, {key: value})
     for stage in stages:
+        _check_values(stage.name, stage.cfg)
         fit_schedule(stage.cfg)
     return stages
+
+
+def _check_values(name: str, cfg: Config) -> None:
+    """Refuse parts that are no dicts, and lengths of training that are no numbers of epochs or iterations."""
+    for key in ("train_cfg", "default_hooks", "visualizer"):
+        if not isinstance(cfg.get(key) or {}, dict):
+            raise ValueError(f"{key} must be a dict, got {cfg[key]!r}.")
+    loop = cfg.get("train_cfg") or {}
+    for key in ("max_epochs", "max_iters"):
+        number = loop.get(key, 1)
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            where = f" of stage '{name}'" if name else ""
+            raise ValueError(f"train_cfg.{key}{where} must be a whole number of at least 1, got {number!r}.")
 
 
 def fit_schedule(cfg: Config) -> None:
@@ -275,6 +292,8 @@ def _run_in_order(stages: list[Stage], work_dir: Path, resume: str | None, only:
 
 def build_runner(cfg: Config) -> Runner:
     """Build the Runner of a config, of ``cfg.runner_type`` if that is set."""
+    if cfg.get("model") is None and "runner_type" not in cfg:
+        raise ValueError(f"config '{cfg.filename}' has no model.")
     remove_links(cfg)
     return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from mmwsol.engine.json_files import read_json
 from mmwsol.engine.last_checkpoint import latest_checkpoint
@@ -28,6 +28,7 @@ from mmwsol.engine.stages import select_stage, stage_configs
 from mmwsol.engine.work_dir_lock import own_file
 from mmwsol.files import write_json, write_text
 from mmwsol.utils.config import differences, load_cell, merge_options, merge_settings, tool_file
+from mmwsol.utils.options import SettingsAction
 from mmwsol.utils.sweep_files import Cell, Sweep
 
 RECORD = "run.json"
@@ -196,7 +197,7 @@ def read_metrics(run: Run) -> dict[str, float] | None:
 def parse_options(options: Sequence[str]) -> dict[str, Any]:
     """Read ``KEY=VALUE`` as ``--cfg-options`` does."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--options", nargs="*", action=DictAction, default={})
+    parser.add_argument("--options", nargs="*", action=SettingsAction, default={})
     return parser.parse_args(["--options", *options]).options if options else {}
 
 

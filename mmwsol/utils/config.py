@@ -7,11 +7,13 @@ import difflib
 import inspect
 import json
 import re
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmwsol.compat import find_own_configs
+from mmwsol.utils.config_errors import open_configs
 from mmwsol.utils.sweep_files import FOLDERS, Cell, read_sweep
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ MISSING = object()
 SCOPE = "mmwsol::"  # before a config of this package: 'mmwsol::sat/sat_deit-s_cub.py', as mmengine writes it
 TOOL_SETTINGS = ("find_unused_parameters", "runner_type", "sync_bn", "total_batch_size", "tta_model", "tta_pipeline")
 UNSET = "unset"  # a setting that one of two configs lacks, in messages
+ENDINGS = (".py", ".json", ".yaml", ".yml")
 _REFERENCE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
 
 
@@ -99,21 +102,56 @@ def find_config(name_or_path: str | Path) -> Path:
 def _find(name_or_path: str | Path) -> Path | Cell:
     """Return the file of a config, or a cell; :func:`find_config` says which."""
     given = str(name_or_path).removeprefix(SCOPE)
-    path = config_root() / given if given != str(name_or_path) else Path(given).expanduser()
-    if path.is_file():
+    path = Path(given).expanduser()
+    if given != str(name_or_path):
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"config '{name_or_path}' must be a path below the folder of configs of mmwsol.")
+        path = config_root() / path
+        path = path if path.is_file() else path.with_name(f"{path.name}.py")
+    if path.is_file() and path.suffix in ENDINGS:  # a file without ending may have the name of a config
         return path
     known = list_configs()
-    name = path.name.removesuffix(".py")
-    plain = path.name == given
+    name = Path(given).name.removesuffix(".py")
+    plain = Path(given).name == given
     if plain and name in known:
         return known[name]
     cells = list_cells()
     if plain and name in cells:
         return cells[name]
+    if path.is_file():
+        raise ValueError(f"config '{name_or_path}' has none of the endings {', '.join(ENDINGS)}.")
     names = [*known, *cells]
     near = difflib.get_close_matches(name, names, n=5, cutoff=0.4)
     hint = f"the nearest are: {', '.join(near)}" if near else f"there are: {', '.join(names)}"
     raise FileNotFoundError(f"config '{name_or_path}' is neither a file nor the name of a config of mmwsol; {hint}.")
+
+
+def find_base(name: Any, config: str) -> Path | None:
+    """Return the file that ``_base_`` of a config names; None if it is of another package, as 'mmdet::' says.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If the name is no text, is that of a sweep, or leads back to the config.
+    """
+    if not isinstance(name, str):
+        raise ValueError(f"config '{config}': _base_ is the name of a config or a list of names, got {name!r}.")
+    scope = name.partition("::")[0] if "::" in name else ""
+    if scope and scope.lower() != SCOPE[:-2]:
+        return None
+    if scope and not name.startswith(SCOPE):
+        raise ValueError(f"config '{config}': _base_ '{name}' must begin with '{SCOPE}'.")
+    base = _find(name) if scope else Path(config).parent / name
+    if isinstance(base, Cell):
+        raise ValueError(f"config '{config}': _base_ '{name}' is a cell of a sweep: name its base '{base.base}'.")
+    if not base.is_file():
+        hint = f"; configs of mmwsol begin with '{SCOPE}'" if ":" in name or Path(name).stem in list_configs() else ""
+        raise FileNotFoundError(f"config '{config}': _base_ '{name}' does not exist{hint}.")
+    if base.resolve().parent.name in FOLDERS:
+        raise ValueError(f"config '{config}': _base_ '{name}' is a sweep, no config: name a base of its cells.")
+    above = open_configs(frame for frame, _ in traceback.walk_stack(None))
+    if base.resolve() in [Path(file).resolve() for file in above]:
+        raise ValueError(f"config '{config}': _base_ '{name}' leads in a circle, {' -> '.join(reversed(above))}.")
+    return base
 
 
 def has_key(cfg: Any, key: str) -> bool:
@@ -199,6 +237,8 @@ def merge_options(cfg: Config, options: dict[str, Any]) -> None:
             "of all GPUs together. Give --cfg-options total_batch_size=N instead: each GPU gets its share."
         )
     if cfg.get("stages"):
+        for key in options:
+            _check_stage_key(cfg.stages, key)
         options = {k: v for k, v in options.items() if k.split(".")[0] == "stages" or has_key(cfg, k)}
     else:
         for key in options:
@@ -207,6 +247,17 @@ def merge_options(cfg: Config, options: dict[str, Any]) -> None:
                     f"--cfg-options {key}: the config has no such key. There is: {nearest_part(key, cfg)}."
                 )
     set_options(cfg, options)
+
+
+def _check_stage_key(stages: Any, key: str) -> None:
+    """Check that an option ``stages.0.KEY`` names a stage by its number."""
+    top, _, rest = key.partition(".")
+    part = rest.split(".")[0]
+    if top != "stages" or not rest or (part.isdigit() and int(part) < len(stages)):
+        return
+    names = [stage.get("name") for stage in stages]
+    numbered = ", ".join(f"stages.{number} is '{name}'" for number, name in enumerate(names))
+    raise ValueError(f"--cfg-options {key}: the config has no stages.{part}; {numbered}.")
 
 
 def load_config(name_or_path: str | Path, options: dict[str, Any] | None = None) -> Config:
@@ -223,9 +274,6 @@ def load_config(name_or_path: str | Path, options: dict[str, Any] | None = None)
         FileNotFoundError: If there is no such config.
         ValueError: If it is a sweep file.
     """
-    from mmengine.config import Config
-
-    find_own_configs(SCOPE, find_config)
     source = _find(name_or_path)
     if isinstance(source, Cell):
         cfg = load_cell(source)
@@ -233,9 +281,19 @@ def load_config(name_or_path: str | Path, options: dict[str, Any] | None = None)
         names = ", ".join(cell.name for cell in read_sweep(source).cells)
         raise ValueError(f"'{source}' is a sweep: run it with tools/sweep.py, or name one of its cells: {names}.")
     else:
-        cfg = Config.fromfile(source)
+        cfg = _read(source)
     if options:
         merge_options(cfg, options)
+    return cfg
+
+
+def _read(file: Path) -> Config:
+    from mmengine.config import Config
+
+    find_own_configs(find_base)
+    cfg = Config.fromfile(file)
+    if not len(cfg):
+        raise ValueError(f"config '{file}' is empty.")
     return cfg
 
 
@@ -255,8 +313,7 @@ def load_cell(cell: Cell) -> Config:
     """
     from mmengine.config import Config
 
-    find_own_configs(SCOPE, find_config)
-    base = Config.fromfile(_find_base(cell))
+    base = _read(_find_base(cell))
     if cell.is_base:
         for key, value in cell.values.items():
             present = read_key(base, key)

@@ -82,7 +82,7 @@ LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n
     [
         ('path,split,label\n"a.jpg,train,cat\n', "list.csv:2: a quotation mark is not closed"),
         ('"a.jpg,train,cat\nb.jpg,train,cat\n', "list.csv:2: a quotation mark is not closed"),
-        ("a.jpg|train|cat\nb.jpg|train|cat\n", "list.csv:1: expected .*separated by comma, semicolon or tab"),
+        ("a.jpg~train~cat\nb.jpg~train~cat\n", "list.csv:1: expected .*comma, semicolon, tab or '|'"),
         ("path split label\na.jpg train cat\n", "list.csv:1: expected .*nothing separates the fields of 'path split"),
         ("My list\npath,split,label\na.jpg,train,cat\n", "list.csv:2: the header is not in the first line.*'My list'"),
         ("# of 2026, v2\n\npath,split,label\na.jpg,train,cat\n", "list.csv:3: the header is not in the first line"),

@@ -8,7 +8,6 @@ import unicodedata
 import layouts
 import numpy as np
 import pytest
-from mmengine.logging import MMLogger
 from PIL import Image
 
 from mmwsol.datasets import LocListDataset
@@ -31,21 +30,6 @@ def items(dataset):
     found = [dataset.get_data_info(i) for i in range(len(dataset))]
     content = {item["img_id"]: (item["gt_label"], item["gt_bboxes_ori"].tolist()) for item in found}
     return content, dataset.metainfo["classes"]
-
-
-@pytest.fixture
-def messages():
-    """Collect what is logged."""
-    found: list[str] = []
-    logger = MMLogger.get_current_instance()
-
-    def collect(record):
-        found.append(record.getMessage())
-        return True
-
-    logger.addFilter(collect)
-    yield found
-    logger.removeFilter(collect)
 
 
 def folder(tmp_path, images, annotations):

@@ -19,9 +19,9 @@ from mmwsol.engine.hooks.config_changes import comparable_settings
 from mmwsol.engine.old_checkpoints import remove_links
 from mmwsol.engine.stage_markers import MARKER, absolute_path, read_marker, relative_path
 from mmwsol.engine.stages import run_stages, stage_configs
-from mmwsol.engine.tool_errors import TRACEBACK_VARIABLE, one_line_errors
 from mmwsol.engine.work_dir_lock import LOCK, work_dir_lock
 from mmwsol.utils.config import differences
+from mmwsol.utils.tool_errors import TRACEBACK_VARIABLE, one_line_errors
 
 
 def plain(**options):

@@ -78,6 +78,8 @@ def test_class_names_are_a_list_of_texts(classes):
         as_names(classes)
     with pytest.raises(ValueError, match="classes is a sequence of names"):
         checkpoint_names(dict(meta=dict(dataset_meta=dict(classes=classes))))
+    with pytest.raises(ValueError, match="^checkpoint 'x.pth': classes is a sequence of names"):
+        checkpoint_names(dict(meta=dict(dataset_meta=dict(classes=classes))), "x.pth")
 
 
 def test_class_names_of_every_kind_of_list():

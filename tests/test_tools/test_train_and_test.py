@@ -245,7 +245,7 @@ def test_print_config_into_a_closed_pipe(tiny_config, shell, tmp_path):
     script = ROOT / "tools/misc/print_config.py"
     pipe = f"{sys.executable} {script} {tiny_config} | true; exit ${{PIPESTATUS[0]}}"
     done = shell("bash", "-c", pipe, cwd=tmp_path, check=False)
-    assert done.returncode == 1 and "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
+    assert done.returncode == 0 and not done.stderr
 
 
 def test_browse_the_originals_of_a_wrapped_data_set(tiny_config, tool, tmp_path, capsys):

@@ -29,9 +29,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mmengine.config import DictAction  # light; everything heavy is imported in the children
-
 from mmwsol.files import write_json
+from mmwsol.utils.options import SettingsAction  # light; everything heavy is imported in the children
 
 # Settings of glibc's allocator, read when a child process starts. Times: freed memory is kept (mapped alone only above
 # 32 MiB, the most there is). Memory: freed memory goes back at once, so that the resident set shows what is in use.
@@ -52,7 +51,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=SettingsAction,
         metavar="KEY=VALUE",
         help="change settings: model.head.map_losses.loss_sba=None",
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmengine.config import DictAction  # light; everything heavy is imported in main()
+from mmwsol.utils.options import SettingsAction  # light; everything heavy is imported in main()
 
 
 def parse_args() -> argparse.Namespace:
@@ -20,7 +20,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--out", metavar="FILE", required=True, help="model.onnx, or model.pt2 for torch")
     parser.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="image size; default: the backbone's")
     parser.add_argument("--stage", metavar="NAME", help="stage of the config; default: the last one")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
+    parser.add_argument("--cfg-options", nargs="+", action=SettingsAction, metavar="KEY=VALUE")
     return parser.parse_args()
 
 
@@ -30,12 +30,11 @@ def main() -> None:
     if not args.out.endswith(ending):
         sys.exit(f"ValueError: --out must end in {ending} for --format {args.format}, got '{args.out}'.")
     from mmwsol.apis import export_model, init_model
+    from mmwsol.utils.tool_errors import one_line_errors
 
-    try:
+    with one_line_errors(args.config):
         model = init_model(args.config, args.checkpoint, "cpu", args.stage, args.cfg_options)
         done = export_model(model, args.out, args.format, args.size)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
     height, width = done["size"]
     print(
         f"{done['file']}: images (batch, 3, {height}, {width}) to scores, maps and labels; "

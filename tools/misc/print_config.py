@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 
-from mmengine.config import DictAction  # light; everything heavy is imported in main()
+from mmwsol.utils.options import SettingsAction  # light; everything heavy is imported in main()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", help="config file, or its name: ts-cam_deit-s_cub")
     parser.add_argument("--stage", metavar="NAME", help="print the merged config of a stage")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
+    parser.add_argument("--cfg-options", nargs="+", action=SettingsAction, metavar="KEY=VALUE")
     args = parser.parse_args()
 
     from mmwsol.utils.config import load_config
+    from mmwsol.utils.tool_errors import one_line_errors
 
-    try:
+    with one_line_errors(args.config):
         cfg = load_config(args.config, args.cfg_options)
         if args.stage is not None:
             from mmwsol.engine.stages import select_stage, stage_configs
 
             cfg = select_stage(stage_configs(cfg, args.cfg_options), args.stage).cfg
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
-    try:
-        print(cfg.pretty_text, flush=True)
-    except BrokenPipeError:  # print_config.py ... | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    print(cfg.pretty_text, flush=True)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import DictAction  # light; everything heavy is imported in main()
+from mmwsol.utils.options import SettingsAction  # light; everything heavy is imported in main()
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,7 +22,7 @@ def parse_args() -> argparse.Namespace:
         help="original: as on disk; transformed: what the network gets",
     )
     parser.add_argument("--stage", metavar="NAME", help="stage of the config; default: the last one")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
+    parser.add_argument("--cfg-options", nargs="+", action=SettingsAction, metavar="KEY=VALUE")
     return parser.parse_args()
 
 
@@ -78,10 +77,16 @@ def draw_transformed(dataset: Any, index: int) -> Any:
 
 def main() -> None:
     args = parse_args()
-    try:
-        dataset = build_dataset(args)
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+
+    from mmwsol.utils.tool_errors import one_line_errors
+
+    with one_line_errors(args.config):
+        browse(args)
+
+
+def browse(args: argparse.Namespace) -> None:
+    """Draw the images."""
+    dataset = build_dataset(args)
 
     import numpy as np
 
@@ -95,10 +100,7 @@ def main() -> None:
         image, label, img_id = draw(dataset, index)
         name = classes[label] if classes is not None else str(label)
         picture = stack_panels([image], f"{img_id}: {name}")
-        try:
-            write_picture(folder / f"{index:06d}_{picture_name(img_id)}.jpg", picture[:, :, ::-1])
-        except OSError as error:
-            sys.exit(f"{type(error).__name__}: {error}")
+        write_picture(folder / f"{index:06d}_{picture_name(img_id)}.jpg", picture[:, :, ::-1])
     print(f"{len(steps)} of {len(dataset)} images are drawn in {folder}.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import io
 import logging
 import os
@@ -38,6 +39,13 @@ class UnreadableImageError(ValueError):
     """An image or mask file that is empty, cannot be decoded, has another size, or does not contain its boxes."""
 
 
+def missing_image(path: str) -> str:
+    """Say that an image does not exist, and whether its name lacks the ending."""
+    found = sorted(glob.glob(f"{glob.escape(path)}.*")) if not os.path.splitext(path)[1] else []
+    hint = f"there is '{found[0]}': the list leaves out the ending" if found else "check data_root and data_prefix"
+    return f"image '{path}' does not exist: {hint}"
+
+
 def open_image(file: IO[bytes], path: str) -> Image.Image:
     """Open an image of any size with Pillow; pixels are not decoded yet.
 
@@ -60,12 +68,13 @@ def open_image(file: IO[bytes], path: str) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def is_turned(image: Image.Image) -> bool:
-    """Return whether the EXIF tag of an image exchanges its width and height."""
+def orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation of an image: 1 as stored, 2 to 4 mirrored or upside down, 5 to 8 on its side."""
     try:
-        return image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
+        found = image.getexif().get(_ORIENTATION)
     except Exception:  # a broken tag turns nothing
-        return False
+        return 1
+    return found if isinstance(found, int) and 1 < found < 9 else 1
 
 
 def _check_depth(pixels: np.ndarray, path: str) -> None:
@@ -223,7 +232,7 @@ class LoadImage(LoadImageFromFile):
         except (FileNotFoundError, IsADirectoryError) as error:
             if self.ignore_empty:
                 return None
-            raise FileNotFoundError(f"image '{path}' does not exist: check data_root and data_prefix") from error
+            raise FileNotFoundError(missing_image(path)) from error
         except UnreadableImageError:
             if self.ignore_empty:
                 return None
