@@ -30,6 +30,9 @@ test_pipeline = [
     dict(type='mmwsol.Resize', scale=(224, 224)),
     dict(type='mmwsol.PackLocInputs'),
 ]
-train_dataloader = dict(batch_size=32, dataset=dict(k_shot=150, pipeline=train_pipeline))
+total_batch_size = 32
+train_dataloader = dict(batch_size=total_batch_size, dataset=dict(k_shot=150, pipeline=train_pipeline))
 val_dataloader = test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-train_cfg = dict(max_epochs=2, val_interval=10)
+# One epoch a stage, without warm-up: longer training classifies better and localizes worse.
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True)]
+train_cfg = dict(max_epochs=1, val_interval=1)
