@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 
 from mmwsol.compat import load_checkpoint_file
 from mmwsol.engine.hooks.resume_hook import checkpoint_folder
-from mmwsol.evaluation.metrics import LocAccuracy
+from mmwsol.evaluation.metrics import BaseLocMetric, LocAccuracy
 from mmwsol.evaluation.metrics.sample import rule_settings
 from mmwsol.files import writing
 from mmwsol.models import ImageLocalizer
@@ -31,10 +31,12 @@ class ThresholdCalibrationHook(Hook):
 
         model = dict(..., map_to_box=dict(type='mmwsol.ContourBox', preset='tscam'))
         val_evaluator = [
-            dict(type='mmwsol.LocAccuracy', map_to_box=dict(type='mmwsol.ContourBox', preset='tscam'),
+            dict(type='mmwsol.LocAccuracy', map_to_box='model',
                  threshold=dict(grid=0.01, select_by='gt_known', select_on='val'))]
         test_evaluator = val_evaluator
         custom_hooks = [dict(type='mmwsol.ThresholdCalibrationHook')]
+
+    To metrics with ``map_to_box='model'`` the hook hands the model's rule; others may write the rule down.
 
     mmengine saves the checkpoint of an epoch before the validation of that epoch: the hook then
     amends the file, where it holds the validated weights. Checkpoints of epochs without validation
@@ -71,6 +73,10 @@ class ThresholdCalibrationHook(Hook):
             runner.logger.info("The box rule has no threshold yet: the model's own boxes use 0.5 in this validation.")
             buffer.fill_(0.5)
 
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Hand out the model's box rule."""
+        _give_rule(runner.test_loop, _box_rule(runner))
+
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Keep the threshold; ``metrics`` is the same on all ranks."""
         metric, self._metric = self._metric, None
@@ -94,6 +100,7 @@ class ThresholdCalibrationHook(Hook):
     def _find_metric(self, runner: Runner) -> LocAccuracy:
         """Return the metric that searches, after all checks."""
         rule = _box_rule(runner)
+        _give_rule(runner.val_loop, rule)
         if "threshold" not in rule.state_dict():
             raise ValueError(
                 "ThresholdCalibrationHook: model.map_to_box was given a threshold, which no checkpoint would keep: "
@@ -136,6 +143,13 @@ class ThresholdCalibrationHook(Hook):
                     value.fill_(threshold)
         with writing(path) as part:  # a killed run leaves the old file or the new one
             torch.save(checkpoint, part)
+
+
+def _give_rule(loop: Any, rule: Any) -> None:
+    """Hand the model's box rule to the metrics that ask for it."""
+    for metric in loop.evaluator.metrics:
+        if isinstance(metric, BaseLocMetric) and metric.rule_of_model:
+            metric.take_rule(rule)
 
 
 def _box_rule(runner: Runner) -> Any:

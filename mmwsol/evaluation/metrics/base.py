@@ -45,7 +45,12 @@ class BaseLocMetric(BaseMetric):
         keep_records: Whether to keep a :class:`mmwsol.evaluation.record.Record` of every image; costs time and memory.
         records: After an evaluation, if they were kept, the records by image id, None for an image without
             ground-truth boxes; on the main process. Metrics without a box per image have none.
+        rule_of_model: Whether boxes are made by the model's box rule, ``map_to_box='model'``, which
+            :class:`mmwsol.ThresholdCalibrationHook` hands to :meth:`take_rule`.
     """
+
+    rule_of_model = False
+    map_to_box: Any = None
 
     def __init__(
         self,
@@ -96,6 +101,23 @@ class BaseLocMetric(BaseMetric):
     def protocol_box_rule(self) -> Any:
         """The box rule of the protocol."""
         return TASK_UTILS.build(dict(self.protocol.map_to_box))
+
+    def take_rule(self, rule: Any) -> None:
+        """Make boxes by the box rule of the model from now on."""
+        self.map_to_box = rule
+        self.describe_box_rule(rule_settings(rule), "model")
+
+    def check_rule(self) -> None:
+        """Refuse to make boxes without a rule.
+
+        Raises:
+            ValueError: If the rule is the model's, and nobody has handed it in.
+        """
+        if self.rule_of_model and self.map_to_box is None:
+            raise ValueError(
+                f"{type(self).__name__}: map_to_box='model' needs custom_hooks=[dict(type='mmwsol.ThresholdCalibrationHook')]"
+                ", which knows the model; else write the rule down"
+            )
 
     def describe_box_rule(self, settings: dict[str, Any], owner: str) -> None:
         """Write the box rule into the description; where it is not the protocol's, its name and the log say so.

@@ -43,7 +43,8 @@ class LocAccuracy(BaseLocMetric):
         map_to_box: Config of a TASK_UTIL, e.g. ``dict(type='mmwsol.ContourBox', preset='tscam',
             threshold=.1)``: boxes are made here from ``pred_maps``. Defaults to None: the model's own
             boxes, ``pred_instances.frame_bboxes``. Where their box rule is another one than the protocol's, the
-            description and the log say so.
+            description and the log say so. 'model': by the model's rule, with a search of the threshold, see
+            :class:`mmwsol.ThresholdCalibrationHook`.
         threshold: For ``map_to_box``: a number; or a search, ``dict(grid=..., select_by='gt_known',
             select_on='val')``, see :class:`mmwsol.evaluation.protocols.Search`. Defaults to None: that of
             ``map_to_box``, or else the protocol's.
@@ -74,7 +75,7 @@ class LocAccuracy(BaseLocMetric):
     def __init__(
         self,
         protocol: str | Protocol | Mapping[str, Any] = "tscam",
-        map_to_box: Mapping[str, Any] | None = None,
+        map_to_box: Mapping[str, Any] | str | None = None,
         threshold: float | Mapping[str, Any] | None = None,
         topk: Sequence[int] = (1, 5),
         errors: bool = False,
@@ -88,7 +89,9 @@ class LocAccuracy(BaseLocMetric):
         super().__init__(protocol, overrides, prefix)
         self.topk, self.errors, self.iou_stats = tuple(topk), errors, iou_stats
         self.oracle = self.protocol.error_box == "oracle"
-        self.map_to_box: Any = None if map_to_box is None else TASK_UTILS.build(dict(map_to_box))
+        self.rule_of_model = map_to_box == "model"
+        if map_to_box is not None and not self.rule_of_model:
+            self.map_to_box = TASK_UTILS.build(dict(map_to_box))
         policy = self._policy(threshold)
         self.search = policy if isinstance(policy, Search) else None
         self.searching = self.search is not None and self.search.select_on == "test"
@@ -109,6 +112,10 @@ class LocAccuracy(BaseLocMetric):
 
     def _policy(self, threshold: Any) -> Any:
         """Return the threshold, or its search; None for the model's own boxes."""
+        if self.rule_of_model:
+            if not isinstance(self.protocol.threshold, Search):
+                raise ValueError("map_to_box='model' needs a search, threshold=dict(grid=..., select_on='val')")
+            return self.protocol.threshold
         if self.map_to_box is None:
             if threshold is not None:
                 raise ValueError("threshold= needs map_to_box=: without it the model's own boxes are evaluated")
@@ -120,7 +127,7 @@ class LocAccuracy(BaseLocMetric):
         return self.map_to_box.get_threshold()
 
     def _describe(self) -> None:
-        protocol, of_model = self.protocol, self.map_to_box is None
+        protocol, of_model = self.protocol, self.map_to_box is None and not self.rule_of_model
         self.description |= {
             "map_class": protocol.map_class,
             "iou_thr": protocol.iou_thr,
@@ -131,7 +138,7 @@ class LocAccuracy(BaseLocMetric):
         }
         if self.given_threshold is not None:
             self.description["threshold"] = [self.given_threshold]
-        if not of_model:
+        if self.map_to_box is not None:
             self.describe_box_rule(rule_settings(self.map_to_box), "metric")
         if self.errors:
             self.description["error_box"] = protocol.error_box
@@ -218,6 +225,7 @@ class LocAccuracy(BaseLocMetric):
 
     def _boxes(self, sample: dict) -> ThresholdBoxes:
         """Return the boxes of a sample at every threshold."""
+        self.check_rule()
         if self.map_to_box is None:
             return _of_one_threshold(self.model_box(sample))
         thresholds = self.thresholds

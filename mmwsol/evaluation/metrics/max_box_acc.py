@@ -47,7 +47,8 @@ class MaxBoxAcc(BaseLocMetric):
         num_threads: Threads that compute boxes while the next batch is in the network; 0 computes
             them at once. Defaults to None: 4, or the number of CPUs if that is smaller.
         **overrides: Fields of the protocol that differ, such as ``multi_contour=False`` (without V2),
-            ``frame_rule='sat'`` or ``iou_thrs=(0.5,)`` (those of V2).
+            ``frame_rule='sat'`` or ``iou_thrs=(0.5,)`` (those of V2). ``map_to_box='model'``: the model's rule, see
+            :class:`mmwsol.ThresholdCalibrationHook`.
 
     Raises:
         ValueError: On an unknown option; in :meth:`process`, if the threshold of the model is needed and it has none,
@@ -70,6 +71,9 @@ class MaxBoxAcc(BaseLocMetric):
         **overrides: Any,
     ) -> None:
         self.of_model = threshold == "model"
+        self.rule_of_model = overrides.get("map_to_box") == "model"
+        if self.rule_of_model:
+            del overrides["map_to_box"]
         if isinstance(threshold, Mapping):
             overrides["threshold"] = {"select_by": "each", "select_on": "test", **threshold}
         elif threshold is not None and not self.of_model:
@@ -80,12 +84,12 @@ class MaxBoxAcc(BaseLocMetric):
         self.v2_thrs = [float(iou_thr) for iou_thr in protocol.iou_thrs]
         self.iou_thrs = np.array(sorted({0.5, *self.v2_thrs}))
         self.contours = ("largest", "all") if protocol.multi_contour else ("largest",)
-        self.map_to_box = self.protocol_box_rule
-        settings = rule_settings(self.map_to_box)
+        if not self.rule_of_model:
+            self.map_to_box = self.protocol_box_rule
         self.description |= {
             "map_class": protocol.map_class,
             "multi_contour": protocol.multi_contour,
-            "box_rule": {name: value for name, value in settings.items() if name != "contour"},
+            "box_rule": "of the model" if self.rule_of_model else self._rule_of_map(),
             "threshold": "of the model",
             "threshold_source": "fixed",
         }
@@ -95,6 +99,15 @@ class MaxBoxAcc(BaseLocMetric):
             self.description["threshold_source"] = "best on the evaluated set, for every IoU threshold"
         elif self.thresholds is not None:
             self.description["threshold"] = float(self.thresholds[0])
+
+    def _rule_of_map(self) -> dict[str, Any]:
+        """Return the settings of the box rule that matter here: which contours count is the protocol's."""
+        return {name: value for name, value in rule_settings(self.map_to_box).items() if name != "contour"}
+
+    def take_rule(self, rule: Any) -> None:
+        """Make boxes by the box rule of the model from now on."""
+        self.map_to_box = rule
+        self.description["box_rule"] = self._rule_of_map()
 
     def _grid(self) -> np.ndarray:
         """Return the thresholds (T,) of the protocol."""
@@ -126,6 +139,7 @@ class MaxBoxAcc(BaseLocMetric):
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Append a :class:`BoxHits` per sample."""
+        self.check_rule()
         self.pool.settle(self.results)
         for sample in data_samples:
             gt, img_id = self.gt_boxes(sample), field(sample, "img_id")
