@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.model.weight_init import trunc_normal_
+from mmengine.model import trunc_normal_init
 from mmpretrain.models.utils import to_2tuple
 from torch import Tensor, nn
 
@@ -44,6 +44,8 @@ class TimmStem(PretrainedBackbone):
         pixel_std: (3,) standard deviation, likewise.
     """
 
+    timm_model: Any
+
     def __init__(
         self,
         embed_dims: int,
@@ -61,9 +63,7 @@ class TimmStem(PretrainedBackbone):
                 raise ValueError(f"TimmStem has no {name}: set init_cfg=dict(type='Pretrained', checkpoint=...).")
         if ":" in model_name or not timm.is_model(model_name):
             raise ValueError(f"timm {timm.__version__} has no model {model_name!r}; timm.list_models() lists names.")
-        self.timm_model: Any = timm.create_model(
-            model_name, features_only=True, out_indices=tuple(out_indices), **kwargs
-        )
+        self.timm_model = timm.create_model(model_name, features_only=True, out_indices=tuple(out_indices), **kwargs)
         strides = set(self.timm_model.feature_info.reduction())
         if len(strides) != 1:
             raise ValueError(
@@ -79,9 +79,12 @@ class TimmStem(PretrainedBackbone):
         self.init_out_size = (height // self.stride, width // self.stride)
 
     def draw_weights(self) -> None:
-        """Initialize the projection like the transformer's layers: truncated normal (std 0.02), zero bias."""
-        trunc_normal_(self.projection.weight, std=0.02)
-        nn.init.zeros_(self.projection.bias)
+        """Draw the projection: truncated normal, zero bias.
+
+        Its standard deviation is 0.003, not the transformer's 0.02: what the blocks add to the tokens must count from
+        the start, or attention, and SAT's gates on it, do not matter for the classification loss.
+        """
+        trunc_normal_init(self.projection, std=0.003)
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Embed images (B, 3, H, W): tokens (B, h * w, D) and the grid (h, w)."""
