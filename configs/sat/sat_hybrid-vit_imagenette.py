@@ -32,6 +32,5 @@ stages = [
                 map_losses=dict(
                     loss_area=dict(type='mmwsol.BatchAreaLoss', target=0.35),  # the paper's value for ILSVRC
                     loss_norm=dict(type='mmwsol.MapNormalizationLoss')))),
-        optim_wrapper=dict(optimizer=dict(lr=5e-4)),
-        train_cfg=dict(max_epochs=2)),
+        optim_wrapper=dict(optimizer=dict(lr=5e-4))),
 ]

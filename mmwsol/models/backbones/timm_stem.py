@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.model import trunc_normal_init
 from mmpretrain.models.utils import to_2tuple
 from torch import Tensor, nn
 
@@ -79,12 +78,8 @@ class TimmStem(PretrainedBackbone):
         self.init_out_size = (height // self.stride, width // self.stride)
 
     def draw_weights(self) -> None:
-        """Draw the projection: truncated normal, zero bias.
-
-        Its standard deviation is 0.003, not the transformer's 0.02: what the blocks add to the tokens must count from
-        the start, or attention, and SAT's gates on it, do not matter for the classification loss.
-        """
-        trunc_normal_init(self.projection, std=0.003)
+        """Start the norm's scale at 0.1: what the blocks add to the tokens counts from the start."""
+        nn.init.constant_(self.norm.weight, 0.1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Embed images (B, 3, H, W): tokens (B, h * w, D) and the grid (h, w)."""
