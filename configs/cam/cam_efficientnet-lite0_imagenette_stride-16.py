@@ -7,4 +7,4 @@ test_pipeline = [
     dict(type='mmwsol.Resize', scale=(320, 320)),
     dict(type='mmwsol.PackLocInputs'),
 ]
-train_dataloader = val_dataloader = test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+val_dataloader = test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

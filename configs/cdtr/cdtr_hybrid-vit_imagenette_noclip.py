@@ -1,30 +1,13 @@
 # CDTR without CLIP (CSM, OCM and SKI, no SBA) on Imagenette, a transformer behind EfficientNet-Lite0: stages of
 # ts-cam_hybrid-vit_imagenette.py.
 _base_ = ['../_base_/hybrid-vit/imagenette.py']
-map_to_box = dict(type='mmwsol.ContourBox', preset='cdtr')
-val_evaluator = [
-    dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
-    dict(
-        type='mmwsol.LocAccuracy',
-        map_to_box=map_to_box,
-        threshold=dict(grid=0.01, select_by='gt_known', select_on='val')),
-    dict(type='mmwsol.MaxBoxAcc'),
-    dict(type='mmwsol.LocBaselines'),
-]
-test_evaluator = [
-    dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
-    dict(type='mmwsol.LocAccuracy'),
-    dict(type='mmwsol.MaxBoxAcc', map_to_box=map_to_box, threshold='model', prefix='calibrated'),
-    dict(type='mmwsol.MaxBoxAcc'),
-    dict(type='mmwsol.LocBaselines'),
-]
-model = dict(map_to_box=map_to_box)
 stages = [
     dict(name='pretrain'),
     dict(
         name='cdtr',
         model=dict(
             backbone=dict(tap_in_train=True),
+            map_to_box=dict(type='mmwsol.ContourBox', preset='cdtr'),
             head=dict(
                 _delete_=True,
                 type='mmwsol.CDTRHead',

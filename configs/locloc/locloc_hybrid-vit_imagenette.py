@@ -2,23 +2,6 @@
 # The first stage is that of ts-cam_hybrid-vit_imagenette.py; its network gives the attention, as DINO does officially,
 # and is the frozen backbone.
 _base_ = ['../_base_/hybrid-vit/imagenette.py']
-map_to_box = dict(type='mmwsol.ContourBox', preset='locloc')
-val_evaluator = [
-    dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
-    dict(
-        type='mmwsol.LocAccuracy',
-        map_to_box=map_to_box,
-        threshold=dict(grid=0.01, select_by='gt_known', select_on='val')),
-    dict(type='mmwsol.MaxBoxAcc'),
-    dict(type='mmwsol.LocBaselines'),
-]
-test_evaluator = [
-    dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
-    dict(type='mmwsol.LocAccuracy'),
-    dict(type='mmwsol.MaxBoxAcc', map_to_box=map_to_box, threshold='model', prefix='calibrated'),
-    dict(type='mmwsol.MaxBoxAcc'),
-    dict(type='mmwsol.LocBaselines'),
-]
 generator_pipeline = [
     dict(type='mmwsol.LoadImage'),
     dict(type='mmwsol.Resize', scale=(160, 160)),
@@ -39,8 +22,8 @@ mask_pipeline = [
     dict(type='mmwsol.Resize', scale=(160, 160)),
     dict(type='mmwsol.PackLocInputs'),
 ]
-model = dict(map_to_box=map_to_box)
 localizer = dict(
+    map_to_box=dict(type='mmwsol.ContourBox', preset='locloc'),
     backbone=dict(tap='none', out_tokens=(0, -1)),
     head=dict(
         _delete_=True,

@@ -1,7 +1,6 @@
 # SAT on Imagenette (ten classes, 64x64), a small vision transformer from scratch: stages, epochs and learning rates of
 # ts-cam_small-vit_imagenette.py. The first stage stands in for the ImageNet weights that SAT starts from.
 _base_ = ['../_base_/small-vit/imagenette.py']
-map_to_box = dict(type='mmwsol.ComponentBox', preset='sat')
 stages = [
     dict(name='pretrain', train_cfg=dict(max_epochs=14)),
     dict(
@@ -16,23 +15,7 @@ stages = [
                 map_losses=dict(
                     loss_area=dict(type='mmwsol.BatchAreaLoss', target=0.35),  # the paper's value for ILSVRC
                     loss_norm=dict(type='mmwsol.MapNormalizationLoss'))),
-            map_to_box=dict(map_to_box, _delete_=True)),
-        val_evaluator=[
-            dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
-            dict(
-                type='mmwsol.LocAccuracy',
-                map_to_box=map_to_box,
-                threshold=dict(grid=0.01, select_by='gt_known', select_on='val')),
-            dict(type='mmwsol.MaxBoxAcc'),
-            dict(type='mmwsol.LocBaselines'),
-        ],
-        test_evaluator=[
-            dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
-            dict(type='mmwsol.LocAccuracy'),
-            dict(type='mmwsol.MaxBoxAcc', map_to_box=map_to_box, threshold='model', prefix='calibrated'),
-            dict(type='mmwsol.MaxBoxAcc'),
-            dict(type='mmwsol.LocBaselines'),
-        ],
+            map_to_box=dict(_delete_=True, type='mmwsol.ComponentBox', preset='sat')),
         optim_wrapper=dict(optimizer=dict(lr=5e-4)),
         train_cfg=dict(max_epochs=8)),
 ]

@@ -93,6 +93,9 @@ def computed(cfg, split, picture) -> set[str]:
     model = localizer(map_to_box={"threshold": 0.5, **cfg.model.map_to_box})
     model._fill(prediction, [packed["data_samples"]], tuple(packed["inputs"].shape[1:]))
     evaluator = Evaluator(cfg[f"{split}_evaluator"])
+    for metric in evaluator.metrics:
+        if getattr(metric, "rule_of_model", False):
+            metric.take_rule(model.map_to_box)
     evaluator.process([packed["data_samples"]])
     return set(evaluator.evaluate(1))
 

@@ -1,6 +1,6 @@
 # A small vision transformer from scratch on Imagenette (ten classes, 64x64): what all methods share when they are
-# compared. It classifies by its class token; the first stage of each method trains that. The threshold is the best of
-# the calibration half, and stays in the checkpoint; a method with another box rule names it in both evaluators, too.
+# compared. It classifies by its class token; the first stage of each method trains that. The threshold of the box rule is
+# the best of the calibration half, and stays in the checkpoint.
 _base_ = [
     '../models/small-vit_64.py',
     '../datasets/imagenette.py',
@@ -16,7 +16,7 @@ val_evaluator = [
     dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
     dict(
         type='mmwsol.LocAccuracy',
-        map_to_box=dict(type='mmwsol.ContourBox', preset='tscam'),
+        map_to_box='model',
         threshold=dict(grid=0.01, select_by='gt_known', select_on='val')),
     dict(type='mmwsol.MaxBoxAcc'),
     dict(type='mmwsol.LocBaselines'),
@@ -26,11 +26,7 @@ val_evaluator = [
 test_evaluator = [
     dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
     dict(type='mmwsol.LocAccuracy'),
-    dict(
-        type='mmwsol.MaxBoxAcc',
-        map_to_box=dict(type='mmwsol.ContourBox', preset='tscam'),
-        threshold='model',
-        prefix='calibrated'),
+    dict(type='mmwsol.MaxBoxAcc', map_to_box='model', threshold='model', prefix='calibrated'),
     dict(type='mmwsol.MaxBoxAcc'),
     dict(type='mmwsol.LocBaselines'),
 ]

@@ -115,8 +115,8 @@ class BaseLocMetric(BaseMetric):
         """
         if self.rule_of_model and self.map_to_box is None:
             raise ValueError(
-                f"{type(self).__name__}: map_to_box='model' needs custom_hooks=[dict(type='mmwsol.ThresholdCalibrationHook')]"
-                ", which knows the model; else write the rule down"
+                f"{type(self).__name__}: map_to_box='model' needs mmwsol.ThresholdCalibrationHook among custom_hooks, "
+                "which knows the model; else write the rule down"
             )
 
     def describe_box_rule(self, settings: dict[str, Any], owner: str) -> None:

@@ -90,8 +90,10 @@ class LocAccuracy(BaseLocMetric):
         self.topk, self.errors, self.iou_stats = tuple(topk), errors, iou_stats
         self.oracle = self.protocol.error_box == "oracle"
         self.rule_of_model = map_to_box == "model"
-        if map_to_box is not None and not self.rule_of_model:
+        if isinstance(map_to_box, Mapping):
             self.map_to_box = TASK_UTILS.build(dict(map_to_box))
+        elif map_to_box not in (None, "model"):
+            raise ValueError(f"map_to_box must be the config of a box rule, 'model' or None, got {map_to_box!r}")
         policy = self._policy(threshold)
         self.search = policy if isinstance(policy, Search) else None
         self.searching = self.search is not None and self.search.select_on == "test"

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.model.weight_init import trunc_normal_
 from mmpretrain.models.utils import to_2tuple
 from torch import Tensor, nn
 
@@ -44,6 +43,8 @@ class TimmStem(PretrainedBackbone):
         pixel_std: (3,) standard deviation, likewise.
     """
 
+    timm_model: Any
+
     def __init__(
         self,
         embed_dims: int,
@@ -61,11 +62,8 @@ class TimmStem(PretrainedBackbone):
                 raise ValueError(f"TimmStem has no {name}: set init_cfg=dict(type='Pretrained', checkpoint=...).")
         if ":" in model_name or not timm.is_model(model_name):
             raise ValueError(f"timm {timm.__version__} has no model {model_name!r}; timm.list_models() lists names.")
-        self.timm_model: Any = timm.create_model(
-            model_name, features_only=True, out_indices=tuple(out_indices), **kwargs
-        )
-        info: Any = self.timm_model.feature_info
-        strides = set(info.reduction())
+        self.timm_model = timm.create_model(model_name, features_only=True, out_indices=tuple(out_indices), **kwargs)
+        strides = set(self.timm_model.feature_info.reduction())
         if len(strides) != 1:
             raise ValueError(
                 f"the maps out_indices={tuple(out_indices)} of {model_name} have the strides {sorted(strides)}: embed "
@@ -73,16 +71,15 @@ class TimmStem(PretrainedBackbone):
             )
         self.stride = int(strides.pop())
         self.pixel_mean, self.pixel_std = pixel_statistics(self.timm_model)
-        channels = sum(info.channels())
+        channels = sum(self.timm_model.feature_info.channels())
         self.norm = nn.BatchNorm2d(channels)
         self.projection = nn.Conv2d(channels, embed_dims, 1)
         height, width = to_2tuple(img_size)
         self.init_out_size = (height // self.stride, width // self.stride)
 
     def draw_weights(self) -> None:
-        """Initialize the projection like the transformer's layers: truncated normal (std 0.02), zero bias."""
-        trunc_normal_(self.projection.weight, std=0.02)
-        nn.init.zeros_(self.projection.bias)
+        """Start the norm's scale at 0.1: what the blocks add to the tokens counts from the start."""
+        nn.init.constant_(self.norm.weight, 0.1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Embed images (B, 3, H, W): tokens (B, h * w, D) and the grid (h, w)."""

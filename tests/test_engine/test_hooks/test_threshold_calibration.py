@@ -109,6 +109,40 @@ def stored(path) -> float:
     return float(load_checkpoint_file(str(path))["state_dict"][KEY])
 
 
+@pytest.mark.parametrize("rule", [RULE, dict(type="mmwsol.ComponentBox", preset="sat")])
+def test_metrics_take_the_rule_of_the_model(data, tmp_path, rule):
+    """map_to_box='model' gives the numbers of the same rule, written down, in validation and test."""
+    values = []
+    for name, given in (("model", "model"), ("written", rule)):
+        search = dict(SEARCH, map_to_box=given)
+        at_it = dict(type="mmwsol.MaxBoxAcc", map_to_box=given, threshold="model", prefix="calibrated")
+        cfg = config(data, tmp_path / name, val_evaluator=[search], test_evaluator=[search, at_it])
+        cfg.model.map_to_box = rule
+        runner = Runner.from_cfg(cfg)
+        runner.train()
+        values.append((runner.message_hub.get_scalar("val/loc/threshold").current(), runner.test()))
+        searching, at_model = runner.test_evaluator.metrics
+        values[-1] += ({**searching.description, "name": ""}, at_model.description)
+    assert values[0] == values[1]
+    assert values[0][2]["box_rule"]["type"] == values[0][3]["box_rule"]["type"] == rule["type"].split(".")[1]
+
+
+def test_the_rule_of_the_model_needs_the_hook(data, tmp_path):
+    metrics = [
+        dict(SEARCH, map_to_box="model", threshold=dict(grid=0.1, select_by="gt_known", select_on="test")),
+        dict(type="mmwsol.MaxBoxAcc", map_to_box="model"),
+    ]
+    for metric in metrics:
+        cfg = config(data, tmp_path, custom_hooks=[], test_evaluator=[metric])
+        cfg.model.map_to_box = dict(RULE, threshold=0.2)
+        with pytest.raises(ValueError, match="map_to_box='model' needs mmwsol.ThresholdCalibrationHook among"):
+            Runner.from_cfg(cfg).test()
+    with pytest.raises(ValueError, match=r"map_to_box='model' needs a search, threshold=dict\(grid"):
+        LocAccuracy(map_to_box="model", threshold=0.3)
+    with pytest.raises(ValueError, match="map_to_box must be the config of a box rule, 'model' or None, got 'modle'"):
+        LocAccuracy(map_to_box="modle")
+
+
 def test_checkpoints_hold_the_threshold_and_the_test_uses_it(data, tmp_path):
     runner = Runner.from_cfg(config(data, tmp_path))
     thresholds = []
