@@ -34,15 +34,16 @@ stages = [
     dict(
         name='proposals',
         model=localizer,
-        train_dataloader=dict(dataset=dict(pipeline=proposal_pipeline)),
+        train_dataloader=dict(dataset=dict(k_shot=50, pipeline=proposal_pipeline)),  # five views of each are scored
         train_cfg=dict(
             _delete_=True,
             type='mmwsol.OfflineLoop',
-            writer=dict(type='mmwsol.ProposalWriter', min_area=0.05))),
+            writer=dict(type='mmwsol.ProposalWriter', min_area=0.05, blur_kernel=83, blur_sigma=71.8))),
     dict(
         name='decoder',
         model=dict(localizer, head=dict(localizer['head'], train_part='decoder')),
-        train_dataloader=dict(dataset=dict(pipeline=decoder_pipeline)),
+        train_dataloader=dict(dataset=dict(k_shot=50, pipeline=decoder_pipeline)),
         optim_wrapper=step,
-        param_scheduler=[]),
+        param_scheduler=[],
+        train_cfg=dict(max_epochs=2, val_interval=2)),
 ]
