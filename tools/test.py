@@ -99,16 +99,20 @@ def load_test_config(args: argparse.Namespace) -> Any:
 
 
 def use_protocols(cfg: Any, names: list[str], threshold: str | None) -> None:
-    """Put the metrics of protocols in the place of the config's localization metrics."""
+    """Put the metrics of protocols in the place of the config's localization metrics; the baselines stay."""
     from mmwsol.evaluation.map_evaluation import evaluator_configs
-    from mmwsol.evaluation.metrics import BaseLocMetric
+    from mmwsol.evaluation.metrics import BaseLocMetric, LocBaselines
     from mmwsol.evaluation.protocols import parse_threshold
     from mmwsol.registry import METRICS
 
     configs = evaluator_configs(names, None if threshold is None else parse_threshold(threshold))
     given = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
     ours = [metric for metric in given if str(metric["type"]).startswith("mmwsol.")]
-    replaced = [metric for metric in ours if issubclass(METRICS.get(metric["type"]), BaseLocMetric)]
+    replaced = [
+        metric
+        for metric in ours
+        if issubclass(METRICS.get(metric["type"]), BaseLocMetric) and METRICS.get(metric["type"]) is not LocBaselines
+    ]
     others = [metric for metric in given if metric not in replaced]
     cfg.test_evaluator = [*others, *configs.values()]
 

@@ -42,4 +42,16 @@ page = dict(
     against='cam_efficientnet-lite0_imagenette',
     metric='LocAccuracy',
     curves=('published', 'MaxBoxAcc'),
-    images=6)
+    images=6,
+    names={
+        'cam_efficientnet-lite0_imagenette': 'CAM, no training',
+        'cam_efficientnet-lite0_imagenette_stride-16': 'CAM, stride 16',
+        'ts-cam_hybrid-vit_imagenette': 'TS-CAM',
+        'trt_hybrid-vit_imagenette': 'TRT',
+        'sat_hybrid-vit_imagenette': 'SAT',
+        'catr_hybrid-vit_imagenette': 'CATR',
+        'cdtr_hybrid-vit_imagenette_noclip': 'CDTR without CLIP',
+        'lctr_hybrid-vit_imagenette': 'LCTR',
+        'locloc_hybrid-vit_imagenette': 'LocLoc',
+        'dips_hybrid-vit_imagenette': 'DiPS',
+    })

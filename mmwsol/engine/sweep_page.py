@@ -11,6 +11,7 @@ A sweep file describes it under ``page``:
 ``curves``   test whose threshold curves are plotted, '' for the config's own, and the title of a metric that searches a
              threshold: ('published', 'MaxBoxAcc'). The accuracy is that of the largest box at IoU 0.5, or GT-known
 ``images``   number of photographs in a sheet. Defaults to 8
+``names``    ``{cell: name on the page}``, for long names of cells
 ===========  ========================================================================================================
 
 Pictures and costs are made by the tools that a user has for them, each in a process of its own. Costs are measured once
@@ -68,26 +69,34 @@ def write_page(sweep: Sweep, runs: Sequence[Run], rows: Sequence[Row], folder: s
     first = {name: cell[0] for name, cell in cells.items()}
     found = {name: [_images(run, page["metric"]) for run in cell] for name, cell in cells.items()}
     against = page["against"]
+    names = {row.cell.name: page.get("names", {}).get(row.cell.name, row.cell.name) for row in rows}
     costs = {name: _cost(run) for name, run in first.items()}
     changes = {name: _changes(found[name], found[against][0]) for name in found if against in found}
 
-    lines = [f"# {page['title']}", "", page["text"], "", *_table(page["columns"], rows, costs, changes)]
+    lines = [f"# {page['title']}", "", page["text"], "", *_table(page["columns"], rows, names, costs, changes)]
     if changes:
         lines += [
-            f"+ and -: photographs that {against} misses and the method hits, and the other way round, of "
+            f"+ and -: photographs that {names[against]} misses and the method hits, and the other way round, of "
             f"{len(found[against][0])}, mean over the seeds.",
         ]
     files = []
     if first:
-        curves = [_curve(name, run, *page["curves"]) for name, run in first.items()]
+        curves = [_curve(names[cell], run, *page["curves"]) for cell, run in first.items()]
         files += draw_lines(curves, "threshold", "box accuracy", folder / "curves")
         lines += ["", "## Accuracy against the threshold", "", "![Accuracy against the threshold](curves.png)"]
     of_first = {name: images[0] for name, images in found.items()}
-    for name, title, paths in _sheets(of_first, against, page.get("images", 8)):
+    for name, title, paths in _sheets(of_first, against, names[against], page.get("images", 8)):
         models: list[str | Path] = []
         for cell, run in first.items():
             models += [run.folder / f"{cell}.py", final_checkpoint(run)[1]]
-        options: list[str | Path] = ["--names", *first, "--number", "-1", "--out", folder / f"{name}.png"]
+        options: list[str | Path] = [
+            "--names",
+            *(names[cell] for cell in first),
+            "--number",
+            "-1",
+            "--out",
+            folder / f"{name}.png",
+        ]
         _tool("visualization/compare_methods.py", *models, *paths, *options)
         files.append(folder / f"{name}.png")
         lines += ["", f"## {title}", "", f"![{title}]({name}.png)"]
@@ -136,7 +145,9 @@ def _changes(found: Sequence[Images], base: Images) -> tuple[float, float]:
     return statistics.fmean(gained), statistics.fmean(lost)
 
 
-def _sheets(found: Mapping[str, Images], against: str, number: int) -> list[tuple[str, str, list[str]]]:
+def _sheets(
+    found: Mapping[str, Images], against: str, against_name: str, number: int
+) -> list[tuple[str, str, list[str]]]:
     """Choose photographs: name of the sheet, its title and the paths."""
     if not found:
         return []
@@ -156,8 +167,8 @@ def _sheets(found: Mapping[str, Images], against: str, number: int) -> list[tupl
     wins = sorted((name for name in names if not _hit(base[name])), key=lambda name: -hits[name])
     losses = sorted((name for name in names if _hit(base[name])), key=lambda name: hits[name])
     for sheet, chosen, title in (
-        ("wins", wins, f"Wins: {against} misses, most of the others hit"),
-        ("losses", losses, f"Losses: {against} hits, fewest of the others do"),
+        ("wins", wins, f"Wins: {against_name} misses, most of the others hit"),
+        ("losses", losses, f"Losses: {against_name} hits, fewest of the others do"),
     ):
         if chosen:
             sheets.append((sheet, title, paths(chosen[:number])))
@@ -167,6 +178,7 @@ def _sheets(found: Mapping[str, Images], against: str, number: int) -> list[tupl
 def _table(
     columns: Mapping[str, str],
     rows: Sequence[Row],
+    names: Mapping[str, str],
     costs: Mapping[str, Mapping[str, float]],
     changes: Mapping[str, tuple[float, float]],
 ) -> list[str]:
@@ -179,7 +191,7 @@ def _table(
         wins = ["–", "–"] if change is None else [f"{value:.1f}" for value in change]
         millions = [f"{cost[key] / 1e6:.2f} M" if key in cost else "–" for key in COUNTS.values()]
         ratios = [f"{cost[key]:.2f}" if key in cost else "–" for key in RATIOS.values()]
-        lines.append([row.cell.name, str(len(row.seeds)), *shown, *wins, *millions, *ratios])
+        lines.append([names[row.cell.name], str(len(row.seeds)), *shown, *wins, *millions, *ratios])
     for name, key in BASELINES.items():
         shown = [_figure(_baseline(rows, metric, key), None) for metric in columns.values()]
         lines.append([name, "–", *shown, *["–"] * (2 + len(COUNTS) + len(RATIOS))])

@@ -59,7 +59,7 @@ KEYS = (
     *("metrics", "paper", "figure", "tests", "page"),
 )
 FIGURE_KEYS = ("x", "y", "x_label")
-PAGE_KEYS = ("title", "text", "columns", "against", "metric", "curves", "images")
+PAGE_KEYS = ("title", "text", "columns", "against", "metric", "curves", "images", "names")
 FOLDERS = ("sweeps", "benchmarks")  # a file in one of these is a sweep, no config
 
 
@@ -274,7 +274,7 @@ def _check_page(sweep: Sweep) -> None:
     for key in ("title", "text", "columns", "against", "metric", "curves"):
         if not page.get(key):
             raise ValueError(f"page needs {key}.")
-    sweep.select([page["against"]])
+    sweep.select([page["against"], *page.get("names", ())])
     if len(page["curves"]) != 2 or page["curves"][0] not in ("", *sweep.tests):
         raise ValueError(f"page.curves={page['curves']!r} must be a test, one of {['', *sweep.tests]}, and a metric.")
 

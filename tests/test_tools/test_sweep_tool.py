@@ -121,7 +121,8 @@ page = dict(
     against='tiny',
     metric='LocAccuracy',
     curves=('published', 'MaxBoxAcc'),
-    images=2)
+    images=2,
+    names={'tiny_batch-6': 'six'})
 """
 
 
@@ -145,7 +146,7 @@ def test_page(tiny_config, tool, quick, tmp_path, capsys, monkeypatch):
     assert line[:7] == ["tiny", "1", *(f"{figure:.1f}" for figure in figures), "0.0", "0.0"]
     cost = json.loads((tmp_path / "runs/tiny/cost.json").read_text())
     assert line[7:] == [f"{cost['parameters'] / 1e6:.2f} M"] * 2 + [f"{cost[key]:.2f}" for key in ("train", "predict")]
-    other = next(line for line in page.splitlines() if line.startswith("| tiny_batch-6 |")).strip("| ").split(" | ")
+    other = next(line for line in page.splitlines() if line.startswith("| six |")).strip("| ").split(" | ")
     results = [
         json.loads((tmp_path / f"runs/{cell}/seed-0/results.json").read_text()) for cell in ("tiny", "tiny_batch-6")
     ]

@@ -67,7 +67,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def plain_model(model: Any, embed_dims: int, num_classes: int) -> dict:
-    """Return the config of the same vision transformer as a plain classifier."""
+    """Return the config of the same vision transformer as a plain classifier; a stem that is frozen stays so."""
     from mmpretrain.models.backbones import VisionTransformer
 
     from mmwsol.models import TapViT
@@ -77,6 +77,7 @@ def plain_model(model: Any, embed_dims: int, num_classes: int) -> dict:
     backbone = {name: value for name, value in model["backbone"].items() if name in known}
     return dict(
         type="mmwsol.ImageLocalizer",
+        frozen=[pattern for pattern in model.get("frozen") or () if pattern.startswith("backbone.patch_embed")],
         backbone=dict(type="mmwsol.TapViT", tap="none", **backbone),
         head=dict(type="mmwsol.ClsTokenHead", num_classes=num_classes, in_channels=embed_dims),
     )
