@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmwsol.datasets.wrappers import inner_config
 from mmwsol.files import write_json, writing
 from mmwsol.models.data_preprocessor import normalization
 from mmwsol.models.features import as_features
@@ -69,7 +70,8 @@ def export_model(
         model: Model of :func:`mmwsol.apis.init_model`; it is moved to the CPU.
         out: File: ``.pt2`` for format 'torch', ``.onnx`` for 'onnx'.
         format: 'torch' (``torch.export``) or 'onnx'. Defaults to 'onnx'.
-        size: Image size (H, W). Defaults to None: ``input_size`` of the model.
+        size: Image size (H, W). Defaults to None: that to which the test pipeline of ``model.cfg`` brings images, or
+            else ``input_size`` of the model.
 
     Returns:
         ``file``, ``size`` and ``difference``, the largest relative difference of an output.
@@ -78,17 +80,19 @@ def export_model(
         ImportError: If the packages of the extra 'deploy' are missing.
         OSError: If a file cannot be written.
         RuntimeError: If the exported model differs from PyTorch by more than 1e-3 of the largest value of an output.
-        ValueError: If the format is unknown, or the size is not known.
+        ValueError: If the format is unknown, the size is not known, or the box rule has no threshold.
     """
     if format not in FORMATS:
         raise ValueError(f"format must be one of {FORMATS}, got {format!r}.")
     if format == "onnx":
         _require_onnx()
     out = Path(out)
-    size = size or model.input_size
+    size = size or _tested_size(model) or model.input_size
     if size is None:
         raise ValueError(f"{type(model.backbone).__name__} names no image size: pass the image size, --size H W.")
     size = (int(size[0]), int(size[1]))
+    rule = model.map_to_box
+    rule = dict(type=f"mmwsol.{type(rule).__name__}", threshold=rule.get_threshold(), **rule.rule)  # before all work
     exportable = ExportableLocalizer(model.cpu()).eval()
     generator = torch.Generator().manual_seed(0)
     images = 255 * torch.rand(3, 3, *size, generator=generator)
@@ -100,16 +104,28 @@ def export_model(
             raise RuntimeError(
                 f"'{out}' differs from PyTorch by {difference:.2g} of the largest value (> {TOLERANCE:g})."
             )
-    rule = model.map_to_box
     notes = dict(
         input="images: (batch, 3, H, W) float32, RGB, 0 to 255",
         outputs=dict(scores="(batch, classes)", maps="(batch, k, h, w)", labels="(batch, k), -1: class-agnostic"),
         size=size,
         classes=model.dataset_meta.get("classes"),
-        map_to_box=dict(type=f"mmwsol.{type(rule).__name__}", threshold=rule.get_threshold(), **rule.rule),
+        map_to_box=rule,
     )
     write_json(out.with_suffix(".json"), notes)
     return dict(file=str(out), size=size, difference=difference)
+
+
+def _tested_size(model: Any) -> tuple[int, int] | None:
+    """Return the (H, W) to which the test pipeline of a model's config brings every image, None if there is none."""
+    loader = (getattr(model, "cfg", None) or {}).get("test_dataloader") or {}
+    size = None
+    for transform in inner_config(loader.get("dataset") or {}).get("pipeline") or ():
+        sides = transform.get("crop_size", transform.get("scale"))
+        if sides is not None:
+            width, height = (sides, sides) if isinstance(sides, int) else sides
+            fixed = "crop_size" in transform or not (transform.get("keep_ratio") or "edge" in transform)
+            size = (int(height), int(width)) if fixed else None
+    return size
 
 
 def load_exported(path: str | Path) -> Callable[[Tensor], tuple[Tensor, ...]]:

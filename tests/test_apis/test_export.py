@@ -118,3 +118,30 @@ def test_errors(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ImportError, match=r"pip install 'mmwsol\[deploy\]'"):
         export_model(model, tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "size"),
+    [
+        ([dict(type="mmwsol.LoadImage"), dict(type="mmwsol.Resize", scale=(48, 32))], (32, 48)),
+        (
+            [dict(type="mmwsol.ResizeEdge", scale=64, edge="short"), dict(type="mmwsol.CenterCrop", crop_size=24)],
+            (24, 24),
+        ),
+        ([dict(type="mmwsol.Resize", scale=(48, 48), keep_ratio=True)], (32, 32)),
+        ([], (32, 32)),
+    ],
+)
+def test_size_is_that_of_the_test_pipeline(pipeline, size, tmp_path):
+    """Not that of training, where photographs may be smaller; where it is not fixed, the backbone's."""
+    model = build("TapViT")
+    model.cfg = dict(test_dataloader=dict(dataset=dict(pipeline=pipeline)))
+    assert export_model(model, tmp_path / "model.pt2", "torch")["size"] == size
+
+
+def test_a_box_rule_without_threshold_is_refused_first(tmp_path):
+    model = build("TapViT")
+    model.map_to_box = TASK_UTILS.build(dict(type="mmwsol.ContourBox", preset="tscam"))
+    with pytest.raises(ValueError, match="ContourBox has no threshold"):
+        export_model(model, tmp_path / "model.pt2", "torch")
+    assert not list(tmp_path.iterdir())

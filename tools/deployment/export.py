@@ -18,7 +18,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("checkpoint", help="checkpoint file or URL")
     parser.add_argument("--format", choices=["torch", "onnx"], default="onnx", help="default: onnx")
     parser.add_argument("--out", metavar="FILE", required=True, help="model.onnx, or model.pt2 for torch")
-    parser.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="image size; default: the backbone's")
+    parser.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="default: that of the test pipeline")
     parser.add_argument("--stage", metavar="NAME", help="stage of the config; default: the last one")
     parser.add_argument("--cfg-options", nargs="+", action=SettingsAction, metavar="KEY=VALUE")
     return parser.parse_args()
