@@ -52,7 +52,7 @@ def main() -> None:
         every_run = plan_runs(sweep, work_dir, (), args.seeds, args.cfg_options)
         names = [cell.name for cell in sweep.select(args.cells)]
         runs = [] if args.table_only else [run for run in every_run if run.cell.name in names]
-        for outcome in run_sweep(runs, args.gpus):
+        for outcome in run_sweep(runs, args.gpus, every_run):
             print(f"{outcome.run.cell.name}, seed {outcome.run.seed}: {outcome.state} ({outcome.message})", flush=True)
             if outcome.state == "failed":
                 failed.append(f"{outcome.run.cell.name}, seed {outcome.run.seed}")

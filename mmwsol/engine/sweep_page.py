@@ -20,6 +20,8 @@ and kept beside the runs.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import statistics
 import subprocess
@@ -28,11 +30,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
+
 from mmwsol.engine.json_files import read_json
 from mmwsol.engine.sweep_report import Row
 from mmwsol.engine.sweeps import Run, final_checkpoint
 from mmwsol.evaluation.results_file import Outcome, load_results, outcomes
-from mmwsol.files import write_text
+from mmwsol.files import write_json, write_text
 from mmwsol.utils.config import tool_file
 from mmwsol.utils.sweep_files import Sweep
 from mmwsol.visualization.sweep_figure import Line, draw_lines
@@ -41,7 +45,9 @@ COUNTS = {"parameters": "parameters", "trained": "trained"}
 RATIOS = {"training step": "train", "inference": "predict"}
 BASELINES = {"whole frame": "whole_frame", "center box": "center_box"}
 NOTE = "Percent; mean ± sample standard deviation over the seeds."
-COST_NOTE = "Steps: ratio to the same network as a plain classifier, times of one core."
+COST_NOTE = "Trained parameters and steps: of the last stage; steps as ratio to the same network as a plain classifier."
+
+SHOWN = "first seed"
 
 Images = dict[str, Outcome]  # of a results file, by image
 
@@ -67,39 +73,40 @@ def write_page(sweep: Sweep, runs: Sequence[Run], rows: Sequence[Row], folder: s
     runs = [run for run in runs if run.seed in seeds.get(run.cell.name, ())]
     cells = {name: [run for run in runs if run.cell.name == name] for name in seeds}
     first = {name: cell[0] for name, cell in cells.items()}
-    found = {name: [_images(run, page["metric"]) for run in cell] for name, cell in cells.items()}
+    found = {name: {run.seed: _images(run, page["metric"]) for run in cell} for name, cell in cells.items()}
     against = page["against"]
     names = {row.cell.name: page.get("names", {}).get(row.cell.name, row.cell.name) for row in rows}
     costs = {name: _cost(run) for name, run in first.items()}
-    changes = {name: _changes(found[name], found[against][0]) for name in found if against in found}
+    changes = {name: _changes(found[name], found[against]) for name in found if against in found}
 
     lines = [f"# {page['title']}", "", page["text"], "", *_table(page["columns"], rows, names, costs, changes)]
     if changes:
         lines += [
             f"+ and -: photographs that {names[against]} misses and the method hits, and the other way round, of "
-            f"{len(found[against][0])}, mean over the seeds.",
+            f"{len(next(iter(found[against].values())))}, mean over the seeds.",
         ]
     files = []
     if first:
         curves = [_curve(names[cell], run, *page["curves"]) for cell, run in first.items()]
         files += draw_lines(curves, "threshold", "box accuracy", folder / "curves")
-        lines += ["", "## Accuracy against the threshold", "", "![Accuracy against the threshold](curves.png)"]
-    of_first = {name: images[0] for name, images in found.items()}
-    for name, title, paths in _sheets(of_first, against, names[against], page.get("images", 8)):
-        models: list[str | Path] = []
-        for cell, run in first.items():
-            models += [run.folder / f"{cell}.py", final_checkpoint(run)[1]]
-        options: list[str | Path] = [
-            "--names",
-            *(names[cell] for cell in first),
-            "--number",
-            "-1",
-            "--out",
-            folder / f"{name}.png",
+        lines += [
+            "",
+            f"## Accuracy against the threshold ({SHOWN})",
+            "",
+            "![Accuracy by threshold](curves.png)",
         ]
-        _tool("visualization/compare_methods.py", *models, *paths, *options)
+    of_first = {cell: found[cell][run.seed] for cell, run in first.items()}
+    for name, title, paths in _sheets(of_first, against, names[against], page.get("images", 8)):
+        models = [word for run in first.values() for word in _model(run, page["metric"])]
+        options = ["--names", *(names[cell] for cell in first), "--number", "-1", "--out", str(folder / f"{name}.png")]
+        lines += ["", f"## {title} ({SHOWN})", ""]
+        try:
+            _tool("visualization/compare_methods.py", *models, *paths, *options)
+        except ValueError as error:  # the table is worth more than a picture
+            lines.append(f"Not drawn: {error}")
+            continue
         files.append(folder / f"{name}.png")
-        lines += ["", f"## {title}", "", f"![{title}]({name}.png)"]
+        lines.append(f"![{title}]({name}.png)")
     write_text(folder / "page.md", "\n".join(lines) + "\n")
     return [folder / "page.md", *files]
 
@@ -129,20 +136,39 @@ def _hit(outcome: Outcome) -> bool:
     return outcome.iou >= 0.5
 
 
-def _changes(found: Sequence[Images], base: Images) -> tuple[float, float]:
-    """Return hits gained and lost against the base, mean over the seeds.
+def _changes(found: Mapping[int, Images], base: Mapping[int, Images]) -> tuple[float, float] | None:
+    """Return hits gained and lost against the base of the same seed, mean over the seeds; None without such seeds.
+
+    A base of one seed, a cell that is not trained, stands for every seed.
 
     Raises:
         ValueError: If the images are others.
     """
     gained, lost = [], []
-    for images in found:
-        if images.keys() != base.keys():
+    for seed, images in found.items():
+        other = base.get(seed) if len(base) > 1 else next(iter(base.values()))
+        if other is None:
+            continue
+        if images.keys() != other.keys():
             raise ValueError("the cells of the page were tested on different images: test them again.")
-        pairs = [(_hit(base[name]), _hit(outcome)) for name, outcome in images.items()]
+        pairs = [(_hit(other[name]), _hit(outcome)) for name, outcome in images.items()]
         gained.append(pairs.count((False, True)))
         lost.append(pairs.count((True, False)))
-    return statistics.fmean(gained), statistics.fmean(lost)
+    return (statistics.fmean(gained), statistics.fmean(lost)) if gained else None
+
+
+def _model(run: Run, metric: str) -> list[str]:
+    """Return config and weights of a run; released weights hold no threshold: it is that of the test."""
+    weights = final_checkpoint(run)[1]
+    if not run.cell.released:
+        return [str(run.folder / f"{run.cell.name}.py"), weights]
+    config = run.folder / "sheet" / f"{run.cell.name}.py"
+    cfg = Config(run.cfg.to_dict())
+    threshold = load_results(run.results[""])["protocol"][metric]["threshold"]
+    if isinstance(threshold, float):
+        cfg.model.map_to_box.threshold = threshold
+    write_text(config, cfg.pretty_text)
+    return [str(config), weights]
 
 
 def _sheets(
@@ -180,7 +206,7 @@ def _table(
     rows: Sequence[Row],
     names: Mapping[str, str],
     costs: Mapping[str, Mapping[str, float]],
-    changes: Mapping[str, tuple[float, float]],
+    changes: Mapping[str, tuple[float, float] | None],
 ) -> list[str]:
     """Return the lines of the table: the cells, and the boxes that need no model."""
     header = ["", "seeds", *columns, "+", "-", *COUNTS, *RATIOS]
@@ -211,13 +237,16 @@ def _figure(mean: float | None, spread: float | None) -> str:
 
 
 def _cost(run: Run) -> dict[str, float]:
-    """Return parameters and, of a model on our vision transformer, ratios of times."""
+    """Return parameters and, of a model on our vision transformer, ratios of times; measured once for each config."""
     file = run.folder.parent / "cost.json"
-    if not file.is_file():
+    record = hashlib.sha256(json.dumps(run.record, sort_keys=True).encode()).hexdigest()
+    cost = read_json(file, "Delete it, and it is measured again.") if file.is_file() else {}
+    if cost.get("config") != record:
         options = ["--cfg-options", *run.options] if run.options else []
         config = run.folder / f"{run.cell.name}.py"
         _tool("analysis_tools/benchmark_methods.py", config, "--no-memory", "--out", file, *options)
-    cost = read_json(file, "Delete it, and it is measured again.", COUNTS.values())
+        cost = {**read_json(file, "Delete it, and it is measured again.", COUNTS.values()), "config": record}
+        write_json(file, cost)
     return {name: value for name, value in cost.items() if not run.cell.released or name == "parameters"}
 
 

@@ -109,7 +109,7 @@ def plan_runs(
         _check_effect(cell, cfg)
         cell_seeds = list(seeds or sweep.seeds)
         if cell.released:  # its figures know no seed
-            cell_seeds = cell_seeds[:1] or [0]
+            cell_seeds = list(sweep.seeds[:1]) or [0]
         if not cell_seeds:
             own_seed = (cfg.get("randomness") or {}).get("seed")
             if own_seed is None:
@@ -147,7 +147,7 @@ def _check_effect(cell: Cell, cfg: Config) -> None:
             )
 
 
-def run_sweep(runs: Sequence[Run], gpus: int | None = None) -> Iterator[RunState]:
+def run_sweep(runs: Sequence[Run], gpus: int | None = None, others: Sequence[Run] = ()) -> Iterator[RunState]:
     """Train and evaluate runs, one after the other, each in processes of its own.
 
     A run is ``tools/train.py --resume`` in ``<folder>/train`` and then ``tools/test.py`` on the best checkpoint, if the
@@ -160,6 +160,7 @@ def run_sweep(runs: Sequence[Run], gpus: int | None = None) -> Iterator[RunState
         runs: From :func:`plan_runs`.
         gpus: Number of processes, started as ``tools/dist_train.sh`` does. Defaults to None: one
             process without launcher.
+        others: Further runs whose stages may be copied. Defaults to ().
 
     Yields:
         'started' where that is so, then one of the other states, for every run.
@@ -171,7 +172,8 @@ def run_sweep(runs: Sequence[Run], gpus: int | None = None) -> Iterator[RunState
                     yield RunState(run, "skipped", "was finished before")
                     continue
                 yield RunState(run, "started", f"log: {run.folder / 'train.log'}")
-                _copy_stages(run, [other for other in runs if other.seed == run.seed and other != run])
+                same_seed = [other for other in (*runs, *others) if other.seed == run.seed]
+                _copy_stages(run, [other for other in same_seed if other.folder != run.folder])
                 message = _execute(run, gpus, handle)
         except (ValueError, OSError) as error:
             yield RunState(run, "failed", str(error))
@@ -190,7 +192,10 @@ def read_metrics(run: Run) -> dict[str, float] | None:
     metrics: dict[str, float] = {}
     for name, file in run.results.items():
         values = read_json(file, "Delete it, and the run is tested again.", ["metrics"])["metrics"]
-        metrics |= {f"{name}/{key}" if name else key: value for key, value in values.items()}
+        named = {f"{name}/{key}" if name else key: value for key, value in values.items()}
+        if metrics.keys() & named.keys():
+            raise ValueError(f"{file}: the test is called like metrics of the config ({name}/...): call it otherwise.")
+        metrics |= named
     return metrics
 
 
@@ -241,8 +246,8 @@ def _is_tested(run: Run, name: str) -> bool:
     """Tell whether a run has the results of a test; a further test counts only with the options of the sweep file."""
     if not run.results[name].is_file():
         return False
-    if not name:
-        return True
+    if not name or not _options_file(run, name).is_file():
+        return not name
     done = read_json(_options_file(run, name), "Delete it, and the test is run again.", ["options"])
     return done["options"] == _test_options(run, name)
 
@@ -274,16 +279,17 @@ def _execute(run: Run, gpus: int | None, lock: int) -> str:
         out = test_dir / RESULTS
         test = [*_tool("test", gpus, config, checkpoint), "--work-dir", str(test_dir), "--out", str(out)]
         _call([*test, *_test_options(run, name)], run.folder / f"{name or 'test'}.log", lock)
-        if name:
-            write_json(_options_file(run, name), dict(options=_test_options(run, name)))
         os.replace(out, file)
+        if name:  # after the results: a kill in between has the test run again
+            write_json(_options_file(run, name), dict(options=_test_options(run, name)))
     return f"{kind} checkpoint, {Path(checkpoint).name}"
 
 
 def _copy_stages(run: Run, others: Sequence[Run]) -> None:
-    """Copy the finished first stages of a run from others, where their settings are the same."""
+    """Copy the finished first stages of a run from others, where their settings and the stages before are the same."""
     cfg, options = copy.deepcopy(run.cfg), parse_options(run.options)
     merge_options(cfg, options)
+    previous = None
     for stage in stage_configs(cfg, options):
         folder = run.folder / TRAINING / stage.name
         if not stage.name or folder.exists():
@@ -291,7 +297,8 @@ def _copy_stages(run: Run, others: Sequence[Run]) -> None:
         for other in others:
             source = other.folder / TRAINING / stage.name
             marker = read_marker(source)
-            if marker is not None and not changed_settings(stage.cfg, marker):
+            if marker is not None and marker["previous_id"] == previous and not changed_settings(stage.cfg, marker):
+                previous = marker["id"]
                 draft = folder.with_name(f".{stage.name}.copy")
                 shutil.rmtree(draft, ignore_errors=True)
                 shutil.copytree(source, draft)

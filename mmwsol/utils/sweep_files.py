@@ -187,8 +187,11 @@ def _make_sweep(file: Path, content: dict[str, Any]) -> Sweep:
     if not all(isinstance(seed, int) for seed in seeds) or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds must be different integers, got {seeds}.")
     for name in _dict(content, "tests"):
-        if not re.fullmatch(r"[a-z0-9-]+", str(name)) or name in ("train", "test", "results", "run"):
-            raise ValueError(f"tests: '{name}' must be lower-case letters, digits and hyphens, not train, test or run.")
+        if not re.fullmatch(r"[a-z0-9-]+", str(name)) or name in ("train", "test", "results", "run", "lock"):
+            raise ValueError(
+                f"tests: '{name}' must be of lower-case letters, digits and hyphens; train, test, results, run and "
+                "lock are taken."
+            )
     sweep = Sweep(
         file,
         tuple(cells),
@@ -275,6 +278,8 @@ def _check_page(sweep: Sweep) -> None:
         if not page.get(key):
             raise ValueError(f"page needs {key}.")
     sweep.select([page["against"], *page.get("names", ())])
+    if not isinstance(page.get("images", 1), int) or page.get("images", 1) < 1:
+        raise ValueError(f"page.images must be a number of photographs, got {page['images']!r}.")
     if len(page["curves"]) != 2 or page["curves"][0] not in ("", *sweep.tests):
         raise ValueError(f"page.curves={page['curves']!r} must be a test, one of {['', *sweep.tests]}, and a metric.")
 

@@ -14,6 +14,14 @@ from pathlib import Path
 
 import cv2
 import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+from mmwsol.engine.stage_markers import marked_settings, read_marker
+from mmwsol.engine.stages import stage_configs
+from mmwsol.engine.sweeps import plan_runs, run_sweep
+from mmwsol.utils.sweep_files import read_sweep
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -113,6 +121,7 @@ def test_killed_resumed_and_tabulated(tiny_config, tool, quick, tmp_path, capsys
 
 
 PAGE = """
+released = ['tiny']
 tests = {'published': ['--protocol', 'wsol_v1', 'tscam', '--threshold', 'best', '--cfg-options', 'randomness.seed=7']}
 page = dict(
     title='Tiny',
@@ -125,46 +134,77 @@ page = dict(
     names={'tiny_batch-6': 'six'})
 """
 
+CALIBRATED = """
+model = dict(
+    init_cfg=dict(type='Pretrained', checkpoint={weights!r}),
+    map_to_box=dict(_delete_=True, type='mmwsol.ContourBox', preset='tscam'))
+val_evaluator = test_evaluator = [
+    dict(type='mmpretrain.Accuracy', topk=(1, 5), prefix='cls'),
+    dict(
+        type='mmwsol.LocAccuracy', map_to_box='model',
+        threshold=dict(grid=0.1, select_on='val', select_by='gt_known')),
+    dict(type='mmwsol.LocBaselines'),
+]
+custom_hooks = [dict(type='mmwsol.ThresholdCalibrationHook')]
+"""
+
 
 def test_page(tiny_config, tool, quick, tmp_path, capsys, monkeypatch):
-    """A benchmark: further tests, the page with its table and pictures; only a test that changed is run again."""
+    """A benchmark: a cell as released, further tests, the page; only a test that changed is run again."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tiny_config.parent), str(ROOT)]))  # of the hook
     file = write_sweep(tiny_config, tmp_path)
-    (tmp_path / "tiny.py").write_text(
-        (tmp_path / "tiny.py").read_text().replace("hooks = [", "hooks = [  # ") + "\n]\n"
-    )
+    with (tmp_path / "tiny.py").open("a") as config:
+        config.write(CALIBRATED.format(weights=str(tmp_path / "weights.pth")))
+    init_default_scope("mmpretrain")
+    model = MODELS.build(dict(Config.fromfile(tmp_path / "tiny.py").model, init_cfg=None))
+    torch.save(model.state_dict(), tmp_path / "weights.pth")
     plain = file.read_text()
     file.write_text(plain + PAGE)
-    (tmp_path / "runs/tiny_batch-6").mkdir(parents=True)
-    (tmp_path / "runs/tiny_batch-6/cost.json").write_text('{"parameters": 1230000, "trained": 560000, "train": 1.5}')
-    tool("sweep.py", file, "--seeds", 0, "--work-dir", "runs", "--out", "out")
+    tool("sweep.py", file, "--work-dir", "runs", "--out", "out")
     page = (tmp_path / "out/page.md").read_text()
-    run = tmp_path / "runs/tiny/seed-0"
-    own, published = (json.loads((run / name).read_text())["metrics"] for name in ("results.json", "published.json"))
-    line = next(line for line in page.splitlines() if line.startswith("| tiny |")).strip("| ").split(" | ")
+
+    def read(path):
+        return json.loads((tmp_path / "runs" / path).read_text())
+
+    def cells(name):
+        return next(line for line in page.splitlines() if line.startswith(f"| {name} |")).strip("| ").split(" | ")
+
+    assert not (tmp_path / "runs/tiny/seed-1").exists() and not (tmp_path / "runs/tiny/seed-0/train").exists()
+    own, published = (read(f"tiny/seed-0/{name}.json")["metrics"] for name in ("results", "published"))
     figures = [own["cls/top1"], own["loc/gt_known"], published["wsol_v1/max_box_acc"]]
-    assert line[:7] == ["tiny", "1", *(f"{figure:.1f}" for figure in figures), "0.0", "0.0"]
-    cost = json.loads((tmp_path / "runs/tiny/cost.json").read_text())
-    assert line[7:] == [f"{cost['parameters'] / 1e6:.2f} M"] * 2 + [f"{cost[key]:.2f}" for key in ("train", "predict")]
-    other = next(line for line in page.splitlines() if line.startswith("| six |")).strip("| ").split(" | ")
-    results = [
-        json.loads((tmp_path / f"runs/{cell}/seed-0/results.json").read_text()) for cell in ("tiny", "tiny_batch-6")
-    ]
-    assert other[7:] == ["1.23 M", "0.56 M", "1.50", "–"]  # measured before
-    hits = [[image["evaluated"]["LocAccuracy"]["iou"] >= 0.5 for image in result["predictions"]] for result in results]
-    pairs = list(zip(*hits, strict=True))
-    assert other[5:7] == [f"{pairs.count(pair):.1f}" for pair in ((False, True), (True, False))]
+    assert cells("tiny")[:7] == ["tiny", "1", *(f"{figure:.1f}" for figure in figures), "0.0", "0.0"]
+    cost = read("tiny_batch-6/cost.json")
+    millions = f"{cost['parameters'] / 1e6:.2f} M"
+    assert cells("tiny")[7:] == [millions, "–", "–", "–"]
+    assert cells("six")[7:] == [millions, millions, f"{cost['train']:.2f}", f"{cost['predict']:.2f}"]
+    whole = own["baseline/whole_frame_gt_known"]
+    assert cells("whole frame")[3] == f"{whole:.1f}"
+
+    hits = {}
+    for run in ("tiny/seed-0", "tiny_batch-6/seed-0", "tiny_batch-6/seed-1"):
+        images = read(f"{run}/results.json")["predictions"]
+        hits[run] = [image["evaluated"]["LocAccuracy"]["iou"] >= 0.5 for image in images]
+    base, *others = hits.values()
+    pairs = [list(zip(base, other, strict=True)) for other in others]
+    changes = [statistics.fmean(pair.count(change) for pair in pairs) for change in ((False, True), (True, False))]
+    assert cells("six")[1] == "2" and cells("six")[5:7] == [f"{change:.1f}" for change in changes]
+    assert "Not drawn" not in page
     for name in ("curves", "sheet"):
         assert f"]({name}.png)" in page and cv2.imread(str(tmp_path / f"out/{name}.png")) is not None
 
+    run = tmp_path / "runs/tiny/seed-0"
     times = {path: path.stat().st_mtime_ns for path in run.glob("*.json")}
     file.write_text(plain + PAGE.replace("'best'", "'0.3'"))
     capsys.readouterr()
-    tool("sweep.py", file, "tiny", "--seeds", 0, "--work-dir", "runs", "--out", "out")
-    assert "tiny, seed 0: finished" in capsys.readouterr().out
+    monkeypatch.setattr("mmwsol.engine.sweep_page.write_page", lambda *args: [])
+    tool("sweep.py", file, "tiny", "--work-dir", "runs", "--out", "out")
+    assert "tiny, seed 0: finished (released checkpoint, weights.pth)" in capsys.readouterr().out
     changed = {path.name for path, time in times.items() if path.stat().st_mtime_ns != time}
-    assert changed == {"published.json", "published.options.json"}
-    assert json.loads((run / "published.json").read_text())["protocol"]["LocAccuracy"]["threshold"] == [0.3]
+    assert changed - {"run.json"} == {"published.json", "published.options.json"}
+    assert read("tiny/seed-0/published.json")["protocol"]["LocAccuracy"]["threshold"] == [0.3]
+    (run / "published.options.json").unlink()  # a kill between results and options
+    tool("sweep.py", file, "tiny", "--work-dir", "runs", "--out", "out")
+    assert (run / "published.options.json").is_file()
 
 
 @pytest.mark.parametrize(
@@ -173,6 +213,7 @@ def test_page(tiny_config, tool, quick, tmp_path, capsys, monkeypatch):
         (("against='tiny'", "against='tony'"), "has no cell 'tony'; the nearest are: tiny"),
         (("title='Tiny',", ""), "page needs title"),
         (("images=2", "image=2"), "unknown key 'image' of page; the nearest are: images"),
+        (("images=2", "images=0"), "page.images must be a number of photographs, got 0"),
         (("curves=('published'", "curves=('publisht'"), "must be a test, one of"),
         (("tests = {'published'", "tests = {'train'"), "tests: 'train' must be"),
     ],
@@ -228,3 +269,36 @@ def test_equal_first_stages_are_trained_once(tiny_config, tool, quick, tmp_path)
         assert results[0]["predictions"] == results[1]["predictions"]
     ids = {read(f"runs/one/seed-{seed}/train/warm/stage_complete.json")["id"] for seed in (0, 1)}
     assert len(ids) == 2
+
+
+def test_stages_are_copied_with_those_before_them(tmp_path, monkeypatch):
+    """A second stage comes from the run whose first stage it was trained behind."""
+    stages = "stages = [dict(name='pre'), dict(name='mid'), dict(name='end')]\n"
+    base = "model = dict(a=0, b=0)\ntrain_cfg = dict(max_epochs=1)\nrandomness = dict(seed=0)\n"
+    (tmp_path / "net.py").write_text(base + stages)
+    first, second = "{'x': dict(a=1), 'y': dict(a=2)}", "{'p': dict(b=1), 'q': dict(b=2)}"
+    grid = f"grid = {{'stages.0.model': {first}, 'stages.1.model': {second}}}"
+    (tmp_path / "sweep.py").write_text(f"base = 'net.py'\n{grid}\n")
+
+    def train(run, gpus, lock):
+        previous = None
+        for stage in stage_configs(run.cfg):
+            folder = run.folder / "train" / stage.name
+            marker = read_marker(folder)
+            if marker is None:
+                folder.mkdir(parents=True)
+                name = f"{run.cell.name}/{stage.name}"
+                (folder / "stage_complete.json").write_text(json.dumps(dict(
+                    stage=stage.name, id=name, previous_id=previous, last=None, best=None,
+                    config=marked_settings(stage.cfg))))  # fmt: skip
+                marker = read_marker(folder)
+            assert marker["previous_id"] == previous
+            previous = marker["id"]
+        return ""
+
+    monkeypatch.setattr("mmwsol.engine.sweeps._execute", train)
+    runs = plan_runs(read_sweep(tmp_path / "sweep.py"), tmp_path / "runs")
+    outcomes = [outcome for outcome in run_sweep(runs) if outcome.state != "started"]
+    assert [outcome.state for outcome in outcomes] == ["finished"] * 4, outcomes
+    ids = [read_marker(run.folder / "train/pre")["id"] for run in runs]
+    assert ids == ["net_x_p/pre", "net_x_p/pre", "net_y_p/pre", "net_y_p/pre"]

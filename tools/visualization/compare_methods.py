@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ENDINGS = (".pth", ".pt", ".ckpt")
+ENDINGS = (".pth", ".pt", ".ckpt", ".safetensors")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
@@ -42,9 +42,9 @@ def parse_args() -> argparse.Namespace:
 
 
 def split_words(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
-    """Split the command line into pairs of config and checkpoint, told by the checkpoint's ending, and images."""
+    """Split the command line into pairs of config and checkpoint, told by its ending or address, and images."""
     pairs = []
-    while len(words) >= 2 and words[1].endswith(ENDINGS):
+    while len(words) >= 2 and (words[1].endswith(ENDINGS) or "://" in words[1]):
         pairs.append((words[0], words[1]))
         words = words[2:]
     if not pairs:
