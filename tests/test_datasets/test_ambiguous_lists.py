@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import layouts
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -56,6 +57,12 @@ def test_a_class_for_a_split(tmp_path):
 )
 def test_splits_with_numeric_labels(tmp_path, split):
     assert read(tmp_path, f"a.jpg,{split},7,1,2,30,40\n") == {"a.jpg": (7, [[1, 2, 30, 40]])}
+
+
+def test_a_split_that_no_row_has(tmp_path):
+    with pytest.raises(ValueError, match=r"list.csv:1: .*is 'cat' a split and '300' a class\? Write the names"):
+        read(tmp_path, "a.jpg,cat,300\n", split="part1")
+    assert read(tmp_path, "b.jpg,part2,1\na.jpg,part1,0\n", split="part1") == {"a.jpg": (0, [])}
 
 
 def test_other_splits_that_are_clear(tmp_path):
@@ -277,8 +284,15 @@ def test_points_of_thousands(tmp_path, box, fine):
     if fine:
         assert len(read(tmp_path, rows)["a.jpg"][1]) == 1
         return
-    with pytest.raises(ValueError, match="list.csv:2: '1.[02]00' may be a thousand, or not"):
+    message = "list.csv:2: '1.[02]00' may be a thousand, or not, beside whole numbers: write 1[02]00 or 1.[02]$"
+    with pytest.raises(ValueError, match=message):
         read(tmp_path, rows)
+
+
+def test_decimals_beside_whole_sizes(tmp_path):
+    """As pandas writes floats and integers, ``to_csv(sep=';', float_format='%.3f')``."""
+    rows = "path;label;x0;y0;x1;y1;width;height\na.jpg;cat;12.345;20.125;100.500;200.250;640;480\n"
+    assert read(tmp_path, rows)["a.jpg"][1] == np.float32([[12.345, 20.125, 100.5, 200.25]]).tolist()
 
 
 # ---- what is read, and what errors say ------------------------------------------------------------
