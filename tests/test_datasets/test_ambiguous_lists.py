@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmwsol.datasets import LocListDataset
+from mmwsol.datasets import LocListDataset, image_sizes
 
 LOAD = "mmwsol.LoadImage"
 
@@ -232,6 +232,26 @@ def test_photographs_that_exif_turns(tmp_path, messages, orientation, color):
         messages.clear()
         read(tmp_path, "path,width,height,label,x0,y0,x1,y1\na.jpg,40,30,cat,2,2,20,20\n", check_images=True, **options)
         assert len(said(messages, "turned or mirrored")) == (2 <= orientation <= 4 and not color)
+
+
+def test_headers_are_read_once(tmp_path, messages, monkeypatch):
+    """Photographs are opened by threads; one more pass over a million of them would take an hour."""
+    opened = []
+    for name in "ab":
+        turned(tmp_path / f"{name}.jpg", 6)
+    read_header = image_sizes.open_image
+    monkeypatch.setattr(image_sizes, "open_image", lambda file, path: (opened.append(path), read_header(file, path))[1])
+    read(tmp_path, "a.jpg,val,cat,2,2,20,20\nb.jpg,val,cat,2,2,20,20\n", check_images=True)
+    assert said(messages, "2 photograph(s) with boxes are turned or mirrored") and len(opened) == 2
+
+
+def test_turned_photographs_are_told_once(tmp_path, messages):
+    """Fractions of a.jpg need its size; b.jpg has a listed one, and may be mirrored."""
+    turned(tmp_path / "a.jpg", 6)
+    turned(tmp_path / "b.jpg", 3)
+    rows = "path,label,x0,y0,x1,y1,width,height\na.jpg,cat,0.1,0.1,0.5,0.5,,\nb.jpg,cat,0.1,0.1,0.5,0.5,40,30\n"
+    read(tmp_path, rows, box_format="xyxy_norm", check_images=True)
+    assert len(said(messages, "turned or mirrored")) == 1 and said(messages, "2 photograph(s) with boxes are turned")
 
 
 # ---- folders and paths ----------------------------------------------------------------------------
