@@ -258,7 +258,7 @@ class LocListDataset(BaseLocDataset):
 
     def _warn_from_one(self, labels: Sequence[int | None]) -> None:
         """Warn if all labels of the list are numbers, and none is 0."""
-        if labels and all(labels) and None not in labels:
+        if labels and all(labels):  # None, no number, is as false as 0
             message = f"{type(self).__name__}: labels are class indices from 0, and no image has label 0: "
             message += "if they count from 1, pass label_map; if they are names, metainfo=dict(classes=[...])"
             print_log(message, "current", logging.WARNING)
