@@ -134,12 +134,12 @@ class OutputFolder:
         Raises:
             OSError: If a file cannot be written, or a link leads out of the folder.
         """
-        hashes, texts = {}, dict(texts)
-        for name in self._beside(texts):
+        hashes, contents = {}, dict(texts)
+        for name in self._beside(contents):
             check_inside(self.folder / name, self.folder)
             if self._is_ours(name):
                 (self.folder / name).unlink()
-        for name, text in texts.items():
+        for name, text in contents.items():
             path = self.folder / name
             check_inside(path, self.folder)
             hashes[name] = _hash(text.encode("utf-8", "surrogateescape"))
