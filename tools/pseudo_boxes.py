@@ -55,7 +55,7 @@ def main() -> None:
         cfg = load_config(args.config, args.cfg_options)
         cfg = select_stage(stage_configs(cfg, args.cfg_options), args.stage).cfg
         if args.ground_truth:
-            export = export_ground_truth(cfg, args.split, args.class_agnostic)
+            export = export_ground_truth(cfg, args.split, args.class_agnostic, format)
         else:
             export = export_boxes(
                 cfg,
@@ -66,6 +66,7 @@ def main() -> None:
                 args.class_agnostic,
                 args.score_thr,
                 args.device,
+                format,
             )
         names = export.save(args.out, format)
     print(

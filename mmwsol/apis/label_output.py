@@ -95,8 +95,7 @@ class LabelOutput:
         if not self.formats:
             return
         by_name = {self.relative[record["img_path"]]: record for record in records}  # one may be listed twice
-        others = list(set(self.relative.values()) - by_name.keys())
-        labels = LabelList(self.root, self.classes, self.info, others=others)
+        labels = LabelList(self.root, self.classes, self.info, others=list(self.relative.values()))
         for record in by_name.values():
             height, width = record["ori_shape"]
             label = self.positions.get(record["pred_label"], 0)

@@ -26,7 +26,7 @@ class OutputFolder:
     Predictions are appended to a file of lines, which becomes ``predictions.json`` at the end. The name of a picture
     stands there before the picture is written, its prediction afterwards, with size and time of the image. Files of
     text (labels) are written at the end; their names and hashes stand in both, so that one that somebody has changed
-    since is known.
+    since is known. Those of an earlier call in the same folder of labels are removed then: their classes may be others.
 
     Args:
         folder: The folder, made if it is missing.
@@ -39,8 +39,8 @@ class OutputFolder:
         records: All predictions so far, without maps.
 
     Raises:
-        ValueError: If the folder cannot be written to, a picture would be written over an image, or there are files of
-            these names that inference did not write, or that were changed since.
+        ValueError: If the folder cannot be written to, a picture would be written over an image, or there are files
+            that would be written over or removed, and that inference did not write, or that were changed since.
     """
 
     def __init__(self, folder: str | Path, names: Sequence[str], key: Any, texts: Iterable[str] = ()) -> None:
@@ -74,13 +74,23 @@ class OutputFolder:
     def _check_texts(self, texts: Iterable[str]) -> None:
         """Raise ``ValueError`` if a file of text is there that is not as inference has written it."""
         self._hashes = _written_texts(self.folder)
-        for name in texts:
-            path = self.folder / name
-            if os.path.lexists(path) and not (path.is_file() and _hash(path.read_bytes()) in self._hashes[name]):
+        texts = list(texts)
+        for name in [*texts, *self._beside(texts)]:
+            if os.path.lexists(self.folder / name) and not self._is_ours(name):
                 raise ValueError(
                     f"'{name}' in '{self.folder}' is there already, and no earlier inference has written it, or it was "
                     "changed since: choose another out_dir."
                 )
+
+    def _is_ours(self, name: str) -> bool:
+        """Return whether a file of text is as inference has written it."""
+        path = self.folder / name
+        return path.is_file() and _hash(path.read_bytes()) in self._hashes.get(name, ())
+
+    def _beside(self, texts: Iterable[str]) -> list[str]:
+        """Name the other files of text of earlier calls, in the same folders, 'yolo' and 'voc'."""
+        folders = {name.split(os.sep)[0] for name in texts}
+        return [name for name in self._hashes.keys() - {*texts} if name.split(os.sep)[0] in folders]
 
     def _predictions(self, lines: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         """Return the predictions for images of this call that are as they were, with the pictures that they get now."""
@@ -114,7 +124,7 @@ class OutputFolder:
         self._file.flush()
 
     def finish(self, failed: Sequence[dict[str, str]], texts: Iterable[tuple[str, str]] = (), **notes: Any) -> None:
-        """Write files of text, then ``predictions.json``, each whole or not at all.
+        """Write files of text in place of those of earlier calls, then ``predictions.json``, each whole or not at all.
 
         Args:
             failed: Inputs without a prediction.
@@ -124,8 +134,12 @@ class OutputFolder:
         Raises:
             OSError: If a file cannot be written, or a link leads out of the folder.
         """
-        hashes = {}
-        for name, text in texts:
+        hashes, contents = {}, dict(texts)
+        for name in self._beside(contents):
+            check_inside(self.folder / name, self.folder)
+            if self._is_ours(name):
+                (self.folder / name).unlink()
+        for name, text in contents.items():
             path = self.folder / name
             check_inside(path, self.folder)
             hashes[name] = _hash(text.encode("utf-8", "surrogateescape"))

@@ -17,7 +17,7 @@ from mmengine.logging import print_log
 
 from mmwsol.datasets.box_checks import as_boxes, box_problem
 from mmwsol.datasets.coco_reader import read_json
-from mmwsol.datasets.image_sizes import ON_ITS_SIDE, read_header, read_size, warn_of_turned
+from mmwsol.datasets.image_sizes import ON_ITS_SIDE, read_oriented, warn_of_turned
 from mmwsol.datasets.labels import (
     MAX_LABEL,
     NO_LABEL,
@@ -101,7 +101,7 @@ class BaseLocDataset(BaseDataset):
         self.k_shot = k_shot
         self.k_seed = k_seed
         self.problems = Problems()
-        self._num_turned = 0  # images with boxes whose EXIF tag turns them, where the log has said so
+        self._turned: set[str] = set()  # ids of images with boxes whose EXIF tag turns them, and that load as stored
         self.num_replaced = 0  # unreadable training images replaced so far, in this process
         super().__init__(
             ann_file=str(ann_file),
@@ -153,6 +153,7 @@ class BaseLocDataset(BaseDataset):
         """Read the lists, check them, and report bad records as ``on_error`` says."""
         if not self._fully_initialized:
             self.problems = Problems()
+            self._turned = set()
             super().full_init()
 
     def filter_data(self) -> list[dict]:
@@ -189,6 +190,7 @@ class BaseLocDataset(BaseDataset):
         items = [item for item in items if item["img_id"] not in self.problems.bad_ids]
         if self.check_images:
             items = self._check_images(items)
+        warn_of_turned(type(self).__name__, len(self._turned))
         self._settle(items)
         return items if self.k_shot is None else self._few(items, self.k_shot)
 
@@ -306,14 +308,15 @@ class BaseLocDataset(BaseDataset):
     def _check_images(self, items: list[dict]) -> list[dict]:
         require_dir(self.data_prefix.get("img_path", "") or ".", "check data_root and data_prefix")
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-            read = partial(read_size, color_type=self.color_type, max_pixels=self.max_pixels)
-            sizes = list(pool.map(read, [item["img_path"] for item in items]))
-        turned = 0
-        for item, size in zip(items, sizes, strict=True):
+            read = partial(read_oriented, color_type=self.color_type, max_pixels=self.max_pixels)
+            found = list(pool.map(read, [item["img_path"] for item in items]))
+        for item, image in zip(items, found, strict=True):
             img_id, listed = item["img_id"], item.get("ori_size")
-            if isinstance(size, str):
-                self.problems.add(f"image '{img_id}'", size, img_id)
-            elif listed is not None and tuple(listed) != size:
+            if isinstance(image, str):
+                self.problems.add(f"image '{img_id}'", image, img_id)
+                continue
+            size, turn = image
+            if listed is not None and tuple(listed) != size:
                 message = f"the file is {size[0]}x{size[1]}, the list says {listed[0]}x{listed[1]} (W x H)"
                 if tuple(listed) == size[::-1]:
                     message += f"; if the photograph is turned by its EXIF tag: {EXIF_FIX}"
@@ -321,11 +324,14 @@ class BaseLocDataset(BaseDataset):
             else:
                 boxes = item["gt_bboxes_ori"].tolist()
                 self._check_boxes(img_id, boxes, size, (), f"image '{img_id}'")
-                header = read_header(item["img_path"]) if boxes and self.color_type != "color" else ""
-                # A listed size that is the stored one says what the boxes are of.
-                turned += header[1] in range(2, 9 if listed is None else ON_ITS_SIDE) if header else 0
-        warn_of_turned(type(self).__name__, 0 if self._num_turned else turned)
+                if listed is None or turn < ON_ITS_SIDE:  # a listed size, the stored one, says what the boxes are of
+                    self._note_turned(img_id, boxes, turn)
         return [item for item in items if item["img_id"] not in self.problems.bad_ids]
+
+    def _note_turned(self, img_id: str, boxes: Sequence, turn: int) -> None:
+        """Note an image for the warning that its boxes may be of the upright photograph."""
+        if len(boxes) and turn > 1 and self.color_type != "color":
+            self._turned.add(img_id)
 
     def _settle(self, items: list[dict]) -> None:
         name = f"{type(self).__name__} {self.split}".strip()

@@ -78,13 +78,14 @@ def read_csv(
 
 def _check_splits(lines: list[tuple[str, list[str]]], layout: Layout, split: str, classes: Collection[str]) -> None:
     """Raise ``ValueError`` if rows without a header hardly are path, split, label, and so on."""
+    found = bool(split) and any(len(row) > 2 and row[layout.split] == split for _, row in lines)
     for source, row in lines:
         if len(row) < 3:
             continue
         second, third = row[layout.split], row[layout.label]
-        if is_split(second) or (split and second == split):
+        if is_split(second) or second == split:
             continue
-        if second in classes or (not split and parse_number(third) is not None):
+        if second in classes or (not found and parse_number(third) is not None):
             raise ValueError(
                 f"{source}: without a header the columns are {WANTED}: is {second!r} a split and {third!r} a class? "
                 "Write the names of the columns into the first line"
@@ -92,14 +93,14 @@ def _check_splits(lines: list[tuple[str, list[str]]], layout: Layout, split: str
 
 
 def _check_thousands(lines: list[tuple[str, list[str]]], layout: Layout) -> None:
-    """Raise ``ValueError`` if points can stand for thousands: '1.000' where other numbers are whole, without one."""
-    columns = (*layout.box, *layout.size)
-    cells = [(source, row[column]) for source, row in lines for column in columns if column < len(row)]
+    """Raise ``ValueError`` if points of boxes can stand for thousands: '1.000' where others are whole, without one."""
+    cells = [(source, row[column]) for source, row in lines for column in layout.box if column < len(row)]
     pointed = [(source, cell) for source, cell in cells if "." in cell]
     whole = any(cell.isdecimal() and cell.strip("0") for _, cell in cells)
     if whole and pointed and all(_THOUSANDS.fullmatch(cell) for _, cell in pointed):
         source, cell = pointed[0]
-        raise ValueError(f"{source}: {cell!r} may be a thousand, or not: write numbers without points of thousands")
+        message = f"{source}: {cell!r} may be a thousand, or not, beside whole numbers: write "
+        raise ValueError(f"{message}{cell.replace('.', '')} or {float(cell)}")
 
 
 def _drop_headers(records: dict[tuple[str, str], Record], problems: Problems) -> None:

@@ -20,7 +20,7 @@ from mmwsol.datasets.transforms.loading import (
 ON_ITS_SIDE = 5  #: Lowest EXIF orientation that exchanges width and height.
 
 
-def read_header(path: str) -> tuple[tuple[int, int], int] | str:
+def _read_header(path: str) -> tuple[tuple[int, int], int] | str:
     """Return the (W, H) of the stored picture and its EXIF orientation, or why it cannot be read."""
     if os.path.exists(path) and not os.path.isfile(path):
         return f"image '{path}' is no file: correct the list"
@@ -39,17 +39,26 @@ def read_header(path: str) -> tuple[tuple[int, int], int] | str:
 def read_size(
     path: str, decode: bool = True, color_type: str = COLOR_TYPES[1], max_pixels: int | None = MAX_PIXELS
 ) -> tuple[int, int] | str:
-    """Return the (W, H) of an image file, or the message that says why it cannot be read.
+    """Return the (W, H) of an image file, or the message that says why it cannot be read; see :func:`read_oriented`."""
+    found = read_oriented(path, decode, color_type, max_pixels)
+    return found if isinstance(found, str) else found[0]
+
+
+def read_oriented(
+    path: str, decode: bool = True, color_type: str = COLOR_TYPES[1], max_pixels: int | None = MAX_PIXELS
+) -> tuple[tuple[int, int], int] | str:
+    """Return the (W, H) of an image file and its EXIF orientation, or the message that says why it cannot be read.
 
     Args:
         path: Image file.
         decode: Whether to read all of it, not only its header. Defaults to True.
         color_type: Whether the EXIF tag turns it, see :class:`LoadImage`. Defaults to 'color_ignore_orientation'.
-        max_pixels: See :class:`LoadImage`.
+        max_pixels: See :class:`LoadImage`. Defaults to :data:`MAX_PIXELS`.
     """
-    header = read_header(path)
+    header = _read_header(path)
     if isinstance(header, str):
         return header
+    (width, height), turn = header
     if decode:
         try:
             with open(path, "rb") as file:
@@ -58,9 +67,8 @@ def read_size(
             return str(error)
         except OSError as error:
             return f"image '{path}' cannot be read ({error}): restore or remove it"
-        return img.shape[1], img.shape[0]
-    (width, height), turn = header
-    return (height, width) if turn >= ON_ITS_SIDE and color_type == "color" else (width, height)
+        return (img.shape[1], img.shape[0]), turn
+    return ((height, width) if turn >= ON_ITS_SIDE and color_type == "color" else (width, height)), turn
 
 
 def warn_of_turned(name: str, count: int) -> None:

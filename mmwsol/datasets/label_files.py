@@ -56,8 +56,8 @@ class LabelList:
         classes: Names in the order of the labels.
         info: What made the boxes; becomes ``info`` of COCO json.
         images, annotations: COCO's lists.
-        others: Relative paths of images that are not listed and lie in the same folders: no file of 'yolo' and 'voc' is
-            named so that it could be theirs.
+        others: Relative paths of images that lie in the same folders, listed or not: no file of 'yolo' and 'voc' is
+            named so that it could be that of another one.
     """
 
     data_root: str
@@ -117,7 +117,8 @@ class LabelList:
             yield f"{name}.csv", self._table()
         else:
             listed = [image["file_name"] for image in self.images]
-            names = annotation_names([*listed, *self.others], format)[: len(listed)]
+            others = set(self.others).difference(listed)
+            names = annotation_names([*listed, *others], format)[: len(listed)]
             if format == "yolo":
                 yield "classes.txt", _lines(self.classes)
             text: Callable[[dict, list[dict]], str] = self._yolo if format == "yolo" else self._voc
@@ -220,6 +221,19 @@ def unlistable(name: str, format: str) -> str | None:
     if format in ENDINGS and len(os.fsencode(name.rsplit("/", 1)[-1])) > NAME_BYTES - len(ENDINGS[format]):
         return f"a name that is too long for another ending, {ENDINGS[format]}"
     return None
+
+
+def check_listable(names: Sequence[str], format: str) -> None:
+    """Raise an error if an image cannot stand in label files of a format, or name its own.
+
+    Raises:
+        ValueError: If that is so; the message names the first.
+    """
+    for name in names:
+        if reason := unlistable(name, format):
+            raise ValueError(f"image '{name}' has {reason}: rename it, or choose another format.")
+    if format in ENDINGS:
+        annotation_names(names, format)
 
 
 def label_names(classes: Sequence[str]) -> tuple[str, ...]:

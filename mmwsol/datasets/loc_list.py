@@ -15,7 +15,7 @@ from mmwsol.datasets.box_checks import CORNER, clip_rounding
 from mmwsol.datasets.coco_reader import read_coco
 from mmwsol.datasets.csv_reader import read_csv
 from mmwsol.datasets.folder_reader import read_folder
-from mmwsol.datasets.image_sizes import ON_ITS_SIDE, read_header, warn_of_turned
+from mmwsol.datasets.image_sizes import read_oriented
 from mmwsol.datasets.labels import (
     FOLDER_NAMES,
     MAX_LABEL,
@@ -161,7 +161,6 @@ class LocListDataset(BaseLocDataset):
         if self._num_clipped:
             message = f"{type(self).__name__}: {self._num_clipped} boxes in fractions reach over the border of their "
             print_log(message + "image by up to a pixel: they end at the border", "current")
-        warn_of_turned(type(self).__name__, self._num_turned)
         return [self.make_item(record, None if record.label is None else labels[record.label]) for record in records]
 
     # ---- formats -------------------------------------------------------------------------------
@@ -259,7 +258,7 @@ class LocListDataset(BaseLocDataset):
 
     def _warn_from_one(self, labels: Sequence[int | None]) -> None:
         """Warn if all labels of the list are numbers, and none is 0."""
-        if labels and all(labels) and None not in labels:
+        if labels and all(labels):  # None, no number, is as false as 0
             message = f"{type(self).__name__}: labels are class indices from 0, and no image has label 0: "
             message += "if they count from 1, pass label_map; if they are names, metainfo=dict(classes=[...])"
             print_log(message, "current", logging.WARNING)
@@ -295,14 +294,13 @@ class LocListDataset(BaseLocDataset):
         """Convert the boxes of a record to x0, y0, x1, y1 in pixels from 0."""
         fractions = box_format.endswith("_norm") and bool(record.boxes)
         if self.size_source == "file" or (fractions and record.size is None):
-            header = read_header(os.path.join(self.data_prefix["img_path"], record.img_id))
-            if isinstance(header, str):
-                self.problems.add(record.source, header, record.img_id)
+            path = os.path.join(self.data_prefix["img_path"], record.img_id)
+            image = read_oriented(path, decode=False, color_type=self.color_type)
+            if isinstance(image, str):
+                self.problems.add(record.source, image, record.img_id)
                 return
-            (width, height), turn = header
-            upright = self.color_type == "color"
-            record.size = (height, width) if upright and turn >= ON_ITS_SIDE else (width, height)
-            self._num_turned += bool(record.boxes) and turn > 1 and not upright
+            record.size, turn = image
+            self._note_turned(record.img_id, record.boxes, turn)
         if fractions and record.size is not None:
             for box, source in zip(record.boxes, record.box_sources, strict=True):
                 if not all(-_ROUNDING <= value <= 1 + _ROUNDING for value in box):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,18 +23,18 @@ from torch.utils.data import DataLoader, Dataset
 from mmwsol.apis.init_model import load_weights, load_weights_file
 from mmwsol.datasets.class_names import check_same_names, checkpoint_names, dataset_names
 from mmwsol.datasets.image_sizes import read_size
-from mmwsol.datasets.label_files import FORMATS, LabelList, label_names
+from mmwsol.datasets.label_files import FORMATS, LabelList, check_listable, label_names, relative_name
 from mmwsol.datasets.transforms.loading import UnreadableImageError
 from mmwsol.datasets.wrappers import data_root_of, inner_config
 from mmwsol.integrations.masks import instance_masks
 from mmwsol.registry import DATASETS, MODELS
 from mmwsol.structures import LocDataSample
+from mmwsol.utils.progress import track
 
 SPLITS = ("train", "val", "test")
 LABELS = ("gt", "pred")
 MASKS = ("rle", "polygon")
 FILES = dict(coco=".json", csv=".csv")  # endings of formats that are one file
-_LOG_SECONDS = 10
 
 
 @dataclass
@@ -111,6 +110,7 @@ def export_boxes(
     class_agnostic: bool = False,
     score_thr: float = 0.0,
     device: str | None = None,
+    format: str | None = None,
 ) -> BoxExport:
     """Localize the object of every image of a split.
 
@@ -128,12 +128,14 @@ def export_boxes(
         class_agnostic: Whether all boxes get the one class 'object'. Defaults to False.
         score_thr: Least probability of the class. Defaults to 0.
         device: Defaults to None: the accelerator if there is one.
+        format: What the boxes will be saved as, 'coco', 'yolo', 'voc' or 'csv': images that have no place in it are
+            named before inference. Defaults to None: they are not looked for.
 
     Returns:
         BoxExport: One box an image, with ``score``.
 
     Raises:
-        ValueError: If an option does not exist or the weights do not fit.
+        ValueError: If an option does not exist, the weights do not fit, or an image has no place in ``format``.
     """
     _check_choice("label", label, LABELS)
     if masks is not None:
@@ -147,7 +149,7 @@ def export_boxes(
         score_thr=score_thr,
         box_rule=dict(model.map_to_box.rule, threshold=model.map_to_box.get_threshold()),
     )
-    export = _new_export(dataset, class_agnostic, info, model.head.num_classes)
+    export = _new_export(dataset, class_agnostic, info, format, model.head.num_classes)
     for sample in _predict(model, dataset, cfg[f"{split}_dataloader"], export):
         instance = _instance(model.map_to_box, sample, label, masks, score_thr)
         if isinstance(instance, str):
@@ -177,14 +179,16 @@ def _instance(rule: Any, sample: Any, label: str, masks: str | None, score_thr: 
     return instance
 
 
-def export_ground_truth(cfg: Config, split: str = "val", class_agnostic: bool = False) -> BoxExport:
+def export_ground_truth(
+    cfg: Config, split: str = "val", class_agnostic: bool = False, format: str | None = None
+) -> BoxExport:
     """Collect the listed boxes of a split, all of every image, as they are; images without boxes are left out.
 
     The arguments are those of :func:`export_boxes`.
     """
     dataset = build_split(cfg, split)
     info = dict(description=f"ground-truth boxes of the {split} images, written by mmwsol")
-    export = _new_export(dataset, class_agnostic, info)
+    export = _new_export(dataset, class_agnostic, info, format)
     for index in range(len(dataset)):
         item = dataset.get_data_info(index)
         size = item.get("ori_size") or read_size(item["img_path"], decode=False)
@@ -250,7 +254,9 @@ def _load_model(cfg: Config, checkpoint: str, dataset: Any) -> Any:
     return model
 
 
-def _new_export(dataset: Any, class_agnostic: bool, info: dict, num_classes: int | None = None) -> BoxExport:
+def _new_export(
+    dataset: Any, class_agnostic: bool, info: dict, format: str | None, num_classes: int | None = None
+) -> BoxExport:
     classes = dataset.metainfo.get("classes")
     if class_agnostic:
         classes = ("object",)
@@ -258,7 +264,11 @@ def _new_export(dataset: Any, class_agnostic: bool, info: dict, num_classes: int
         classes = tuple(str(label) for label in range(num_classes))
     elif classes is None:
         raise ValueError("the data set does not know its classes: set metainfo=dict(classes=[...]).")
-    return BoxExport(data_root_of(dataset), label_names(classes), info)
+    root = data_root_of(dataset)
+    names = [relative_name(dataset.get_data_info(index)["img_path"], root) for index in range(len(dataset))]
+    if format is not None:
+        check_listable(names, format)
+    return BoxExport(root, label_names(classes), info, others=names)
 
 
 class _ReadableItems(Dataset):
@@ -278,16 +288,14 @@ class _ReadableItems(Dataset):
 
 
 def _predict(model: Any, dataset: Any, loader_cfg: dict, export: BoxExport) -> Iterator[LocDataSample]:
-    """Run the model over a data set, in order, and log the progress."""
+    """Run the model over a data set, in order, and show the progress."""
     loader = DataLoader(
         _ReadableItems(dataset),
         batch_size=loader_cfg.get("batch_size", 1),
         num_workers=loader_cfg.get("num_workers", 0),
         collate_fn=list,
     )
-    done, start = 0, time.monotonic()
-    logged = start
-    for items in loader:
+    for items in track(loader, "Inference", len(loader)):
         for item in items:
             if isinstance(item, str):
                 export.skip_unreadable(item)
@@ -295,12 +303,6 @@ def _predict(model: Any, dataset: Any, loader_cfg: dict, export: BoxExport) -> I
         if readable:
             with torch.no_grad():
                 yield from model.test_step(pseudo_collate(readable))
-        done += len(items)
-        now = time.monotonic()
-        if now - logged > _LOG_SECONDS:
-            logged = now
-            speed = done / (now - start)
-            print_log(f"{done}/{len(dataset)} images, {speed:.1f} a second", "current")
 
 
 def _choose(sample: LocDataSample, label: str) -> tuple[int, int]:

@@ -177,6 +177,35 @@ def test_files_of_others_are_kept(inferencer, folder, tmp_path):
         inferencer(str(folder), out_dir=out, formats=["yolo"])
 
 
+def test_labels_of_an_earlier_call_do_not_stay(inferencer, folder, tmp_path):
+    """Their numbers mean other classes; those of another format, and those that a person corrected, stay."""
+    out, one = tmp_path / "out", str(folder / "x/b.png")
+    (out / "yolo/labels").mkdir(parents=True)
+    (out / "yolo/labels/mine.txt").write_text("mine")
+    inferencer(str(folder / "x"), out_dir=out, formats=["yolo", "voc"], classes=["dark", "bright"])
+    assert len(list(out.glob("yolo/labels/*.txt"))) == 9
+    inferencer(one, out_dir=out, formats="yolo", classes=["odd"])
+    assert sorted(path.name for path in out.glob("yolo/labels/*.txt")) == ["b.txt", "mine.txt"]
+    assert (out / "yolo/classes.txt").read_text() == "odd\n" and len(list(out.glob("voc/*.xml"))) == 8
+    assert json.loads((out / "predictions.json").read_text())["texts"].keys() >= {"voc/gray.xml", "review.csv"}
+    (out / "voc/gray.xml").write_text("corrected")
+    with pytest.raises(ValueError, match="'voc/gray.xml' in .* was changed since: choose another"):
+        inferencer(one, out_dir=out, formats="voc", classes=["odd"])
+    assert len(list(out.glob("voc/*.xml"))) == 8
+
+
+def test_a_name_in_the_records_leads_nowhere(inferencer, folder, tmp_path):
+    out, other = tmp_path / "out", tmp_path / "other.txt"
+    inferencer(str(folder), out_dir=out, formats="yolo")
+    content = json.loads((out / "predictions.json").read_text())
+    other.write_bytes((out / "yolo/labels/x/b.txt").read_bytes())
+    content["texts"]["yolo/../../other.txt"] = content["texts"]["yolo/labels/x/b.txt"]
+    (out / "predictions.json").write_text(json.dumps(content))
+    with pytest.raises(OSError, match="out of"):
+        inferencer(str(folder), out_dir=out, formats="yolo")
+    assert other.is_file()
+
+
 def test_a_link_leads_nowhere(inferencer, folder, tmp_path):
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     out.mkdir()

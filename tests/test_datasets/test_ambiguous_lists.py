@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import layouts
+import numpy as np
 import pytest
 from PIL import Image
 
-from mmwsol.datasets import LocListDataset
+from mmwsol.datasets import LocListDataset, image_sizes
 
 LOAD = "mmwsol.LoadImage"
 
@@ -56,6 +57,12 @@ def test_a_class_for_a_split(tmp_path):
 )
 def test_splits_with_numeric_labels(tmp_path, split):
     assert read(tmp_path, f"a.jpg,{split},7,1,2,30,40\n") == {"a.jpg": (7, [[1, 2, 30, 40]])}
+
+
+def test_a_split_that_no_row_has(tmp_path):
+    with pytest.raises(ValueError, match=r"list.csv:1: .*is 'cat' a split and '300' a class\? Write the names"):
+        read(tmp_path, "a.jpg,cat,300\n", split="part1")
+    assert read(tmp_path, "b.jpg,part2,1\na.jpg,part1,0\n", split="part1") == {"a.jpg": (0, [])}
 
 
 def test_other_splits_that_are_clear(tmp_path):
@@ -227,6 +234,26 @@ def test_photographs_that_exif_turns(tmp_path, messages, orientation, color):
         assert len(said(messages, "turned or mirrored")) == (2 <= orientation <= 4 and not color)
 
 
+def test_headers_are_read_once(tmp_path, messages, monkeypatch):
+    """Photographs are opened by threads; one more pass over a million of them would take an hour."""
+    opened = []
+    for name in "ab":
+        turned(tmp_path / f"{name}.jpg", 6)
+    read_header = image_sizes.open_image
+    monkeypatch.setattr(image_sizes, "open_image", lambda file, path: (opened.append(path), read_header(file, path))[1])
+    read(tmp_path, "a.jpg,val,cat,2,2,20,20\nb.jpg,val,cat,2,2,20,20\n", check_images=True)
+    assert said(messages, "2 photograph(s) with boxes are turned or mirrored") and len(opened) == 2
+
+
+def test_turned_photographs_are_told_once(tmp_path, messages):
+    """Fractions of a.jpg need its size; b.jpg has a listed one, and may be mirrored."""
+    turned(tmp_path / "a.jpg", 6)
+    turned(tmp_path / "b.jpg", 3)
+    rows = "path,label,x0,y0,x1,y1,width,height\na.jpg,cat,0.1,0.1,0.5,0.5,,\nb.jpg,cat,0.1,0.1,0.5,0.5,40,30\n"
+    read(tmp_path, rows, box_format="xyxy_norm", check_images=True)
+    assert len(said(messages, "turned or mirrored")) == 1 and said(messages, "2 photograph(s) with boxes are turned")
+
+
 # ---- folders and paths ----------------------------------------------------------------------------
 
 
@@ -277,8 +304,15 @@ def test_points_of_thousands(tmp_path, box, fine):
     if fine:
         assert len(read(tmp_path, rows)["a.jpg"][1]) == 1
         return
-    with pytest.raises(ValueError, match="list.csv:2: '1.[02]00' may be a thousand, or not"):
+    message = "list.csv:2: '1.[02]00' may be a thousand, or not, beside whole numbers: write 1[02]00 or 1.[02]$"
+    with pytest.raises(ValueError, match=message):
         read(tmp_path, rows)
+
+
+def test_decimals_beside_whole_sizes(tmp_path):
+    """As pandas writes floats and integers, ``to_csv(sep=';', float_format='%.3f')``."""
+    rows = "path;label;x0;y0;x1;y1;width;height\na.jpg;cat;12.345;20.125;100.500;200.250;640;480\n"
+    assert read(tmp_path, rows)["a.jpg"][1] == np.float32([[12.345, 20.125, 100.5, 200.25]]).tolist()
 
 
 # ---- what is read, and what errors say ------------------------------------------------------------

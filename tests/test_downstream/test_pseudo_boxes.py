@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +106,15 @@ def test_box_of_the_predicted_class(project):
         np.testing.assert_allclose(box, xywh(0, zoom), atol=1.1 * zoom)
 
 
+def test_progress_is_shown(project, monkeypatch, capsys):
+    monkeypatch.setattr("mmwsol.utils.progress.PROGRESS_SECONDS", -1)
+    export_boxes(*project[:2])
+    assert [line.split(" batches")[0] for line in capsys.readouterr().out.splitlines() if "Inference" in line] == [
+        "Inference: 1 of 2",
+        "Inference: 2 of 2",
+    ]
+
+
 def test_class_agnostic(project):
     cfg, checkpoint, _ = project
     coco = export_boxes(cfg, checkpoint, class_agnostic=True).to_coco()
@@ -200,6 +211,38 @@ def test_formats_read_back_equal(project, tmp_path, format):
         np.testing.assert_array_equal(item["gt_bboxes_ori"].round(2), np.float32([[x, y, x + w, y + h]]).round(2))
     if options:
         assert [item["gt_label"] for item in items] == list(LABELS.values())
+
+
+@pytest.mark.parametrize("format", ["yolo", "voc"])
+def test_no_label_of_an_image_that_is_left_out(project, tmp_path, format):
+    """'a.txt' would be that of both 'a.png', which is exported, and 'a.jpg', which cannot be read."""
+    cfg, checkpoint, root = project
+    (root / "images/a.jpg").write_bytes(b"no image")
+    with open(root / "list.csv", "a") as file:
+        file.write("a.jpg,train,0,,,,\n")
+    ending = {"yolo": "txt", "voc": "xml"}[format]
+    for number, export in enumerate((export_boxes(cfg, checkpoint), export_ground_truth(cfg, "train"))):
+        export.save(tmp_path / str(number), format)
+        found = sorted(path.name for path in (tmp_path / str(number)).rglob(f"images/*.{ending}"))
+        assert found == [f"a.png.{ending}", f"b.{ending}", f"c.{ending}"]
+
+
+def test_names_that_a_format_cannot_hold_are_told_before_inference(project, tmp_path, monkeypatch):
+    cfg, checkpoint, root = project
+    monkeypatch.setattr("mmwsol.integrations.pseudo_boxes._predict", lambda *args: pytest.fail("inference has begun"))
+    elsewhere = tmp_path / "elsewhere"
+    (root / "images").rename(elsewhere)
+    cfg.train_dataloader.dataset.data_prefix = str(elsewhere)
+    for format in ("yolo", "voc"):
+        for export in (partial(export_boxes, cfg, checkpoint), partial(export_ground_truth, cfg)):
+            with pytest.raises(ValueError, match="elsewhere/a.png' is outside the folder of images"):
+                export(split="train", format=format)
+    elsewhere.rename(root / "images")
+    cfg.train_dataloader.dataset.data_prefix = "images"
+    with open(root / "list.csv", "a") as file:
+        file.write(f"{'x' * 250}.png,train,0,,,,\n")
+    with pytest.raises(ValueError, match="xx.png' has a name that is too long .*, .txt: rename it, or choose another"):
+        export_boxes(cfg, checkpoint, format="yolo")
 
 
 def test_a_path_that_does_not_fit_the_format(tmp_path):
@@ -332,6 +375,12 @@ def test_tool(project, tmp_path, monkeypatch, capsys):
     assert sorted(path.name for path in (out.parent / "voc/images").iterdir()) == ["a.xml", "b.xml"]
     with pytest.raises(SystemExit, match="is there and no empty folder"):
         run("--ground-truth", "--split", "test", "--out", out.parent / "voc", "--format", "voc")
+    moved = shutil.copytree(root / "images", tmp_path / "moved")
+    options = ("--format", "yolo", "--cfg-options", f"train_dataloader.dataset.data_prefix={moved}")
+    with monkeypatch.context() as patch:
+        patch.setattr("mmwsol.integrations.pseudo_boxes._predict", lambda *args: pytest.fail("inference has begun"))
+        with pytest.raises(SystemExit, match="moved/a.png' is outside the folder of images"):
+            run(checkpoint, "--out", out.parent / "yolo", *options)
     with pytest.raises(SystemExit, match="--masks goes with COCO json"):
         run(checkpoint, "--out", out.with_suffix(".csv"), "--masks", "rle")
     for wrong in (
