@@ -67,12 +67,14 @@ def inference_config(config: Config, source: str) -> Config:
         source: Name of the checkpoint, for messages.
 
     Returns:
-        ``default_scope``, ``model``, the drawing options of ``visualizer``, and of each dataloader type, class
-        names and, but for training, pipeline of its data set. The whole config if ``MMWSOL_TRUST_CHECKPOINTS=1``.
+        ``default_scope``, ``model`` with today's options, the drawing options of ``visualizer``, and of each dataloader
+        type, class names and, but for training, pipeline of its data set. The whole config if
+        ``MMWSOL_TRUST_CHECKPOINTS=1``.
 
     Raises:
         ValueError: If there is a type that is not known, or an option that a type has not. The message names it.
     """
+    _translate(config.get("model"))
     if os.environ.get(TRUST_VARIABLE) == "1":
         return config
     try:
@@ -91,6 +93,14 @@ def inference_config(config: Config, source: str) -> Config:
             f"{TRUST_VARIABLE}=1."
         ) from error
     return Config(kept)
+
+
+def _translate(model: Any) -> None:
+    """Write options of older versions as those of today, in place: ``TapViT`` took ``stem_channels``, no ``stem``."""
+    backbone = model.get("backbone") if isinstance(model, dict) else None
+    if isinstance(backbone, dict) and str(backbone.get("type")).startswith("mmwsol.") and "stem_channels" in backbone:
+        channels = backbone.pop("stem_channels")
+        backbone["stem"] = None if channels is None else dict(type="mmwsol.ConvStem", channels=channels)
 
 
 def _kept(config: dict[str, Any]) -> dict[str, Any]:

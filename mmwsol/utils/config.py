@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmwsol.compat import find_own_configs
 from mmwsol.utils.config_errors import open_configs
+from mmwsol.utils.config_text import is_sweep
 from mmwsol.utils.sweep_files import FOLDERS, Cell, read_sweep
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def find_base(name: Any, config: str) -> Path | None:
     if not base.is_file():
         hint = f"; configs of mmwsol begin with '{SCOPE}'" if ":" in name or Path(name).stem in list_configs() else ""
         raise FileNotFoundError(f"config '{config}': _base_ '{name}' does not exist{hint}.")
-    if base.resolve().parent.name in FOLDERS:
+    if is_sweep(base):
         raise ValueError(f"config '{config}': _base_ '{name}' is a sweep, no config: name a base of its cells.")
     above = open_configs(frame for frame, _ in traceback.walk_stack(None))
     if base.resolve() in [Path(file).resolve() for file in above]:
@@ -277,7 +278,7 @@ def load_config(name_or_path: str | Path, options: dict[str, Any] | None = None)
     source = _find(name_or_path)
     if isinstance(source, Cell):
         cfg = load_cell(source)
-    elif source.parent.name in FOLDERS:
+    elif is_sweep(source):
         names = ", ".join(cell.name for cell in read_sweep(source).cells)
         raise ValueError(f"'{source}' is a sweep: run it with tools/sweep.py, or name one of its cells: {names}.")
     else:

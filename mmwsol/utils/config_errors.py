@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import itertools
 import re
 import traceback
 from collections.abc import Iterable
 from types import FrameType
 from typing import Any
 
+TRACEBACK_VARIABLE = "MMWSOL_TRACEBACK"
 LOADERS = ("load_config", "load_cell", "stage_configs", "load_stages", "load_test_config")
 _UNKNOWN_ARGUMENT = re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
 
@@ -18,18 +20,19 @@ def config_error_line(error: BaseException, config: str = "") -> str | None:
     """Return an error of loading a config, or of building parts from it, in one line; None for any other error.
 
     Where errors come from is seen in the traceback: mmengine reads files in ``Config._file2dict``, and builds in
-    ``build_from_cfg`` and in methods of its Runner.
+    ``build_from_cfg`` and in methods of its Runner. The line of an error of a class that is built, which may be a bug
+    of it, ends with how to see where.
 
     Args:
         error: Caught, so that it has its traceback.
         config: What the user calls the config. Defaults to ''.
     """
-    frames = [*traceback.walk_tb(error.__traceback__)]
-    file = next(reversed(open_configs(frame for frame, _ in frames)), None)
-    line = next((line for frame, line in reversed(frames) if frame.f_code.co_filename == file), None)
-    part = next((frame for frame, _ in reversed(frames) if frame.f_code.co_name == "build_from_cfg"), None)
-    loading = any(frame.f_code.co_name in LOADERS for frame, _ in frames)
-    if file is None and part is None and not loading and not any(map(_builds, frames)):
+    numbered = [*traceback.walk_tb(error.__traceback__)]
+    frames = [frame for frame, _ in numbered]
+    file = next(reversed(open_configs(frames)), None)
+    line = next((line for frame, line in reversed(numbered) if frame.f_code.co_filename == file), None)
+    part = next((frame for frame in reversed(frames) if frame.f_code.co_name == "build_from_cfg"), None)
+    if file is None and not any(_builds(frame) or frame.f_code.co_name in LOADERS for frame in frames):
         return None
     named = part is None and (file is None or file in str(error))
     if isinstance(error, OSError) or (isinstance(error, ValueError) and named):
@@ -37,10 +40,11 @@ def config_error_line(error: BaseException, config: str = "") -> str | None:
     if isinstance(error, (RuntimeError, MemoryError)) and file is None:
         return None  # no memory on a GPU, for example
     cause, line = _cause(error, line)
-    cause += _nearest(error, frames[-1][0] if part is None else part)
+    cause += _nearest(error, frames[-1] if part is None else part)
     place = f"config '{file or config}'" if file or config else "the config"
     place += f", line {line}" if line else ""
     what = _name_of(part) if part is not None else ""
+    place += f"; {TRACEBACK_VARIABLE}=1 shows where" if _is_inside(error, frames, part) else ""
     return f"{type(error).__name__}: {cause} (in {f'{what} of ' if what else ''}{place})"
 
 
@@ -49,10 +53,27 @@ def open_configs(frames: Iterable[FrameType]) -> list[str]:
     return [frame.f_locals["filename"] for frame in frames if frame.f_code.co_name == "_file2dict"]
 
 
-def _builds(entry: tuple[FrameType, int]) -> bool:
-    """Return whether mmengine builds something in a frame of a traceback."""
-    code = entry[0].f_code
-    return "mmengine" in code.co_filename and (code.co_name == "from_cfg" or code.co_name.startswith("build_"))
+def _is_of(frame: FrameType, *modules: str) -> bool:
+    return f"{frame.f_globals.get('__name__')}.".startswith(modules)
+
+
+def _builds(frame: FrameType) -> bool:
+    """Return whether mmengine builds something, or imports what a config names, in a frame of a traceback."""
+    name = frame.f_code.co_name
+    return _is_of(frame, "mmengine.") and (
+        name in ("from_cfg", "import_modules_from_strings") or name.startswith("build_")
+    )
+
+
+def _is_inside(error: BaseException, frames: list[FrameType], part: FrameType | None) -> bool:
+    """Return whether an error is of the code of what is built or imported, not of the call itself."""
+    if isinstance(error, ValueError) or _is_of(frames[-1], "mmengine.registry.", "mmwsol.registry."):
+        return False
+    unknown = _UNKNOWN_ARGUMENT.search(str(error))
+    if unknown and part is not None and unknown[2] in part.f_locals["args"]:
+        return False
+    behind = [*itertools.takewhile(lambda frame: not _builds(frame), reversed(frames))]
+    return len(behind) < len(frames) and not all(_is_of(frame, "mmengine.") for frame in behind)
 
 
 def _cause(error: BaseException, line: int | None) -> tuple[str, int | None]:

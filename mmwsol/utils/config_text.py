@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -79,6 +80,15 @@ def read_plain_values(text: str) -> dict[str, Any]:
             line = text.splitlines()[statement.lineno - 1].strip()
             raise ValueError(f"line {statement.lineno} ({line[:60]}) is more than plain values ({error})") from error
     return values
+
+
+def is_sweep(file: Path) -> bool:
+    """Tell by the content of a file whether it is a sweep: plain values with ``base`` or ``bases``, and no model."""
+    try:
+        names = read_plain_values(file.read_text(encoding="utf-8")).keys()
+    except ValueError:
+        return False
+    return bool(names & {"base", "bases"}) and not names & {"model", "_base_"}
 
 
 def _value(node: ast.expr) -> Any:

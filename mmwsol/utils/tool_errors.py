@@ -11,19 +11,17 @@ from collections.abc import Iterator
 
 from mmengine.logging import MMLogger
 
-from mmwsol.utils.config_errors import config_error_line
-
-TRACEBACK_VARIABLE = "MMWSOL_TRACEBACK"
+from mmwsol.utils.config_errors import TRACEBACK_VARIABLE, config_error_line
 
 
 @contextlib.contextmanager
 def one_line_errors(config: str = "", go_on: str = "the same command starts anew") -> Iterator[None]:
     """End a program whose settings, files or folders are wrong with one line and exit code 1, on every rank.
 
-    So ends one whose config cannot be loaded, or built from. The traceback goes to the log file of the run, if there is
-    one. With the environment variable ``MMWSOL_TRACEBACK=1`` it is printed. Errors of other types, which are those of
-    programs, keep theirs. Ctrl-C ends in a line, too, with exit code 130, and a reader of the output that goes away
-    (``| head``) ends nothing.
+    So ends one whose config cannot be loaded, or built from, also by a bug of a class: the line then names the variable
+    below. The traceback goes to the log file of the run, if there is one. With the environment variable
+    ``MMWSOL_TRACEBACK=1`` it is printed. Errors of other types, which are those of programs, keep theirs. Ctrl-C ends
+    in a line, too, with exit code 130, and a reader of the output that goes away (``| head``) ends nothing.
 
     Args:
         config: The config, for messages. Defaults to ''.

@@ -6,6 +6,7 @@ import inspect
 
 import bright
 import pytest
+import torch
 from mmengine.config import Config
 
 from mmwsol.apis import WSOLInferencer, init_model
@@ -130,6 +131,31 @@ def test_the_traces_are_left_by_what_the_guard_stops(stranger, monkeypatch):
     assert (stranger / "ran").exists()
 
 
+VIT = """type='mmwsol.TapViT', img_size=32, patch_size=8, {}, arch=dict(
+    embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=8)"""
+
+
+@pytest.mark.parametrize("trusted", ["0", "1"])
+@pytest.mark.parametrize(
+    ("old", "today"),
+    [
+        ("stem_channels=(2, 3, 4)", "stem=dict(type='mmwsol.ConvStem', channels=(2, 3, 4))"),
+        ("stem_channels=None", "stem=None"),
+    ],
+)
+def test_stems_as_older_versions_stored_them(tmp_path, monkeypatch, old, today, trusted):
+    monkeypatch.setenv("MMWSOL_TRUST_CHECKPOINTS", trusted)
+    head = "type='mmwsol.ConvCAMHead', in_channels=8"
+    text = bright.CONFIG.replace("type='mmwsol.BrightHead'", head)
+    texts = [text.replace("type='mmwsol.BrightBackbone'", VIT.format(stem)) for stem in (old, today)]
+    model = init_model(Config.fromstring(texts[1], ".py"), device="cpu")
+    path = tmp_path / "old.pth"
+    torch.save(dict(meta=dict(cfg=texts[0]), state_dict=model.state_dict()), path)
+    read, images = init_model(None, path, device="cpu"), torch.randn(1, 3, 32, 32)
+    torch.testing.assert_close(read(images), model(images))
+    assert WSOLInferencer(weights=path, device="cpu")(bright.picture())["predictions"]
+
+
 def test_weights_of_timm_are_not_downloaded():
     text = "model = dict(type='mmwsol.TimmViT', model_name='vit_tiny_patch16_224', pretrained=True)"
     assert inference_config(read_config_text(text, "a.pth"), "a.pth").model.pretrained is False
@@ -137,8 +163,6 @@ def test_weights_of_timm_are_not_downloaded():
 
 @pytest.mark.parametrize("meta", [None, 1, "text", [1], dict(cfg=1), dict(cfg=None), dict(cfg="1"), dict(cfg="a = 1")])
 def test_damaged_records_are_named(tmp_path, meta):
-    import torch
-
     torch.save(dict(meta=meta, state_dict={}, message_hub=meta), tmp_path / "odd.pth")
     with pytest.raises(ValueError, match="odd.pth"):
         init_model(None, tmp_path / "odd.pth", device="cpu")

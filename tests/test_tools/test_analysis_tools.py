@@ -348,7 +348,7 @@ def test_benchmark_methods(shell, tiny_config, tmp_path):
     options = ["--cfg-options", "model.backbone.drop_rate=0.0", "model.backbone.drop_path_rate=0.0"]
     process = shell(*command, *options, "--repeats", 1, "--no-memory", cwd=tmp_path)
     rows = [line.split() for line in process.stdout.splitlines()]
-    times = {row[0]: [float(value) for value in row if re.fullmatch(r"[\d.]+", value)] for row in rows[2:]}
+    times = {row[0]: [float(value) for value in row if re.fullmatch(r"[\d.]+", value)] for row in rows[3:]}
     assert list(times) == ["training", "inference"]
     for plain, method, ratio, *_ in times.values():
         assert ratio == pytest.approx(method / plain, rel=0.2) and plain > 0

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
+from mmwsol.registry import MODELS
 from mmwsol.utils.config import find_config, load_config
 from mmwsol.utils.config_errors import config_error_line
 from mmwsol.utils.tool_errors import TRACEBACK_VARIABLE, one_line_errors
@@ -118,6 +120,43 @@ def test_errors_of_programs_are_none_of_configs():
         raise KeyError("x")
     except KeyError as error:
         assert config_error_line(error, "mine.py") is None
+
+
+class Own:
+    """A class with bugs, as a user may register one."""
+
+    def __init__(self, bug, settings=None):
+        {"index": lambda: {}["x"], "attribute": lambda: settings.gone, "call": lambda: Own(setings=1)}[bug]()
+
+
+WHERE = "(in Own of config 'c.py'; MMWSOL_TRACEBACK=1 shows where)"
+
+
+@pytest.mark.parametrize(
+    ("options", "end"),
+    [
+        (dict(bug="index"), f"there is no 'x' {WHERE}"),
+        (dict(bug="attribute", settings=dict(a=1)), f"no attribute 'gone' {WHERE}"),
+        (dict(bug="call"), f"unexpected keyword argument 'setings'; the nearest is 'settings' {WHERE}"),
+        (dict(setings=1), "unexpected keyword argument 'setings'; the nearest is 'settings' (in Own of config 'c.py')"),
+        (dict(), "missing 1 required positional argument: 'bug' (in Own of config 'c.py')"),
+        (dict(type="Owm"), "did you mean 'mmwsol.Own'? (in Owm of config 'c.py')"),
+    ],
+)
+def test_bugs_of_classes_are_no_errors_of_configs(options, end):
+    """The line says how to see where; errors of the call itself, as a wrong type, need no traceback."""
+    MODELS.register_module(module=Own, force=True)
+    with pytest.raises(SystemExit) as stopped, one_line_errors("c.py"):
+        MODELS.build(Config({"a": {"type": "Own", **options}}).a)
+    assert stopped.value.code.endswith(end), stopped.value.code
+
+
+def test_bugs_of_imported_modules(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("own_bug.py").write_text("{}['x']\n")
+    Path("c.py").write_text("custom_imports = dict(imports=['own_bug'])\na = 1\n")
+    assert line_of("c.py") == "KeyError: there is no 'x' (in config 'c.py'; MMWSOL_TRACEBACK=1 shows where)"
 
 
 def test_interrupt(capsys):

@@ -165,3 +165,19 @@ def test_cells_of_the_package():
         ValueError, match=r"'.*k_cub\.py' is a sweep: run it with tools/sweep\.py, or .*cdtr_deit-s_cub_k-03"
     ):
         load_config(cells["cdtr_deit-s_cub_k-07"].file)
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "sweeps"])
+def test_sweeps_are_told_by_their_content(tmp_path, folder):
+    """A folder of any name may hold configs, and a sweep is one in any folder."""
+    (tmp_path / folder).mkdir()
+    mine, above, grid = (tmp_path / name for name in (f"{folder}/mine.py", "above.py", "grid.py"))
+    mine.write_text(BASE)
+    above.write_text(f"_base_ = '{folder}/mine.py'\nx = 1\n")
+    assert load_config(mine).model == load_config(above).model == Config.fromfile(above).model
+    grid.write_text("base = 'above.py'\ngrid = {'x': {'': 1, 'x-2': 2}}\n")
+    with pytest.raises(ValueError, match=r"'.*grid\.py' is a sweep: run it with .*: above, above_x-2\.$"):
+        load_config(grid)
+    above.write_text("_base_ = 'grid.py'\n")
+    with pytest.raises(ValueError, match=r"_base_ 'grid\.py' is a sweep, no config"):
+        Config.fromfile(above)

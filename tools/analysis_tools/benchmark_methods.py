@@ -57,7 +57,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--no-memory", action="store_true", help="measure the times only")
     parser.add_argument("--out", metavar="FILE.json", help="write numbers of parameters, and ratios of times")
-    parser.add_argument("--child", nargs="+", metavar="WHAT", help=argparse.SUPPRESS)  # see main()
+    parser.add_argument("--child", nargs="+", metavar="WHAT", help=argparse.SUPPRESS)  # see measure()
     args = parser.parse_args()
     if args.out and not args.out.endswith(".json"):
         parser.error(f"--out must end in .json, got '{args.out}'")
@@ -239,13 +239,21 @@ def in_child(env: dict[str, str], *what: str) -> Any:
 
 def main() -> None:
     args = parse_args()
+    from mmwsol.utils.tool_errors import one_line_errors
+
+    with one_line_errors(args.config):
+        measure(args)
+
+
+def measure(args: argparse.Namespace) -> None:
+    """Measure what a child process is asked for, or else everything, in children."""
     if args.child:
         import torch
 
         torch.set_num_threads(args.threads)
         what, *which = args.child
-        measure = dict(size=measure_size, times=measure_times, memory=measure_memory)[what]
-        print(json.dumps(measure(args, *which)))
+        function = dict(size=measure_size, times=measure_times, memory=measure_memory)[what]
+        print(json.dumps(function(args, *which)))
         return
     numbers = in_child(KEEP, "size")
     other = numbers.pop("other")

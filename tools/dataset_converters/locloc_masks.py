@@ -6,7 +6,6 @@ python tools/dataset_converters/locloc_masks.py locloc_deit-s_cub cub_grabcut_tr
 from __future__ import annotations
 
 import argparse
-import sys
 
 
 def main() -> None:
@@ -18,12 +17,11 @@ def main() -> None:
     from mmwsol.methods.locloc.official_masks import unpack_official_masks
     from mmwsol.registry import DATASETS
     from mmwsol.utils.config import load_config
+    from mmwsol.utils.tool_errors import one_line_errors
 
-    try:
+    with one_line_errors(args.config):
         dataset = dict(load_config(args.config).train_dataloader.dataset, pipeline=[])
         number = unpack_official_masks(args.masks, DATASETS.build(dataset), args.out)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
     print(f"Wrote {number} masks to {args.out}.")
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -112,13 +111,13 @@ def draw_cell(picture: Any, scale: float, sample: Any, target: str) -> tuple[Any
 
 def main() -> None:
     args = parse_args()
-    try:
+    from mmwsol.utils.tool_errors import one_line_errors
+
+    with one_line_errors():
         pairs, images = split_words(args.words)
         if args.names and len(args.names) != len(pairs):
             raise ValueError(f"--names has {len(args.names)} titles for {len(pairs)} models.")
         draw_comparison(args, pairs, images)
-    except (ValueError, OSError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
 
 
 def draw_comparison(args: argparse.Namespace, pairs: list[tuple[str, str]], images: list[str]) -> None:
@@ -126,6 +125,7 @@ def draw_comparison(args: argparse.Namespace, pairs: list[tuple[str, str]], imag
 
     from mmwsol.apis import WSOLInferencer
     from mmwsol.apis.inputs import list_inputs
+    from mmwsol.utils.tool_errors import one_line_errors
     from mmwsol.visualization import draw_boxes, draw_sheet, write_picture
     from mmwsol.visualization.draw import GT_COLOR
 
@@ -133,7 +133,8 @@ def draw_comparison(args: argparse.Namespace, pairs: list[tuple[str, str]], imag
     items: list[Any] = []
     total = 0
     for config, checkpoint in pairs:
-        inferencer = WSOLInferencer(config, checkpoint, args.device, show_progress=False)
+        with one_line_errors(config):
+            inferencer = WSOLInferencer(config, checkpoint, args.device, show_progress=False)
         if not items:
             paths = list_inputs(images)
             total = len(paths)

@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 
 from mmwsol.datasets.class_names import dataset_names
 from mmwsol.datasets.wrappers import concatenated
+from mmwsol.engine.hooks.threshold_calibration_hook import ThresholdCalibrationHook
 from mmwsol.evaluation.metrics import BaseLocMetric, PxAP
 from mmwsol.registry import HOOKS
 
@@ -20,6 +21,7 @@ class DataCheckHook(Hook):
     - Images of different parts of a ``ConcatDataset`` with one ``img_id``: metrics, dumps and caches would mix them up.
     - Localization metrics on a data set without any ground-truth box; mask metrics without mask files.
     - A classification metric with a ``topk`` that is larger than the number of classes.
+    - Metrics with ``map_to_box='model'`` without the hook that hands them the rule.
     - A ``save_best`` whose prefix is that of no metric.
 
     Raises:
@@ -30,15 +32,17 @@ class DataCheckHook(Hook):
         """Check the data of training and validation."""
         check_ids(runner.train_dataloader.dataset, "train_dataloader")
         if getattr(runner, "val_loop", None) is not None:
-            self._check(runner.val_dataloader.dataset, runner.val_evaluator.metrics, "val")
+            self.before_val(runner)
             self._check_save_best(runner)
 
     def before_val(self, runner: Runner) -> None:
         """Check the validation data."""
+        _check_rules(runner, runner.val_evaluator.metrics)
         self._check(runner.val_dataloader.dataset, runner.val_evaluator.metrics, "val")
 
     def before_test(self, runner: Runner) -> None:
         """Check the test data."""
+        _check_rules(runner, runner.test_evaluator.metrics)
         self._check(runner.test_dataloader.dataset, runner.test_evaluator.metrics, "test")
 
     def _check(self, dataset: Any, metrics: list, split: str) -> None:
@@ -88,6 +92,13 @@ def check_ids(dataset: Any, loader: str) -> None:
                 f"('{other_path}' and '{path}'): results would be mixed up. Give both parts one data_prefix, a folder "
                 "above both, so that ids have the folder in their name, or evaluate them apart."
             )
+
+
+def _check_rules(runner: Runner, metrics: list) -> None:
+    if not any(isinstance(hook, ThresholdCalibrationHook) for hook in runner.hooks):
+        for metric in metrics:
+            if isinstance(metric, BaseLocMetric):
+                metric.check_rule()
 
 
 def _check_masks(dataset: Any, name: str, split: str) -> None:

@@ -10,7 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmwsol.models.features import Features
-from mmwsol.models.wrapped_networks import pixel_statistics
+from mmwsol.models.wrapped_networks import channels_last, pixel_statistics
 from mmwsol.registry import MODELS
 
 
@@ -82,7 +82,7 @@ class TimmCNN(PooledCNN):
         Raises:
             ValueError: If its features are tokens.
         """
-        maps = self.timm_model.forward_features(x.contiguous(memory_format=torch.channels_last))  # faster on a CPU
+        maps = self.timm_model.forward_features(channels_last(x))
         if maps.ndim != 4:
             raise ValueError(
                 f"{type(self.timm_model).__name__} gives tokens {tuple(maps.shape)}, no map: take mmwsol.TimmViT."
@@ -152,7 +152,7 @@ class TorchvisionCNN(PooledCNN):
 
     def feature_map(self, x: Tensor) -> Tensor:
         """Compute the map (B, E, h, w) that the network pools."""
-        x = x.contiguous(memory_format=torch.channels_last)  # faster on a CPU
+        x = channels_last(x)
         for name in self._feature_names:
             x = getattr(self.torchvision_model, name)(x)
         return x.relu() if self._relu else x

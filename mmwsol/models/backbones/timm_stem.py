@@ -10,7 +10,7 @@ from mmpretrain.models.utils import to_2tuple
 from torch import Tensor, nn
 
 from mmwsol.models.backbones.tapping import PretrainedBackbone
-from mmwsol.models.wrapped_networks import pixel_statistics
+from mmwsol.models.wrapped_networks import channels_last, pixel_statistics
 from mmwsol.registry import MODELS
 
 
@@ -83,6 +83,6 @@ class TimmStem(PretrainedBackbone):
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Embed images (B, 3, H, W): tokens (B, h * w, D) and the grid (h, w)."""
-        maps = self.timm_model(x.contiguous(memory_format=torch.channels_last))  # a third less time on a CPU
+        maps = self.timm_model(channels_last(x))
         x = self.projection(self.norm(torch.cat(maps, dim=1)))
         return x.flatten(2).transpose(1, 2), (x.shape[2], x.shape[3])

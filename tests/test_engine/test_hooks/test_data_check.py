@@ -10,8 +10,8 @@ from mmengine.hooks import CheckpointHook
 from mmpretrain.evaluation import Accuracy
 from torch.utils.data import ConcatDataset
 
-from mmwsol.engine import DataCheckHook
-from mmwsol.evaluation.metrics import LocAccuracy, PxAP
+from mmwsol.engine import DataCheckHook, ThresholdCalibrationHook
+from mmwsol.evaluation.metrics import LocAccuracy, MaxBoxAcc, PxAP
 
 
 class Items:
@@ -62,6 +62,14 @@ def test_evaluators_that_cannot_work(when):
     with pytest.raises(ValueError, match="PxAP needs masks, and no image"):
         check(runner(BOXED, PxAP()))
     check(runner(Items(item("1", mask_paths=["m.png"])), PxAP()))  # which reads the files itself
+
+
+@pytest.mark.parametrize("when", ["before_train", "before_val", "before_test"])
+def test_the_rule_of_the_model_without_its_hook(when):
+    check, metric = getattr(DataCheckHook(), when), MaxBoxAcc(map_to_box="model")
+    with pytest.raises(ValueError, match="MaxBoxAcc: map_to_box='model' needs mmwsol.ThresholdCalibrationHook among"):
+        check(runner(BOXED, metric))
+    check(runner(BOXED, metric, hooks=[ThresholdCalibrationHook()]))  # which hands in the rule later
 
 
 def test_save_best_that_no_metric_gives():

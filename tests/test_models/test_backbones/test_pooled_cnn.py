@@ -6,6 +6,7 @@ import torch
 import torchvision
 
 from mmwsol.models import TimmCNN, TorchvisionCNN
+from mmwsol.models.wrapped_networks import channels_last
 from mmwsol.registry import MODELS
 
 IMAGES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
@@ -46,6 +47,12 @@ def check(model, network):
     feats = model.extract_feat(IMAGES)
     cell = model.backbone.after_pool(model.backbone.feature_map(IMAGES)[:, :, :1, :1])
     torch.testing.assert_close(feats.patch_map[:, :, 0, 0], cell, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("device", "last"), [("cpu", True), ("meta", False)])
+def test_channels_last_on_a_cpu_alone(device, last):
+    images = channels_last(torch.zeros(2, 3, 4, 4, device=device))
+    assert images.is_contiguous(memory_format=torch.channels_last) is last
 
 
 def size(name):

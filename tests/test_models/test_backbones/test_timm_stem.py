@@ -100,6 +100,23 @@ def test_released_weights_are_loaded_and_stay(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("name", "index"),
+    [("test_convnext", 2), ("test_byobnet", 3), ("densenet121", 3), ("test_vit", 1), ("test_resnet", 4)],
+)
+def test_releases_of_networks_whose_parts_timm_renames(tmp_path, name, index):
+    """'stages.0' is 'stages_0' in the stem, 'features.conv0' 'features_conv0', 'blocks' 'model.blocks'."""
+    torch.manual_seed(1)
+    released = timm.create_model(name).eval()
+    torch.save(released.state_dict(), tmp_path / "released.pth")
+    stem = TimmStem(24, 160, name, (index,), dict(type="Pretrained", checkpoint=str(tmp_path / "released.pth")))
+    stem.init_weights()
+    images = torch.randn(1, 3, 160, 160)
+    [maps] = stem.timm_model.eval()(images)
+    expected = released.forward_intermediates(images, intermediates_only=True, norm=False)
+    assert any(maps.shape == other.shape and torch.allclose(maps, other, atol=1e-4) for other in expected)
+
+
+@pytest.mark.parametrize(
     ("stem", "message"),
     [
         (dict(model_name="no_such_net"), "has no model 'no_such_net'"),
