@@ -60,7 +60,7 @@ KEYS = (
 )
 FIGURE_KEYS = ("x", "y", "x_label")
 PAGE_KEYS = ("title", "text", "columns", "against", "metric", "curves", "images", "names")
-FOLDERS = ("sweeps", "benchmarks")  # a file in one of these is a sweep, no config
+FOLDERS = ("sweeps", "benchmarks")  # of the sweeps of this package
 
 
 @dataclass(frozen=True)
