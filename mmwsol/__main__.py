@@ -37,11 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands.add_parser(name, help=what)
     commands.add_parser("doctor", help="versions, known conflicts and how to repair them")
     args = parser.parse_args(arguments)
+    if args.command == "doctor":  # imports nothing that may be broken
+        from mmwsol.doctor import main as doctor
+
+        return doctor()
     from mmwsol.utils.tool_errors import one_line_errors
 
     try:
         with one_line_errors(getattr(args, "model", None) or "", "the same command goes on, if it has --out-dir"):
-            return {"infer": infer_command.run, "list": _list, "doctor": _doctor}[args.command](args)
+            return {"infer": infer_command.run, "list": _list}[args.command](args)
     except SystemExit as end:
         if isinstance(end.code, int):
             return end.code
@@ -83,12 +87,6 @@ def _list(args: argparse.Namespace) -> int:
         dataset, weights = (info.dataset, info.weights or "-") if info else ("-", "-")
         print(f"{name:{width}s}  {dataset:20s}  {paper:>15s}  {ours:>5s}  {weights}")
     return 0
-
-
-def _doctor(args: argparse.Namespace) -> int:
-    from mmwsol.doctor import main as doctor
-
-    return doctor()
 
 
 if __name__ == "__main__":

@@ -91,6 +91,7 @@ def build(args: argparse.Namespace, which: str) -> tuple[Any, Any]:
     from mmengine.registry import init_default_scope
 
     from mmwsol.engine.stages import select_stage, stage_configs
+    from mmwsol.models import TapViT
     from mmwsol.registry import MODELS as REGISTRY
     from mmwsol.utils.config import load_config
 
@@ -101,6 +102,8 @@ def build(args: argparse.Namespace, which: str) -> tuple[Any, Any]:
     torch.manual_seed(0)
     leave_out_files(cfg.model)
     model = REGISTRY.build(copy.deepcopy(cfg.model))
+    if not isinstance(model.backbone, TapViT):
+        raise ValueError(f"the backbone is a {type(model.backbone).__name__}, not a vision transformer on TapViT")
     if which == "plain":
         model = REGISTRY.build(plain_model(cfg.model, model.backbone.embed_dims, model.head.num_classes))
     model.init_weights()
