@@ -44,7 +44,7 @@ def refused(filename: str, error: Exception) -> ValueError:
     reason = _reason(error)
     if not isinstance(error, pickle.UnpicklingError):
         return incomplete(filename, reason)
-    names = _unsafe_globals(filename) or re.findall(r"GLOBAL ([\w.]*\w) was not", str(error))
+    names = _unsafe_globals(filename) or re.findall(r"GLOBAL ([\w.]*\w) (?:was|whose) ", str(error))
     operand = re.search(r"Unsupported operand (\d+)", reason)
     sound = zipfile.is_zipfile(filename)  # its checksums were compared before
     if operand:
