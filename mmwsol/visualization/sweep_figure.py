@@ -33,22 +33,29 @@ def draw_lines(lines: Sequence[Line], x_label: str, y_label: str, path: str | Pa
     Returns:
         ``<path>.png`` and ``<path>.pdf``.
     """
+    figure, axes = _empty((9, 5), x_label, y_label)
+    for index, line in enumerate(lines):
+        values = [value or 0.0 for value in line.mean]
+        best = max(values)
+        at = line.x[values.index(best)]  # the first one, as metrics report it
+        style = "-" if index < 10 else "--"
+        axes.plot(line.x, values, style, color=f"C{index % 10}", label=f"{line.label}: {best:.1f} at {at:g}")
+    figure.legend(fontsize="small", loc="outside right upper")
+    return _save(figure, path)
+
+
+def _empty(size: tuple[float, float], x_label: str, y_label: str) -> tuple[Any, Any]:
+    """Return a figure of a size in inches, and its axes, with grid and labels."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 5), layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for index, line in enumerate(lines):
-        values = [value or 0.0 for value in line.mean]
-        best, at = max(zip(values, line.x, strict=True))
-        style = "-" if index < 10 else "--"
-        axes.plot(line.x, values, style, color=f"C{index % 10}", label=f"{line.label}: {best:.1f} at {at:g}")
     axes.set_xlabel(x_label)
     axes.set_ylabel(f"{y_label}, %")
     axes.grid(alpha=0.3)
-    figure.legend(fontsize="small", loc="outside right upper")
-    return _save(figure, path)
+    return figure, axes
 
 
 def _save(figure: Any, path: str | Path) -> list[Path]:
@@ -71,12 +78,7 @@ def draw_sweep(lines: Sequence[Line], x_label: str, y_label: str, path: str | Pa
     Returns:
         ``<path>.png`` and ``<path>.pdf``.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 3.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    figure, axes = _empty((5, 3.5), x_label, y_label)
     for index, line in enumerate(lines):
         color = f"C{index % 10}"
         ours = [point for point in zip(line.x, line.mean, line.spread, strict=True) if point[1] is not None]
@@ -88,9 +90,6 @@ def draw_sweep(lines: Sequence[Line], x_label: str, y_label: str, path: str | Pa
         if paper:
             x, values = zip(*paper, strict=True)
             axes.plot(x, values, color=color, linestyle="--", marker="x", label=f"{line.label}, paper")
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(f"{y_label}, %")
-    axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize="small")
     return _save(figure, path)
