@@ -18,5 +18,5 @@ stages = [
                 ocm_blocks=2,
                 # The official code adds the images of a GPU's batch: their sum here, on any number of GPUs.
                 loss_ocm_s=dict(type='mmwsol.NoiseSuppressionLoss', reduce='mean', loss_weight=32))),
-        optim_wrapper=dict(optimizer=dict(lr=5e-4))),
+        optim_wrapper=dict(optimizer=dict(lr=5e-4), paramwise_cfg=dict(custom_keys=dict(head=dict(lr_mult=10.))))),
 ]

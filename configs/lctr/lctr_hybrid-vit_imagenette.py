@@ -7,5 +7,5 @@ stages = [
         model=dict(
             backbone=dict(tap='full', tap_in_train=True),
             head=dict(type='mmwsol.LCTRHead')),
-        optim_wrapper=dict(optimizer=dict(lr=5e-4))),
+        optim_wrapper=dict(optimizer=dict(lr=5e-4), paramwise_cfg=dict(custom_keys=dict(head=dict(lr_mult=10.))))),
 ]

@@ -15,5 +15,5 @@ stages = [
         model=dict(
             backbone=dict(type='mmwsol.TRTViT', tpsm=dict(u=0.3), cam_layer=-1),
             head=dict(type='mmwsol.TRTHead', train_part='cam')),
-        optim_wrapper=dict(optimizer=dict(lr=5e-4))),
+        optim_wrapper=dict(optimizer=dict(lr=5e-4), paramwise_cfg=dict(custom_keys=dict(head=dict(lr_mult=10.))))),
 ]

@@ -4,5 +4,5 @@ _base_ = ['../_base_/hybrid-vit/imagenette.py']
 model = dict(head=dict(type='mmwsol.ConvCAMHead'))
 stages = [
     dict(name='pretrain', model=dict(head=dict(type='mmwsol.ClsTokenHead'))),
-    dict(name='ts-cam', optim_wrapper=dict(optimizer=dict(lr=5e-4))),
+    dict(name='ts-cam', optim_wrapper=dict(optimizer=dict(lr=5e-4), paramwise_cfg=dict(custom_keys=dict(head=dict(lr_mult=10.))))),
 ]

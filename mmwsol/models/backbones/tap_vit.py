@@ -39,7 +39,7 @@ class TapViT(Tapping, PretrainedBackbone, VisionTransformer):
             channels=(24, 48, 96))`` for models trained from scratch, ``dict(type='mmwsol.TimmStem', model_name=...)``
             for a network as in the ViT paper's hybrids. Defaults to None: one convolution, as in ViT.
         **kwargs: Arguments of mmpretrain's class, among them ``img_size`` (224), ``patch_size`` (16),
-            ``drop_path_rate`` (0.0) and ``patch_cfg``, but not ``frozen_stages``: parts are frozen by ``frozen`` of the
+            ``drop_path_rate`` (0.0), ``final_norm`` (True) and ``patch_cfg``, but not ``frozen_stages``: parts are frozen by ``frozen`` of the
             localizer.
 
     Raises:
@@ -78,6 +78,8 @@ class TapViT(Tapping, PretrainedBackbone, VisionTransformer):
                 )
         self.pixel_mean: tuple[float, ...] | None = getattr(self.patch_embed, "pixel_mean", None)
         self.pixel_std: tuple[float, ...] | None = getattr(self.patch_embed, "pixel_std", None)
+        if not self.final_norm:
+            self.ln1 = nn.Identity()  # subclasses that end otherwise apply it themselves
         self.set_taps(self.num_layers, tap, tap_layers, tap_in_train, out_tokens)
         for layer in self.layers:
             layer.attn = TapAttention.like(layer.attn)
