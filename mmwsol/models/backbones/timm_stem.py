@@ -18,7 +18,8 @@ from mmwsol.registry import MODELS
 class TimmStem(PretrainedBackbone):
     """Embed patches by the feature maps of a network of timm, batch norm and a 1x1 convolution.
 
-    Without the norm, maps of EfficientNet are so large that what the blocks add to the tokens hardly counts.
+    The scale of the maps decides what the blocks do. Maps of EfficientNet as they are make tokens so large that what the
+    blocks add hardly counts: the tokens stay local. After the norm, whose scale starts small, the blocks count.
 
     Its network, ``timm_model``, starts from ``init_cfg=dict(type='Pretrained', checkpoint=...)``: 'timm://NAME',
     'package://...', or a file. To keep it as it is, in evaluation mode, freeze 'backbone.patch_embed.timm_model' in the
@@ -30,6 +31,7 @@ class TimmStem(PretrainedBackbone):
         model_name: Name in ``timm.list_models()``.
         out_indices: Feature maps to embed, numbered as ``features_only`` of timm does; several, of one size, are
             concatenated.
+        norm_scale: Scale at which the batch norm of each channel starts. Defaults to 0.1. None: no norm.
         init_cfg: mmengine's initialization config. Defaults to None: random weights.
         **kwargs: Arguments of ``timm.create_model``, such as ``output_stride``: 16 dilates the last convolutions of
             networks that allow it, and their maps are as large as those at stride 16.
@@ -51,6 +53,7 @@ class TimmStem(PretrainedBackbone):
         img_size: int | tuple[int, int],
         model_name: str,
         out_indices: Sequence[int],
+        norm_scale: float | None = 0.1,
         init_cfg: dict | None = None,
         **kwargs,
     ) -> None:
@@ -72,14 +75,16 @@ class TimmStem(PretrainedBackbone):
         self.stride = int(strides.pop())
         self.pixel_mean, self.pixel_std = pixel_statistics(self.timm_model)
         channels = sum(self.timm_model.feature_info.channels())
-        self.norm = nn.BatchNorm2d(channels)
+        self.norm_scale = norm_scale
+        self.norm = nn.Identity() if norm_scale is None else nn.BatchNorm2d(channels)
         self.projection = nn.Conv2d(channels, embed_dims, 1)
         height, width = to_2tuple(img_size)
         self.init_out_size = (height // self.stride, width // self.stride)
 
     def draw_weights(self) -> None:
-        """Start the norm's scale at 0.1: what the blocks add to the tokens counts from the start."""
-        nn.init.constant_(self.norm.weight, 0.1)
+        """Start the norm at its scale."""
+        if self.norm_scale is not None:
+            nn.init.constant_(self.norm.weight, self.norm_scale)
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Embed images (B, 3, H, W): tokens (B, h * w, D) and the grid (h, w)."""
