@@ -1,6 +1,8 @@
 # DiPS on Imagenette, a transformer behind EfficientNet-Lite0.
 # The first stage is that of ts-cam_hybrid-vit_imagenette.py, whose classifier stands in for DINO.
 _base_ = ['../_base_/hybrid-vit/imagenette.py']
+# As in sat_hybrid-vit_imagenette.py: the class token's attention, of which the masks are made, is better on small tokens.
+model = dict(backbone=dict(stem=dict(norm_scale=0.1)))
 decoder_pipeline = [
     dict(type='mmwsol.LoadImage'),
     dict(type='mmwsol.Resize', scale=(160, 160)),

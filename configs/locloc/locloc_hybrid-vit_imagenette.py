@@ -2,6 +2,8 @@
 # The first stage is that of ts-cam_hybrid-vit_imagenette.py; its network gives the attention, as DINO does officially,
 # and is the frozen backbone.
 _base_ = ['../_base_/hybrid-vit/imagenette.py']
+# As in sat_hybrid-vit_imagenette.py: the class token's attention, of which the masks are made, is better on small tokens.
+model = dict(backbone=dict(stem=dict(norm_scale=0.1)))
 generator_pipeline = [
     dict(type='mmwsol.LoadImage'),
     dict(type='mmwsol.Resize', scale=(160, 160)),

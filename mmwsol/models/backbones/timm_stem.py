@@ -31,8 +31,8 @@ class TimmStem(PretrainedBackbone):
         model_name: Name in ``timm.list_models()``.
         out_indices: Feature maps to embed, numbered as ``features_only`` of timm does; several, of one size, are
             concatenated.
-        norm_scale: Scale at which the batch norm of each channel starts. Defaults to 0.1. None: no norm.
         init_cfg: mmengine's initialization config. Defaults to None: random weights.
+        norm_scale: Scale at which the batch norm of each channel starts. Defaults to 0.1. None: no norm.
         **kwargs: Arguments of ``timm.create_model``, such as ``output_stride``: 16 dilates the last convolutions of
             networks that allow it, and their maps are as large as those at stride 16.
 
@@ -53,8 +53,8 @@ class TimmStem(PretrainedBackbone):
         img_size: int | tuple[int, int],
         model_name: str,
         out_indices: Sequence[int],
-        norm_scale: float | None = 0.1,
         init_cfg: dict | None = None,
+        norm_scale: float | None = 0.1,
         **kwargs,
     ) -> None:
         import timm

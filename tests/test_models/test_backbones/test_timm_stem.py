@@ -37,6 +37,44 @@ def test_dips_takes_it():
     assert model.eval()(torch.randn(2, 3, 64, 64)).cls_tokens.shape == (2, 2, 24)
 
 
+@pytest.mark.parametrize(("cls", "options"), [(TapViT, {}), (SATViT, dict(num_sqa_blocks=2)), (TRTViT, {})])
+def test_without_final_norm(cls, options):
+    images = torch.randn(2, 3, 64, 64)
+
+    def spread(**kwargs):  # of the class token: a layer norm makes it 1
+        return vit(cls, **options, **kwargs).eval()(images).cls_token.std(dim=-1, unbiased=False)
+
+    assert (spread() - 1).abs().max() < 0.01
+    assert (spread(final_norm=False) - 1).abs().min() > 0.1
+    assert not any(name.startswith("ln1") for name, _ in vit(cls, final_norm=False, **options).named_parameters())
+
+
+def test_without_final_norm_features_are_the_last_blocks():
+    feats = vit(final_norm=False, out_tokens=(2,)).eval()(torch.randn(2, 3, 64, 64))
+    found = torch.cat([feats.cls_token[:, None], feats.patch_map.flatten(2).transpose(1, 2)], dim=1)
+    torch.testing.assert_close(found, feats.tokens[0], rtol=0, atol=0)
+
+
+def test_dips_without_final_norm():
+    model = vit(DiPSViT, num_cls_tokens=2, final_norm=False)
+    assert model.eval()(torch.randn(2, 3, 64, 64)).cls_tokens.std(dim=-1).max() < 0.9
+
+
+@pytest.mark.parametrize("scale", [0.1, 0.5, None])
+def test_norm_scale(scale):
+    stem = MODELS.build(dict(TINY, embed_dims=24, img_size=64, norm_scale=scale))
+    stem.init_weights()
+    if scale is None:
+        assert not list(stem.norm.parameters())
+        stem.eval()
+        images = torch.randn(2, 3, 64, 64)
+        maps = torch.cat(stem.timm_model(images), dim=1)
+        tokens = stem.projection(maps).flatten(2).transpose(1, 2)
+        torch.testing.assert_close(stem(images)[0], tokens, rtol=0, atol=1e-6)
+    else:
+        assert stem.norm.weight.unique().item() == pytest.approx(scale)
+
+
 def test_maps_are_those_of_timm():
     stem = TimmStem(24, 64, "test_efficientnet", (3, 4), output_stride=16).eval()
     network = timm.create_model("test_efficientnet", features_only=True, out_indices=(3, 4), output_stride=16).eval()
