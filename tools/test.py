@@ -77,7 +77,13 @@ def load_test_config(args: argparse.Namespace) -> Any:
         use_protocols(cfg, args.protocol, args.threshold)
     elif args.threshold:
         raise ValueError("--threshold goes with --protocol; the threshold of the model is model.map_to_box.threshold.")
-    hooks = list(cfg.get("custom_hooks") or [])
+    compat.init_cpu_distributed(cfg)
+    return cfg
+
+
+def command_line_hooks(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return configs of the hooks that the command line asks for; they stay out of the config, which is dumped."""
+    hooks: list[dict[str, Any]] = []
     if args.out:
         if Path(args.out).suffix not in (".json", ".pkl"):
             raise ValueError(f"--out must end in .json or .pkl, got '{args.out}'.")
@@ -93,9 +99,7 @@ def load_test_config(args: argparse.Namespace) -> Any:
                 target=args.show_target,
             )
         )
-    cfg.custom_hooks = hooks
-    compat.init_cpu_distributed(cfg)
-    return cfg
+    return hooks
 
 
 def use_protocols(cfg: Any, names: list[str], threshold: str | None) -> None:
@@ -162,7 +166,12 @@ def test(args: argparse.Namespace) -> None:
     from mmwsol import compat
     from mmwsol.engine.stages import build_runner
 
-    runner = build_runner(load_test_config(args))
+    hooks = command_line_hooks(args)
+    cfg = load_test_config(args)
+    # Without a file name the Runner dumps the config under the time of the test, not over that of the training.
+    object.__setattr__(cfg, "_filename", None)
+    runner = build_runner(cfg)
+    runner.register_custom_hooks(hooks)
     check_weights(runner.model, args.checkpoint)
     if needs_calibration(runner):
         runner.logger.info(f"{args.checkpoint} holds no threshold of the box rule: it is chosen on val first.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 from typing import Any
 
 # Threads that wait give their core back. Spinning, the default, slows training on a CPU severalfold as soon as another
@@ -98,8 +97,8 @@ def check_no_validate(stages: list[Any], only: str | None) -> None:
             )
 
 
-def load_stages(args: argparse.Namespace) -> tuple[Any, list[Any]]:
-    """Return the config and its stages with the command line in them."""
+def load_stages(args: argparse.Namespace) -> list[Any]:
+    """Return the stages of the config with the command line in them."""
     from mmengine.dist import get_world_size
 
     from mmwsol import compat
@@ -117,7 +116,7 @@ def load_stages(args: argparse.Namespace) -> tuple[Any, list[Any]]:
         apply_flags(stage.cfg, args)
         compat.init_distributed(stage.cfg)
         rank_config(stage.cfg, get_world_size())
-    return cfg, stages
+    return stages
 
 
 def main() -> None:
@@ -137,7 +136,7 @@ def train(args: argparse.Namespace) -> None:
     from mmwsol.engine.dry_run import dry_run
     from mmwsol.engine.stages import run_stages
 
-    cfg, stages = load_stages(args)
+    stages = load_stages(args)
     if args.dry_run:
         for stage in stages:
             if args.stage in (None, stage.name):
@@ -146,9 +145,7 @@ def train(args: argparse.Namespace) -> None:
                 if is_main_process():
                     print("\n".join([f"Dry run of {title} passed:", *lines]), flush=True)
     else:
-        work_dir = args.work_dir or stages[0].cfg.get("work_dir")
-        work_dir = work_dir or Path("work_dirs", Path(cfg.filename).stem)
-        run_stages(stages, work_dir, args.resume, args.stage, args.force)
+        run_stages(stages, args.work_dir, args.resume, args.stage, args.force)
     compat.finish_distributed()
 
 

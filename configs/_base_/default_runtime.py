@@ -7,6 +7,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    stages=dict(type='mmwsol.StagesHook'),
     resume=dict(type='mmwsol.ResumeHook'),
     safe_checkpoint=dict(type='mmwsol.SafeCheckpointHook'),
     num_classes=dict(type='mmwsol.NumClassesHook'),

@@ -43,9 +43,10 @@ stages = [
             writer=dict(type='mmwsol.ProposalWriter', min_area=0.05, blur_kernel=83, blur_sigma=71.8))),
     dict(
         name='decoder',
+        total_batch_size=8,  # more steps; most of a step's time goes with the images
         model=dict(localizer, head=dict(localizer['head'], train_part='decoder')),
-        train_dataloader=dict(dataset=dict(k_shot=50, pipeline=decoder_pipeline)),
+        train_dataloader=dict(batch_size=8, dataset=dict(k_shot=50, pipeline=decoder_pipeline)),
         optim_wrapper=step,
         param_scheduler=[],
-        train_cfg=dict(max_epochs=2, val_interval=2)),
+        train_cfg=dict(max_epochs=3, val_interval=3)),
 ]

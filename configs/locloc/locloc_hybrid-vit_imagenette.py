@@ -6,14 +6,14 @@ _base_ = ['../_base_/hybrid-vit/imagenette.py']
 model = dict(backbone=dict(stem=dict(norm_scale=0.1)))
 generator_pipeline = [
     dict(type='mmwsol.LoadImage'),
-    dict(type='mmwsol.Resize', scale=(160, 160)),
+    dict(type='mmwsol.Resize', scale=(224, 224)),
     dict(type='mmwsol.RandomFlip', prob=0.5),
     dict(type='mmwsol.LoadPseudoMask', mask_root='stage://masks/cache'),
     dict(type='mmwsol.PackLocInputs'),
 ]
 classifier_pipeline = [
     dict(type='mmwsol.LoadImage'),
-    dict(type='mmwsol.Resize', scale=(160, 160)),
+    dict(type='mmwsol.Resize', scale=(224, 224)),
     dict(type='mmwsol.LoadPseudoMask', mask_root='stage://masks/cache'),
     dict(type='mmwsol.RevealRandomBox', alpha=1.0),
     dict(type='mmwsol.RandomFlip', prob=0.5),
@@ -21,7 +21,7 @@ classifier_pipeline = [
 ]
 mask_pipeline = [
     dict(type='mmwsol.LoadImage'),
-    dict(type='mmwsol.Resize', scale=(160, 160)),
+    dict(type='mmwsol.Resize', scale=(224, 224)),
     dict(type='mmwsol.PackLocInputs'),
 ]
 localizer = dict(
@@ -39,18 +39,21 @@ stages = [
     dict(name='pretrain'),
     dict(
         name='masks',
-        train_dataloader=dict(dataset=dict(pipeline=mask_pipeline)),
+        train_dataloader=dict(dataset=dict(k_shot=50, pipeline=mask_pipeline)),
         train_cfg=dict(
             _delete_=True, type='mmwsol.OfflineLoop',
-            writer=dict(type='mmwsol.PseudoMaskWriter', preset='paper', delta0=0.1, delta1=0.5))),
+            writer=dict(type='mmwsol.PseudoMaskWriter', preset='paper', delta0=0.03, delta1=0.15))),
     dict(
         name='generator',
+        total_batch_size=8,  # more steps; most of a step's time goes with the images
         model=localizer,
-        train_dataloader=dict(dataset=dict(pipeline=generator_pipeline)),
-        param_scheduler=[]),
+        train_dataloader=dict(batch_size=8, dataset=dict(k_shot=50, pipeline=generator_pipeline)),
+        param_scheduler=[],
+        train_cfg=dict(max_epochs=4, val_interval=4)),
     dict(
         name='classifier',
         model=dict(localizer, head=dict(localizer['head'], train_part='classifier')),
-        train_dataloader=dict(dataset=dict(pipeline=classifier_pipeline)),
-        optim_wrapper=dict(optimizer=dict(lr=5e-4))),
+        train_dataloader=dict(dataset=dict(k_shot=50, pipeline=classifier_pipeline)),
+        optim_wrapper=dict(optimizer=dict(lr=5e-4)),
+        train_cfg=dict(max_epochs=3, val_interval=3)),
 ]

@@ -10,6 +10,7 @@ from .hooks import (
     PredictionDumpHook,
     ResumeHook,
     SafeCheckpointHook,
+    StagesHook,
     ThresholdCalibrationHook,
     UnusedParametersHook,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "PredictionDumpHook",
     "ResumeHook",
     "SafeCheckpointHook",
+    "StagesHook",
     "Stage",
     "ThresholdCalibrationHook",
     "TimmCosineLR",

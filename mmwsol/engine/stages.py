@@ -207,8 +207,8 @@ def select_stage(stages: list[Stage], name: str | None) -> Stage:
 
 
 def run_stages(
-    stages: list[Stage],
-    work_dir: str | Path,
+    stages: list[Stage] | Config,
+    work_dir: str | Path | None = None,
     resume: str | None = None,
     only: str | None = None,
     force: bool = False,
@@ -222,8 +222,9 @@ def run_stages(
     ``total_batch_size``.
 
     Args:
-        stages: From :func:`stage_configs`.
-        work_dir: Folder of the whole run.
+        stages: A config, or what :func:`stage_configs` makes of it.
+        work_dir: Folder of the whole run. Defaults to None: ``work_dir`` of the config, else ``work_dirs/NAME``, NAME
+            being that of its file.
         resume: 'auto' goes on from the newest checkpoint of the first unfinished
             stage; a path is a checkpoint of that stage. Defaults to None: unfinished stages start
             anew, unless they have checkpoints.
@@ -235,12 +236,15 @@ def run_stages(
         Final checkpoint (or None) of every stage looked at, by name.
 
     Raises:
-        ValueError: If a finished stage does not fit the config any more, the stage that ``only``
+        ValueError: If no ``work_dir`` is known, a finished stage does not fit the config any more, the stage that ``only``
             starts from is not finished, the ranks cannot share ``total_batch_size`` evenly, another
             run is at work in ``work_dir``, or an unfinished stage has checkpoints and neither ``resume`` nor
             ``force`` is given.
         FileNotFoundError: If ``resume`` is a path that does not exist.
     """
+    if isinstance(stages, Config):
+        stages = stage_configs(stages)
+    work_dir = work_dir or _default_work_dir(stages[0].cfg)
     if only is not None:
         select_stage(stages, only)
     for stage in stages:  # before the first of them has trained for days
@@ -258,6 +262,14 @@ def run_stages(
                 if only in (None, stage.name) and not (stage.name and read_marker(folder)):
                     refuse_old_checkpoints(stage.cfg, folder)
         return _run_in_order(stages, Path(work_dir), resume, only)
+
+
+def _default_work_dir(cfg: Config) -> str | Path:
+    if cfg.get("work_dir"):
+        return cfg.work_dir
+    if cfg.filename is None:
+        raise ValueError("the config comes from no file and has no work_dir: give run_stages a work_dir.")
+    return Path("work_dirs", Path(cfg.filename).stem)
 
 
 def _run_in_order(stages: list[Stage], work_dir: Path, resume: str | None, only: str | None) -> dict[str, str | None]:

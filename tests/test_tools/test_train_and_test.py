@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 import sys
 from pathlib import Path
 
@@ -97,6 +98,19 @@ def test_one_process_equals_two(trained, tiny_config, shell, tool, tmp_path, cap
         assert a["bboxes"] == b["bboxes"]
         assert a["pred_score"]["scores"] == pytest.approx(b["pred_score"]["scores"], abs=1e-5)
     assert len(list((tmp_path / "two").glob("*.jpg"))) == 7
+
+
+def test_a_test_leaves_the_config_of_the_training(trained, tiny_config, tool, tmp_path):
+    """Nor does what the command line adds, such as the results file, come back when that config is run."""
+    shutil.copytree(trained / "cam", tmp_path / "cam")
+    before = (tmp_path / "cam" / tiny_config.name).read_bytes()
+    tool("test.py", tiny_config, "cam/epoch_3.pth", "--work-dir", "cam", "--out", "results.json", "--show-dir", "shown",
+         "--protocol", "wsol_v1", "--cfg-options", "log_level=WARNING")  # fmt: skip
+    assert (tmp_path / "results.json").is_file()
+    assert (tmp_path / "cam" / tiny_config.name).read_bytes() == before
+    [dumped] = [path for path in (tmp_path / "cam").glob("2*.py")]
+    text = dumped.read_text()
+    assert "wsol_v1" in text and "DumpHook" not in text and "LocVisualizationHook" not in text
 
 
 def test_any_protocol_and_its_maps(trained, tiny_config, tool, tmp_path):

@@ -9,6 +9,7 @@ from .num_classes_hook import NumClassesHook
 from .prediction_dump_hook import PredictionDumpHook
 from .resume_hook import ResumeHook
 from .safe_checkpoint_hook import SafeCheckpointHook
+from .stages_hook import StagesHook
 from .threshold_calibration_hook import ThresholdCalibrationHook
 from .unused_parameters_hook import UnusedParametersHook
 
@@ -22,6 +23,7 @@ __all__ = [
     "PredictionDumpHook",
     "ResumeHook",
     "SafeCheckpointHook",
+    "StagesHook",
     "ThresholdCalibrationHook",
     "UnusedParametersHook",
 ]
