@@ -62,8 +62,17 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: Any, **options: Any) -> None:
-    """Write a value as JSON, with the options of ``json.dumps``; see :func:`writing`."""
-    write_text(path, json.dumps(value, **{"indent": 1, **options}))
+    """Write a value as JSON, with the options of ``json.dumps``; see :func:`writing`.
+
+    NaN and infinity, which JSON does not know and other programs refuse, become null.
+    """
+    options = {"indent": 1, **options}
+    try:
+        text = json.dumps(value, allow_nan=False, **options)
+    except ValueError:
+        finite = json.loads(json.dumps(value, **options), parse_constant=lambda name: None)
+        text = json.dumps(finite, **options)
+    write_text(path, text)
 
 
 def write_torch(path: str | Path, value: Any) -> None:

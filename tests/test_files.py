@@ -37,6 +37,12 @@ def test_a_full_disk_leaves_the_earlier_file(tmp_path, monkeypatch):
     assert path.read_text() == "[\n 1\n]" and [file.name for file in tmp_path.iterdir()] == ["a.json"]
 
 
+def test_json_is_valid_json(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, dict(a=[float("nan"), 1.5, float("-inf")], b=np.float32("nan")), default=float, indent=None)
+    assert path.read_text() == '{"a": [null, 1.5, null], "b": null}'
+
+
 def test_an_error_while_writing_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError), writing(tmp_path / "a.npz") as part:
         part.write_bytes(b"half")

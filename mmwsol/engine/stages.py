@@ -236,8 +236,8 @@ def run_stages(
         Final checkpoint (or None) of every stage looked at, by name.
 
     Raises:
-        ValueError: If no ``work_dir`` is known, a finished stage does not fit the config any more, the stage that ``only``
-            starts from is not finished, the ranks cannot share ``total_batch_size`` evenly, another
+        ValueError: If no ``work_dir`` is known, a finished stage does not fit the config any more, the stage
+            that ``only`` starts from is not finished, the ranks cannot share ``total_batch_size`` evenly, another
             run is at work in ``work_dir``, or an unfinished stage has checkpoints and neither ``resume`` nor
             ``force`` is given.
         FileNotFoundError: If ``resume`` is a path that does not exist.

@@ -24,6 +24,7 @@ takes the names of the protocols.
 from __future__ import annotations
 
 import json
+import math
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -183,6 +184,8 @@ def load_results(path: str | Path) -> dict[str, Any]:
     if wrong or not all(isinstance(e, dict) and isinstance(e.get("evaluated"), dict) for e in entries):
         listed = ", ".join(wrong) or "predictions"
         raise ValueError(f"'{path}' is a damaged results file, {listed} is not what it should be: run the test again")
+    for name, value in results["metrics"].items():
+        results["metrics"][name] = math.nan if value is None else value  # JSON has no NaN
     return results
 
 

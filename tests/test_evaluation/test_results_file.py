@@ -1,5 +1,6 @@
 """Results files, and what became of every image."""
 
+import json
 import pickle
 
 import numpy as np
@@ -112,3 +113,12 @@ def test_files(tmp_path):
     results["predictions"][0]["evaluated"] = {}
     with pytest.raises(ValueError, match="no per-image boxes of protocol None"):
         choose_protocol(results)
+
+
+def test_a_metric_that_is_no_number_is_valid_json(tmp_path):
+    content = dict(version=2, metrics={"loc/gt_known": np.float64("nan"), "cls/top1": 50.0}, protocol={}, curves={},
+                   predictions=[])  # fmt: skip
+    save_results(content, tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_text(), parse_constant=pytest.fail)["metrics"]["loc/gt_known"] is None
+    metrics = load_results(tmp_path / "a.json")["metrics"]
+    assert np.isnan(metrics["loc/gt_known"]) and metrics["cls/top1"] == 50.0

@@ -108,7 +108,7 @@ def test_a_test_leaves_the_config_of_the_training(trained, tiny_config, tool, tm
          "--protocol", "wsol_v1", "--cfg-options", "log_level=WARNING")  # fmt: skip
     assert (tmp_path / "results.json").is_file()
     assert (tmp_path / "cam" / tiny_config.name).read_bytes() == before
-    [dumped] = [path for path in (tmp_path / "cam").glob("2*.py")]
+    [dumped] = (tmp_path / "cam").glob("2*.py")
     text = dumped.read_text()
     assert "wsol_v1" in text and "DumpHook" not in text and "LocVisualizationHook" not in text
 

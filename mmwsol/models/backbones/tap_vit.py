@@ -39,8 +39,8 @@ class TapViT(Tapping, PretrainedBackbone, VisionTransformer):
             channels=(24, 48, 96))`` for models trained from scratch, ``dict(type='mmwsol.TimmStem', model_name=...)``
             for a network as in the ViT paper's hybrids. Defaults to None: one convolution, as in ViT.
         **kwargs: Arguments of mmpretrain's class, among them ``img_size`` (224), ``patch_size`` (16),
-            ``drop_path_rate`` (0.0), ``final_norm`` (True) and ``patch_cfg``, but not ``frozen_stages``: parts are frozen by ``frozen`` of the
-            localizer.
+            ``drop_path_rate`` (0.0), ``final_norm`` (True) and ``patch_cfg``, but not ``frozen_stages``: parts are
+            frozen by ``frozen`` of the localizer.
 
     Raises:
         ValueError: If ``tap``, a layer or a depth does not exist, ``frozen_stages`` is given, or the stem makes patches

@@ -18,8 +18,8 @@ from mmwsol.registry import MODELS
 class TimmStem(PretrainedBackbone):
     """Embed patches by the feature maps of a network of timm, batch norm and a 1x1 convolution.
 
-    The scale of the maps decides what the blocks do. Maps of EfficientNet as they are make tokens so large that what the
-    blocks add hardly counts: the tokens stay local. After the norm, whose scale starts small, the blocks count.
+    The scale of the maps decides what the blocks do. Maps of EfficientNet as they are make tokens so large that what
+    the blocks add hardly counts: the tokens stay local. After the norm, whose scale starts small, the blocks count.
 
     Its network, ``timm_model``, starts from ``init_cfg=dict(type='Pretrained', checkpoint=...)``: 'timm://NAME',
     'package://...', or a file. To keep it as it is, in evaluation mode, freeze 'backbone.patch_embed.timm_model' in the
