@@ -164,7 +164,7 @@ def main() -> None:
 def test(args: argparse.Namespace) -> None:
     """Test the checkpoint."""
     from mmwsol import compat
-    from mmwsol.engine.stages import build_runner
+    from mmwsol.engine.runners import build_runner
 
     hooks = command_line_hooks(args)
     cfg = load_test_config(args)

@@ -12,7 +12,8 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from mmwsol.engine.batch_size import check_epoch_length, rank_config
 from mmwsol.engine.offline import OfflineLoop
-from mmwsol.engine.stages import Stage, build_runner
+from mmwsol.engine.runners import build_runner
+from mmwsol.engine.stages import Stage
 
 
 def dry_run(stage: Stage) -> list[str]:

@@ -15,13 +15,12 @@ from mmengine.config import Config
 from mmengine.dist import barrier, get_world_size
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 
 from mmwsol import compat
 from mmwsol.engine.batch_size import check_epoch_length, rank_config
 from mmwsol.engine.last_checkpoint import checkpoint_to_resume, latest_checkpoint
-from mmwsol.engine.old_checkpoints import refuse_old_checkpoints, remove_links, set_aside
+from mmwsol.engine.old_checkpoints import refuse_old_checkpoints, set_aside
+from mmwsol.engine.runners import build_runner
 from mmwsol.engine.stage_markers import (
     absolute_path,
     changed_settings,
@@ -300,14 +299,6 @@ def _run_in_order(stages: list[Stage], work_dir: Path, resume: str | None, only:
         if only == stage.name:
             break
     return checkpoints
-
-
-def build_runner(cfg: Config) -> Runner:
-    """Build the Runner of a config, of ``cfg.runner_type`` if that is set."""
-    if cfg.get("model") is None and "runner_type" not in cfg:
-        raise ValueError(f"config '{cfg.filename}' has no model.")
-    remove_links(cfg)
-    return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
 
 
 def _run_stage(stage: Stage, folder: Path, previous: dict[str, Any] | None, resume: str | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 from mmengine.dist import master_only
 from mmengine.visualization import Visualizer
+from PIL import Image
 
 from mmwsol.evaluation.functional import evaluation_map, normalize_map, resize_map
 from mmwsol.evaluation.functional.maps import MAP_OPTIONS
@@ -204,11 +206,16 @@ class LocVisualizer(Visualizer):
 
 
 def write_picture(path: str | os.PathLike, picture: np.ndarray) -> None:
-    """Write an RGB picture to a file, making its folder.
+    """Write an RGB picture to a file, making its folder: an ending that OpenCV knows, or .pdf, a page at 200 dpi.
 
     Raises:
         OSError: If it cannot be written, or the ending is not that of a picture.
     """
+    if os.path.splitext(path)[1].lower() == ".pdf":
+        page = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(picture)).save(page, "PDF", resolution=200)
+        write_bytes(Path(path), page.getvalue())
+        return
     try:
         done, content = cv2.imencode(os.path.splitext(path)[1], picture[:, :, ::-1])
     except cv2.error as error:

@@ -36,6 +36,15 @@ def logged(stage_dir):
     return {k: v for k, v in lines[-1].items() if k.split("/")[0] in ("cls", "loc")}
 
 
+def test_options_of_parameters_are_in_the_log_file_alone(tiny_config, shell, tmp_path):
+    options = "optim_wrapper = dict(paramwise_cfg=dict(flat_decay_mult=0.))"
+    (tmp_path / "mine.py").write_text(f"_base_ = [{str(tiny_config)!r}]\n{options}\n")
+    run = shell(sys.executable, TRAIN, "mine.py", "--work-dir", "run", "--stage", "warm", cwd=tmp_path)
+    [log] = (tmp_path / "run/warm").glob("*/*.log")
+    assert log.read_text().count("paramwise_options -- ") >= 20
+    assert "paramwise_options" not in run.stdout + run.stderr and "Epoch(train)" in run.stdout
+
+
 def test_killed_run_resumes_bit_for_bit(trained, tiny_config, shell, tmp_path):
     command = [sys.executable, TRAIN, tiny_config, "--work-dir", "run"]
     # stage 'cam' has 3 iterations per epoch: iteration 4 is in the middle of its second epoch

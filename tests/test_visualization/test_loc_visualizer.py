@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import cv2
@@ -11,6 +12,7 @@ import torch
 from mmengine.registry import VISBACKENDS, VISUALIZERS
 from mmengine.structures import InstanceData
 from mmengine.visualization import BaseVisBackend
+from PIL import Image
 
 from mmwsol.engine import LocVisualizationHook
 from mmwsol.models.box_rules import ComponentBox, ContourBox
@@ -196,3 +198,21 @@ def test_sheet():
     assert (sheet[76:276, 4:104] == 20).all() and (sheet[72:76] == 255).all()
     with pytest.raises(ValueError, match=r"rows of 2 pictures, got rows of \[1\]"):
         draw_sheet([[wide]], ["a", "b"])
+
+
+@pytest.mark.parametrize("ending", [".png", ".PDF"])
+def test_write_picture(tmp_path, ending):
+    picture = np.zeros((200, 400, 3), np.uint8)
+    picture[:, :200, 0] = 255
+    path = tmp_path / "new" / f"sheet{ending}"
+    write_picture(path, picture[:, ::-1])  # not contiguous
+    if ending == ".png":
+        assert (np.asarray(Image.open(path)) == picture[:, ::-1]).all()
+    else:
+        content = path.read_bytes()
+        assert content.startswith(b"%PDF") and re.search(rb"/MediaBox \[ 0 0 144.0 72.0 \]", content)  # 2 by 1 inches
+
+
+def test_write_picture_names_endings_that_are_none(tmp_path):
+    with pytest.raises(OSError, match="cannot write '.*sheet.xyz'"):
+        write_picture(tmp_path / "sheet.xyz", np.zeros((2, 2, 3), np.uint8))
