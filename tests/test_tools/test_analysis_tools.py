@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import runpy
 import sys
 from pathlib import Path
 
@@ -189,6 +190,17 @@ def test_compare_results(tool, case, capsys):
     difference = b["metrics"]["loc/gt_known"] - a["metrics"]["loc/gt_known"]
     assert f"{difference:+.4f}" in next(line for line in shown.splitlines() if line.startswith("hits, percent"))
     assert "hit lost" in shown and any(Path("shown").glob("losses_000_*.jpg"))
+
+
+def test_interval_of_compare_results_is_that_of_resampled_images():
+    interval = runpy.run_path(str(ROOT / "tools" / TOOLS / "compare_results.py"))["interval"]
+    rng = np.random.default_rng(1)
+    right = rng.random((300, 2)) < [0.6, 0.7]
+    resampled = right[rng.integers(0, 300, (20_000, 300))].mean(axis=1)
+    expected = np.percentile(100 * (resampled[:, 1] - resampled[:, 0]), [2.5, 97.5])
+    np.testing.assert_allclose(interval(right), expected, atol=0.4)
+    same = np.stack([right[:, 0]] * 2, axis=1)
+    assert interval(same) == (0, 0)
 
 
 def test_compare_results_refuses_other_protocols_and_images(tool, case):

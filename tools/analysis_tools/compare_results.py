@@ -1,7 +1,8 @@
 """Compare two results files image by image: what B wins and loses against A.
 
 Both are files of `tools/test.py --out` or of `eval_maps.py --out`, of the same images under the same protocol; only the
-threshold may differ.
+threshold may differ. The interval of a difference is a paired bootstrap over the images (10,000 resamples, 2.5 to 97.5
+percent): it tells what other images of the same kind could give, not what another seed of the training could.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+RESAMPLES = 10_000
 
 
 def parse_args() -> argparse.Namespace:
@@ -80,19 +83,15 @@ def compare(args: argparse.Namespace) -> None:
     change = iou[:, 1] - iou[:, 0]
     print(f"A: {args.a} (threshold {thresholds[0]})\nB: {args.b} (threshold {thresholds[1]})")
     print(f"protocol {protocol}, {len(pairs)} images with boxes, hit: IoU >= {iou_thr:g}")
-    rows = [
-        ("hits, percent", 100 * hit[:, 0].mean(), 100 * hit[:, 1].mean()),
-        ("mean IoU", iou[:, 0].mean(), iou[:, 1].mean()),
-        ("median IoU", np.median(iou[:, 0]), np.median(iou[:, 1])),
-    ]
+    shares = {"hits, percent": hit}
     if all(o.pred_label is not None for pair in pairs for o in pair):
         top1 = np.array([[o.pred_label == o.gt_label for o in pair] for pair in pairs])
-        rows += [
-            ("class right, percent", 100 * top1[:, 0].mean(), 100 * top1[:, 1].mean()),
-            ("class right and hit", 100 * (top1 & hit)[:, 0].mean(), 100 * (top1 & hit)[:, 1].mean()),
-        ]
-    print(f"{'':<24} {'A':>10} {'B':>10} {'B - A':>10}")
-    for name, first, second in rows:
+        shares |= {"class right, percent": top1, "class right and hit": top1 & hit}
+    print(f"{'':<24} {'A':>10} {'B':>10} {'B - A':>10}   95 % interval")
+    for name, right in shares.items():
+        (first, second), (low, high) = 100 * right.mean(axis=0), interval(right)
+        print(f"{name:<24} {first:>10.4f} {second:>10.4f} {second - first:>+10.4f}   {low:+.2f} to {high:+.2f}")
+    for name, (first, second) in {"mean IoU": iou.mean(axis=0), "median IoU": np.median(iou, axis=0)}.items():
         print(f"{name:<24} {first:>10.4f} {second:>10.4f} {second - first:>+10.4f}")
     gained, lost = ~hit[:, 0] & hit[:, 1], hit[:, 0] & ~hit[:, 1]
     print(f"hits gained {gained.sum()}, lost {lost.sum()}, in both {hit.all(axis=1).sum()}, ", end="")
@@ -122,6 +121,21 @@ def compare(args: argparse.Namespace) -> None:
     if args.show_dir:
         drawn = draw(pairs, chosen, Path(args.show_dir), args.image_root)
         print(f"\n{drawn} pictures are drawn in {args.show_dir}: ground truth green, A blue, B red.")
+
+
+def interval(right: Any) -> tuple[float, float]:
+    """Return the 95 % interval, in percent, of the difference of two shares of right answers (N, 2) of the same images.
+
+    An image counts -1, 0 or 1, so that a resample is three numbers: how many images of each kind it has.
+    """
+    import numpy as np
+
+    change = right[:, 1].astype(int) - right[:, 0]
+    kinds = np.array([-1, 0, 1])
+    share = (change[:, None] == kinds).mean(axis=0)
+    resamples = np.random.default_rng(0).multinomial(len(change), share, size=RESAMPLES) @ kinds
+    low, high = np.percentile(100 * resamples / len(change), [2.5, 97.5])
+    return float(low), float(high)
 
 
 def draw(pairs: Sequence[tuple[Any, Any]], chosen: dict[str, list[int]], folder: Path, image_root: str | None) -> int:
