@@ -3,6 +3,13 @@
 _base_ = ['../_base_/hybrid-vit/imagenette.py']
 # As in sat_hybrid-vit_imagenette.py: the class token's attention, of which the masks are made, is better on small tokens.
 model = dict(backbone=dict(stem=dict(norm_scale=0.1)))
+# The decoder wants images of the size that it was trained on.
+test_pipeline = [
+    dict(type='mmwsol.LoadImage'),
+    dict(type='mmwsol.Resize', scale=(160, 160)),
+    dict(type='mmwsol.PackLocInputs'),
+]
+val_dataloader = test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 decoder_pipeline = [
     dict(type='mmwsol.LoadImage'),
     dict(type='mmwsol.Resize', scale=(160, 160)),

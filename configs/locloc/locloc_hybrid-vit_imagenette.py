@@ -45,11 +45,10 @@ stages = [
             writer=dict(type='mmwsol.PseudoMaskWriter', preset='paper', delta0=0.03, delta1=0.15))),
     dict(
         name='generator',
-        total_batch_size=8,  # more steps; most of a step's time goes with the images
         model=localizer,
-        train_dataloader=dict(batch_size=8, dataset=dict(k_shot=50, pipeline=generator_pipeline)),
+        train_dataloader=dict(dataset=dict(k_shot=50, pipeline=generator_pipeline)),
         param_scheduler=[],
-        train_cfg=dict(max_epochs=4, val_interval=4)),
+        train_cfg=dict(max_epochs=3, val_interval=3)),
     dict(
         name='classifier',
         model=dict(localizer, head=dict(localizer['head'], train_part='classifier')),
