@@ -9,14 +9,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mmengine.logging import print_log
+
 from mmwsol.apis.output_folder import written_pictures
 from mmwsol.datasets.readers import list_images
 from mmwsol.datasets.records import plain
 from mmwsol.datasets.walk import is_system
 
+MASK = "_mask.png"
+
 
 def list_inputs(inputs: Any, out_dir: str | Path | None = None) -> list:
     """List the inputs of :class:`WSOLInferencer` one by one: the images of folders and globs, all else as it is.
+
+    ``a_mask.png`` beside an image ``a`` is its mask, and is left out with a warning.
 
     Args:
         inputs: See its call.
@@ -51,10 +57,20 @@ def list_inputs(inputs: Any, out_dir: str | Path | None = None) -> list:
             paths = [text]
         if not paths:
             raise ValueError(f"no image in '{text}'.")
-        items += paths
+        items += _without_masks(paths, text)
     if not items:
         raise ValueError("there are no images: the list is empty.")
     return items
+
+
+def _without_masks(paths: list[str], asked: str) -> list[str]:
+    """Leave out the masks that lie beside their images."""
+    images = {os.path.splitext(path)[0] for path in paths}
+    masks = [path for path in paths if path.endswith(MASK) and path.removesuffix(MASK) in images]
+    if masks:
+        text = f"'{asked}': {len(masks)} masks beside their images are left out, such as '{masks[0]}'."
+        print_log(text, "current", level=logging.WARNING)
+    return [path for path in paths if path not in set(masks)] if masks else paths
 
 
 def _without_copies(paths: list[str], pattern: str) -> list[str]:
