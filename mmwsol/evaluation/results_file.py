@@ -8,6 +8,7 @@ A file, .json or .pkl, holds a dict:
   keys, ``name`` of its protocol, which says so where the boxes are of another box rule), by the title of the metric,
 - ``curves``: arrays over thresholds, by the title of the metric,
 - ``class_scores``: 'given', or 'none: ...' where kinds of errors take the class for right,
+- ``classes``: names of the classes in the order of the labels; null where they are not known, not there in older files,
 - ``predictions``: a list with one dict an image, in the order of the data set:
   - ``img_id``, ``img_path``, ``ori_shape`` [H, W], ``img_shape`` [H, W] of the network frame, ``frame`` with ``scale``
     and ``shift`` (x, y) from original to network pixels, ``gt_label``, ``gt_bboxes`` in original pixels,
@@ -115,6 +116,7 @@ def assemble(
     metrics: Mapping[str, BaseLocMetric],
     predictions: Sequence[Mapping[str, Any]],
     class_scores: bool = True,
+    classes: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Return the content of a results file.
 
@@ -123,6 +125,7 @@ def assemble(
         metrics: The localization metrics by title, evaluated.
         predictions: The entries of the images.
         class_scores: Whether there were class scores.
+        classes: Names of the classes, in the order of the labels. Defaults to None: not known.
     """
     return {
         "version": VERSION,
@@ -130,6 +133,7 @@ def assemble(
         "protocol": {title: metric.description for title, metric in metrics.items()},
         "curves": {title: metric.curve for title, metric in metrics.items() if metric.curve},
         "class_scores": "given" if class_scores else NO_SCORES,
+        "classes": None if classes is None else list(classes),
         "predictions": list(predictions),
     }
 

@@ -25,7 +25,7 @@ def test_masks_beside_their_images_are_left_out(folder, monkeypatch):
     assert names(found, folder) == ["a.jpg", "alone_mask.png", "c.jpg", "c_mask.jpg", "deep/b.png"]
     assert said == [f"'{folder}': 2 masks beside their images are left out, such as '{folder}/a_mask.png'."]
     assert names(list_inputs(f"{folder}/*.png"), folder) == ["a_mask.png", "alone_mask.png"]  # no image was asked for
-    assert names(list_inputs(f"{folder}/a*"), folder) == ["a.jpg"]
+    assert names(list_inputs(f"{folder}/a[._]*"), folder) == ["a.jpg"]
 
 
 def test_a_mask_that_is_named_is_an_image(folder):

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from mmwsol.compat import load_checkpoint_file
+from mmwsol.datasets.shapes import CLASSES
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = ROOT / "tools" / "train.py"
@@ -82,6 +83,7 @@ def test_one_process_equals_two(trained, tiny_config, shell, tool, tmp_path, cap
     for key, value in logs.items():
         assert one["metrics"][key] == pytest.approx(value), key
     assert one["protocol"]["LocAccuracy"]["frame_rule"]
+    assert one["classes"] == list(CLASSES)
     assert [p["img_id"] for p in one["predictions"]] == [f"val/{i:05d}.png" for i in range(7)]
     for record in one["predictions"]:
         assert len(record["bboxes"]) == len(record["bbox_labels"]) in (5, 6)
@@ -94,6 +96,7 @@ def test_one_process_equals_two(trained, tiny_config, shell, tool, tmp_path, cap
     capsys.readouterr()
     tool("analysis_tools/error_analysis.py", "one.json")
     shown = capsys.readouterr().out
+    assert any(f"\n{name} " in shown for name in one["classes"])
     assert "7 images with boxes" in shown and "Note:" not in shown  # the kinds of errors are those of the metrics
 
     script = ROOT / "tools" / "dist_test.sh"

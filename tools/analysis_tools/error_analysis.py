@@ -20,7 +20,11 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", help="results file, .json or .pkl")
     parser.add_argument("--protocol", metavar="NAME", help="protocol or metric; default: the first with boxes")
-    parser.add_argument("--classes", metavar="FILE", help="class names in the order of the labels, one a line")
+    parser.add_argument(
+        "--classes",
+        metavar="FILE",
+        help="class names in the order of the labels, one a line, in place of those in the file",
+    )
     parser.add_argument("--worst-classes", type=int, default=10, metavar="N", help="classes to print, worst first")
     parser.add_argument("--out", metavar="FILE.csv", help="write the table of all classes")
     parser.add_argument("--show-dir", metavar="DIR", help="draw the worst cases of every kind to this folder")
@@ -71,7 +75,8 @@ def analyze(args: argparse.Namespace) -> None:
     images = outcomes(results, protocol)
     if images[0].error is None:
         raise ValueError(f"protocol '{protocol}' scores several boxes an image: choose one with a single box")
-    names = Path(args.classes).read_text(encoding="utf-8").splitlines() if args.classes else []
+    given = Path(args.classes).read_text(encoding="utf-8").splitlines() if args.classes else None
+    names = results.get("classes") or [] if given is None else given
     rows = tables(images, ERROR_TYPES)
 
     print(f"{args.results}, protocol {protocol}: {len(images)} images with boxes; percent of them")

@@ -78,7 +78,8 @@ class PredictionDumpHook(Hook):
         predictions = [entries[index] for index in sorted(entries)]
         for entry in predictions:
             entry["evaluated"] = records_of(titles, entry["img_id"])
-        results = assemble(metrics or {}, titles, predictions)
+        classes = (runner.test_evaluator.dataset_meta or {}).get("classes")
+        results = assemble(metrics or {}, titles, predictions, classes=classes)
         save_results(results, self.out_file)
         curves = {
             f"{title}/{name}": array for title, curve in results["curves"].items() for name, array in curve.items()
