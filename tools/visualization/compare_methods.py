@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ENDINGS = (".pth", ".pt", ".ckpt", ".safetensors")
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pdf")
 
 
 def parse_args() -> argparse.Namespace:
