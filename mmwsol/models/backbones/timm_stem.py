@@ -46,6 +46,7 @@ class TimmStem(PretrainedBackbone):
     """
 
     timm_model: Any
+    norm: Any
 
     def __init__(
         self,
