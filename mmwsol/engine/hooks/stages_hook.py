@@ -23,7 +23,7 @@ class StagesHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Look whether the config has stages; those of :func:`mmwsol.engine.stage_configs` have none any more."""
-        names = [stage["name"] for stage in runner.cfg.get("stages") or ()]
+        names = [str(stage.get("name")) for stage in runner.cfg.get("stages") or ()]
         if names:
             raise ValueError(
                 f"this config has the stages {', '.join(names)}, and a plain Runner would run none of them: train with "
