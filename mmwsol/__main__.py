@@ -20,7 +20,7 @@ TOOLS = {
     "sweep": ("sweep.py", "train and evaluate the cells of a sweep, and write its table"),
     "browse": ("visualization/browse_dataset.py", "draw the images and boxes of a data set as a model gets them"),
     "boxes": ("pseudo_boxes.py", "write the boxes of a localizer as training data for a detector"),
-    "export": ("deployment/export.py", "export a model to ONNX or TorchScript"),
+    "export": ("deployment/export.py", "export a model to ONNX or a torch.export program"),
 }
 
 

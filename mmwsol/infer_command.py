@@ -25,6 +25,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--max-boxes", type=int, default=1, metavar="N", help=boxes)
     threshold = "of the map, 0 <= T < 1, in place of the box rule's own"
     parser.add_argument("--threshold", type=float, metavar="T", help=threshold)
+    several = "draw up to eight of the images with each of these thresholds, and write nothing but DIR/thresholds.jpg"
+    parser.add_argument("--thresholds", type=float, nargs="+", metavar="T", help=several)
     area = "leave out boxes with a smaller share of the image's area, 0 <= A < 1; default: 0"
     parser.add_argument("--min-area", type=float, default=0.0, metavar="A", help=area)
     classes = "predict one of these classes only; quote names with blanks"
@@ -46,14 +48,18 @@ def run(args: argparse.Namespace) -> int:
     formats = [name for entry in args.format for name in entry.split(",") if name]
     if args.model is None and args.weights is None:
         args.model, args.out_dir = DEMO, args.out_dir or "found"
-    if formats and not args.out_dir:
+    if (formats or args.thresholds) and not args.out_dir:
         args.out_dir = "found"
+    if args.thresholds and (formats or args.threshold is not None):
+        raise ValueError("--thresholds draws a picture to choose one by: leave --format and --threshold out.")
     from mmengine.logging import MMLogger
 
     MMLogger.get_instance("mmwsol", log_level="WARNING")
     from mmwsol.apis import WSOLInferencer
 
     inferencer = WSOLInferencer(args.model, args.weights, args.device, stage=args.stage, max_pixels=args.max_pixels)
+    if args.thresholds:
+        return _draw_thresholds(inferencer, args)
     result = inferencer(
         args.inputs,
         batch_size=args.batch_size,
@@ -74,6 +80,16 @@ def run(args: argparse.Namespace) -> int:
         print(f"Look first at those on top of {args.out_dir}/review.csv.")
     for name in result["label_files"]:
         print(f"Labels: {args.out_dir}/{name}; paths of images are relative to {result['root']}.")
+    return 0
+
+
+def _draw_thresholds(inferencer: Any, args: argparse.Namespace) -> int:
+    from mmwsol.apis.threshold_sheet import draw_thresholds
+
+    file = f"{args.out_dir}/thresholds.jpg"
+    options = {name: getattr(args, name) for name in ("batch_size", "classes", "max_boxes", "min_area")}
+    number = draw_thresholds(inferencer, args.inputs, args.thresholds, file, **options)
+    print(f"{number} images at {len(args.thresholds)} thresholds are in {file}: infer with the best, --threshold T.")
     return 0
 
 
