@@ -22,5 +22,11 @@ else
     RENDEZVOUS=(--standalone) # takes a free port
 fi
 
+# The environment that uv keeps, where no other one is active.
+VENV="$(dirname "$0")/../.venv/bin/python"
+if [ -z "${PYTHON:-}${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && [ -x "$VENV" ]; then
+    PYTHON=$VENV
+fi
+
 exec "${PYTHON:-python}" -m torch.distributed.run "${RENDEZVOUS[@]}" --nproc_per_node="$GPUS" \
     "$(dirname "$0")/test.py" "$CONFIG" "$CHECKPOINT" --launcher pytorch "$@"

@@ -19,6 +19,12 @@ if [ "$GPUS_PER_NODE" -gt "$GPUS" ]; then
 fi
 CPUS_PER_TASK=${CPUS_PER_TASK:-5}
 
+# The environment that uv keeps, where no other one is active.
+VENV="$(dirname "$0")/../.venv/bin/python"
+if [ -z "${PYTHON:-}${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && [ -x "$VENV" ]; then
+    PYTHON=$VENV
+fi
+
 # shellcheck disable=SC2086 # SRUN_ARGS holds several words
 exec srun -p "$PARTITION" --job-name="$JOB_NAME" --gres="gpu:$GPUS_PER_NODE" --ntasks="$GPUS" \
     --ntasks-per-node="$GPUS_PER_NODE" --cpus-per-task="$CPUS_PER_TASK" --kill-on-bad-exit=1 \

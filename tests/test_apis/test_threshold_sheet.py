@@ -5,9 +5,9 @@ import cv2
 import numpy as np
 import pytest
 
+from mmwsol.__main__ import main
 from mmwsol.apis import WSOLInferencer
 from mmwsol.apis.threshold_sheet import draw_thresholds
-from mmwsol.__main__ import main
 
 
 @pytest.fixture

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
+
+import pytest
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
@@ -52,3 +55,34 @@ def test_slurm_train(tmp_path):
     assert "-t 1 -x n1 echo -u" in text
     assert text.strip().endswith("train.py c.py --work-dir=work --launcher=slurm --resume")
     assert command("slurm_train.sh", "gpu")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"),
+    [
+        ("dist_train.sh", ["c.py", "2"]),
+        ("dist_test.sh", ["c.py", "w.pth", "2"]),
+        ("slurm_train.sh", ["p", "j", "c.py", "w"]),
+    ],
+)
+def test_the_environment_of_uv_is_found_where_none_is_active(tmp_path, script, arguments):
+    for path in ("checkout/tools", "checkout/.venv/bin", "bin"):
+        (tmp_path / path).mkdir(parents=True)
+    shutil.copy(TOOLS / script, tmp_path / "checkout/tools")
+    for path, name in (("checkout/.venv/bin/python", "uv"), ("bin/python", "path"), ("bin/srun", "srun")):
+        (tmp_path / path).write_text(f'#!/bin/sh\necho {name} "$@"\n')
+        (tmp_path / path).chmod(0o755)
+    env = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
+
+    def run(**variables):
+        command = ["bash", f"checkout/tools/{script}", *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, env=env | variables, capture_output=True, text=True, check=True
+        ).stdout
+
+    uv = "checkout/tools/../.venv/bin/python" if script == "slurm_train.sh" else "uv -m"
+    assert uv in run()
+    for active in (dict(VIRTUAL_ENV="/x"), dict(CONDA_PREFIX="/x"), dict(PYTHON="python")):
+        assert uv not in run(**active)
+    shutil.rmtree(tmp_path / "checkout/.venv")
+    assert uv not in run()
