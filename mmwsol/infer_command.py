@@ -35,6 +35,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the accelerator, if there is one")
     parser.add_argument("--stage", metavar="NAME", help="stage of the config; default: the last one")
     parser.add_argument("--max-pixels", type=int, metavar="N", help="decode larger images; default: 178,956,970")
+    exif = "turn images by their EXIF tag, as viewers and labelling tools show them; boxes are in the pixels shown"
+    parser.add_argument("--exif", action="store_true", help=exif)
     parser.add_argument("--show", action="store_true", help="open a window for each image")
 
 
@@ -57,7 +59,8 @@ def run(args: argparse.Namespace) -> int:
     MMLogger.get_instance("mmwsol", log_level="WARNING")
     from mmwsol.apis import WSOLInferencer
 
-    inferencer = WSOLInferencer(args.model, args.weights, args.device, stage=args.stage, max_pixels=args.max_pixels)
+    options = dict(stage=args.stage, max_pixels=args.max_pixels, exif=args.exif)
+    inferencer = WSOLInferencer(args.model, args.weights, args.device, **options)
     if args.thresholds:
         return _draw_thresholds(inferencer, args)
     result = inferencer(

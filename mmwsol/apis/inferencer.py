@@ -63,6 +63,8 @@ class WSOLInferencer(BaseInferencer):
         stage: Stage of a config that has several. Defaults to None: the last one.
         max_pixels: Pixels of the largest image that is decoded. Defaults to None: what the pipeline allows, see
             :class:`mmwsol.LoadImage`.
+        exif: Whether to turn images by their EXIF tag, as viewers and labelling tools show them: boxes, maps and
+            pictures are then in the pixels that they show. Defaults to False: as the pipeline says.
 
     Raises:
         FileNotFoundError: If a config or checkpoint does not exist.
@@ -80,6 +82,7 @@ class WSOLInferencer(BaseInferencer):
         show_progress: bool = True,
         stage: str | None = None,
         max_pixels: int | None = None,
+        exif: bool = False,
     ) -> None:
         if weights is None and model is not None and str(model).endswith(CHECKPOINT_ENDINGS):
             model, weights = None, str(model)
@@ -99,14 +102,14 @@ class WSOLInferencer(BaseInferencer):
                 if weights is None:
                     raise ValueError("there are no weights: pass weights=, or set load_from in the config.")
                 self._loaded = load_weights_file(weights)
-            self._max_pixels = max_pixels
+            self._max_pixels, self._exif = max_pixels, exif
             super().__init__(cfg, str(weights), device, cfg.get("default_scope", "mmpretrain"), show_progress)
         del self._loaded
         path = os.path.abspath(str(weights))
         stamp = os.stat(path).st_mtime_ns if os.path.isfile(path) else None
         settings = [cfg.get(name) for name in ("model", "test_dataloader", "val_dataloader", "visualizer")]
         digest = hashlib.sha256(repr(settings).encode()).hexdigest()
-        self._key = dict(weights=path, stamp=stamp, config=digest, max_pixels=max_pixels)
+        self._key = dict(weights=path, stamp=stamp, config=digest, max_pixels=max_pixels, exif=exif)
         self._info = dict(description="boxes of a localizer, made by mmwsol", weights=os.path.basename(path))
         #: Images of the last call that could not be read: ``dict(input=..., error=...)``.
         self.failed: list[dict[str, str]] = []
@@ -321,6 +324,8 @@ class WSOLInferencer(BaseInferencer):
         loader = dict(pipeline[0])
         if self._max_pixels is not None:
             loader["max_pixels"] = self._max_pixels
+        if self._exif:
+            loader["color_type"] = "color"
         self._load_image = TRANSFORMS.build(loader)
         return Compose([step for step in pipeline[1:] if not str(step.get("type")).endswith("LoadMasks")])
 

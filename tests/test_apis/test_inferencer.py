@@ -119,6 +119,25 @@ def test_exif_orientation_is_ignored_as_in_training(inferencer, tmp_path):
     assert result["visualization"][0].shape[1] == 2 * 80 * 5  # two panels, not turned, enlarged five times
 
 
+def test_exif_turns_images_where_it_is_asked_for(tmp_path):
+    image = Image.fromarray(bright.picture())
+    exif = image.getexif()
+    exif[0x0112] = 6  # shown turned by 90 degrees: x' = 50 - y, y' = x
+    (tmp_path / "photos").mkdir()
+    image.save(tmp_path / "photos/turned.png", exif=exif)
+    weights = bright.checkpoint(tmp_path / "epoch_1.pth")
+    shown = WSOLInferencer(weights=weights, device="cpu", show_progress=False, exif=True)
+    result = shown(tmp_path / "photos", return_vis=True, out_dir=tmp_path / "out", formats=["voc", "csv"])
+    [record] = result["predictions"]
+    assert record["ori_shape"] == [80, 50] and np.abs(np.array(record["bboxes"][0]) - [10, 20, 40, 60]).max() <= 2.5
+    assert record["map"].shape == (80, 50)
+    assert "<width>50</width>" in "".join((tmp_path / "out/voc/turned.xml").read_text().split())
+    # a folder of stored pixels is not gone on with
+    stored = WSOLInferencer(weights=weights, device="cpu", show_progress=False)
+    [again] = stored(tmp_path / "photos", out_dir=tmp_path / "other")["predictions"]
+    assert again["ori_shape"] == [50, 80]
+
+
 def test_unreadable_files_are_reported_and_skipped(inferencer, folder, capsys):
     (folder / "broken.jpg").write_bytes(b"\xff\xd8 not a jpeg")
     (folder / "empty.png").touch()
