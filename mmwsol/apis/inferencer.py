@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -370,7 +371,10 @@ class WSOLInferencer(BaseInferencer):
         if not self.failed:
             return
         if len(self.failed) == total:
-            raise ValueError(f"none of {total} image(s) gave a prediction. The first: {self.failed[0]['error']}")
+            reasons = [entry["error"].replace(entry["input"], "") for entry in self.failed]
+            [(reason, number)] = Counter(reasons).most_common(1)
+            example = self.failed[reasons.index(reason)]["error"]
+            raise ValueError(f"none of {total} image(s) gave a prediction. Most often ({number} times): {example}")
         for entry in self.failed[:10]:
             print(printable(f"skipped: {entry['error']}"), flush=True)
         print(f"{len(self.failed)} of {total} images failed and were skipped.", flush=True)

@@ -149,8 +149,15 @@ def test_unreadable_files_are_reported_and_skipped(inferencer, folder, capsys):
     assert "3 of 6 images failed and were skipped." in text
     written = json.loads((folder / "out/predictions.json").read_text())
     assert len(written["predictions"]) == 3 and written["failed"] == result["failed"]
-    with pytest.raises(ValueError, match="none of 1 image.* gave a prediction. The first: .*empty.png"):
+    with pytest.raises(ValueError, match="none of 1 image.* gave a prediction. Most often .1 times.: .*empty.png"):
         inferencer(folder / "empty.png")
+    for index in range(3):
+        (folder / f"broken{index}.jpg").write_bytes(b"\xff\xd8 not a jpeg")
+    images = [str(folder / name) for name in ("empty.png", "broken0.jpg", "broken1.jpg", "broken2.jpg")]
+    with pytest.raises(
+        ValueError, match="none of 4 image.*Most often .3 times.: image '.*broken0.jpg' cannot be decoded"
+    ):
+        inferencer(images)
 
 
 def test_pictures_and_json(inferencer, folder, tmp_path):
