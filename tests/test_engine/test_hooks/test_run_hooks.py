@@ -87,7 +87,7 @@ def run_test(hook, samples, metrics=(), rounds=1):
     runner = SimpleNamespace(
         model=nn.Module(),
         test_dataloader=loader,
-        test_evaluator=SimpleNamespace(metrics=list(metrics)),
+        test_evaluator=SimpleNamespace(metrics=list(metrics), dataset_meta=dataset.metainfo),
         logger=SimpleNamespace(info=lambda text: None),
         visualizer=None,
     )
@@ -115,6 +115,7 @@ def test_prediction_dump(tmp_path, suffix):
     read = load_results(path)
     titles = ["LocAccuracy", "MaxBoxAcc", "LocAccuracy_loc"]
     assert read["version"] == 2 and read["metrics"] == {"loc/top1": 0.5}
+    assert read["classes"] == ["a", "b", "c"]
     assert list(read["protocol"]) == list(read["curves"]) == titles
     assert np.asarray(read["curves"]["MaxBoxAcc"]["single"]).shape == (3, 2)
     curves = np.load(tmp_path / "new" / "results_curves.npz")
