@@ -66,11 +66,12 @@ def list_inputs(inputs: Any, out_dir: str | Path | None = None) -> list:
 def _without_masks(paths: list[str], asked: str) -> list[str]:
     """Leave out the masks that lie beside their images."""
     images = {os.path.splitext(path)[0] for path in paths}
-    masks = [path for path in paths if path.endswith(MASK) and path.removesuffix(MASK) in images]
-    if masks:
-        text = f"'{asked}': {len(masks)} masks beside their images are left out, such as '{masks[0]}'."
+    is_mask = [path.endswith(MASK) and path.removesuffix(MASK) in images for path in paths]
+    if any(is_mask):
+        first = paths[is_mask.index(True)]
+        text = f"'{asked}': {sum(is_mask)} masks beside their images are left out, such as '{first}'."
         print_log(text, "current", level=logging.WARNING)
-    return [path for path in paths if path not in set(masks)] if masks else paths
+    return [path for path, mask in zip(paths, is_mask, strict=True) if not mask]
 
 
 def _without_copies(paths: list[str], pattern: str) -> list[str]:
