@@ -132,7 +132,6 @@ def test_exif_turns_images_where_it_is_asked_for(tmp_path):
     assert record["ori_shape"] == [80, 50] and np.abs(np.array(record["bboxes"][0]) - [10, 20, 40, 60]).max() <= 2.5
     assert record["map"].shape == (80, 50)
     assert "<width>50</width>" in "".join((tmp_path / "out/voc/turned.xml").read_text().split())
-    # a folder of stored pixels is not gone on with
     stored = WSOLInferencer(weights=weights, device="cpu", show_progress=False)
     [again] = stored(tmp_path / "photos", out_dir=tmp_path / "other")["predictions"]
     assert again["ori_shape"] == [50, 80]
