@@ -1,4 +1,4 @@
-"""Which checkpoint of a work directory a run goes on from."""
+"""Which checkpoint of a work directory a run goes on from, and what is kept of one that none goes on from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import logging
 import zipfile
 from pathlib import Path
 
+from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
+
+from mmwsol.compat import load_checkpoint_file
+from mmwsol.files import write_torch
 
 
 def latest_checkpoint(folder: str | Path, outside: bool = False) -> str | None:
@@ -59,6 +63,26 @@ def checkpoint_to_resume(folder: str | Path, outside: bool = False) -> str | Non
         )
     print_log(f"{folder} has no checkpoint to resume from: training starts from the beginning.", "current")
     return None
+
+
+def drop_optimizer(checkpoint: str) -> None:
+    """Write a checkpoint anew without the states of optimizer and schedules, two thirds of it with Adam.
+
+    What the next stage starts from are weights. Every rank calls this; the main process does it. A file that cannot be
+    written stays as it is, with a warning.
+
+    Args:
+        checkpoint: Path of the checkpoint.
+    """
+    if is_main_process() and Path(checkpoint).is_file():
+        loaded = load_checkpoint_file(checkpoint, map_location="cpu")
+        kept = {key: value for key, value in loaded.items() if key not in ("optimizer", "param_schedulers")}
+        try:
+            if len(kept) < len(loaded):
+                write_torch(checkpoint, kept)
+        except OSError as error:
+            print_log(f"The optimizer's state stays in '{checkpoint}': {error}", "current", level=logging.WARNING)
+    barrier()
 
 
 def _is_file(path: Path) -> bool:

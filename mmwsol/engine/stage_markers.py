@@ -34,6 +34,7 @@ _IRRELEVANT = (
     "env_cfg",
     "model_wrapper_cfg",
     "custom_imports",
+    "default_hooks.checkpoint.max_keep_ckpts",
     "default_hooks.logger",
     "default_hooks.visualization",
     "test_dataloader",
@@ -57,7 +58,10 @@ def read_marker(folder: Path) -> dict[str, Any] | None:
     path = folder / MARKER
     if not path.is_file():
         return None
-    advice = "Delete it, and --resume finishes the stage from its last checkpoint."
+    advice = (
+        "Delete it, and --resume finishes the stage from its last checkpoint; if that has no optimizer's state any "
+        f"more, since other stages follow, delete {folder}."
+    )
     marker = read_json(path, advice, ("stage", "id", "previous_id", "last", "best", "config"))
     if not isinstance(marker["config"], dict) or not all(
         isinstance(marker[key], (str, type(None))) for key in ("last", "best")
@@ -129,7 +133,7 @@ def marked_settings(cfg: Config) -> dict[str, str]:
     settings: dict[str, str] = {}
 
     def visit(value: Any, key: str) -> None:
-        if any(key == name or key.startswith(f"{name}.") for name in _IRRELEVANT):
+        if _is_irrelevant(key):
             return
         if isinstance(value, dict) and value:
             for name, item in value.items():
@@ -144,10 +148,14 @@ def marked_settings(cfg: Config) -> dict[str, str]:
     return settings
 
 
+def _is_irrelevant(key: str) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in _IRRELEVANT)
+
+
 def changed_settings(cfg: Config, marker: dict[str, Any]) -> list[str]:
     """Name at most eight settings that differ from those in the marker."""
     then, now = (
-        {key: value for key, value in settings.items() if key.split(".")[0] in RUNNER_SETTINGS}
+        {k: value for k, value in settings.items() if k.split(".")[0] in RUNNER_SETTINGS and not _is_irrelevant(k)}
         for settings in (marker["config"], marked_settings(cfg))
     )
     changes = differences(then, now)

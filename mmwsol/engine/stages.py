@@ -18,7 +18,7 @@ from mmengine.logging import print_log
 
 from mmwsol import compat
 from mmwsol.engine.batch_size import check_epoch_length, rank_config
-from mmwsol.engine.last_checkpoint import checkpoint_to_resume, latest_checkpoint
+from mmwsol.engine.last_checkpoint import checkpoint_to_resume, drop_optimizer, latest_checkpoint
 from mmwsol.engine.old_checkpoints import refuse_old_checkpoints, set_aside
 from mmwsol.engine.runners import build_runner
 from mmwsol.engine.stage_markers import (
@@ -214,7 +214,8 @@ def run_stages(
 ) -> dict[str, str | None]:
     """Run the stages in order, each in ``work_dir/<name>`` (``work_dir`` itself without stages).
 
-    A finished stage leaves a marker and is skipped from then on. Any loop can be a stage (the Runner
+    A finished stage leaves a marker and is skipped from then on; but for the last one, its checkpoint is then written
+    anew without the optimizer's state. Any loop can be a stage (the Runner
     asks it for ``epoch``, ``max_epochs``, ``iter``, ``max_iters``): one that saves no checkpoint
     hands on the one that it started from. Under a distributed launcher every
     rank calls this function, ``work_dir`` must be a shared folder, and each rank gets its share of
@@ -285,7 +286,7 @@ def _run_in_order(stages: list[Stage], work_dir: Path, resume: str | None, only:
                 raise _previous_is_missing(stage.name, stages[index - 1].name, work_dir)
             if marker is None:
                 _check_resume(stage, work_dir, stages, resume)
-                marker = _run_stage(stage, folder, previous, resume)
+                marker = _run_stage(stage, folder, previous, resume, final=stage is stages[-1])
                 resume = None  # what lies in the folders of later stages is older than this one
             else:
                 check_marker(stage.name, stage.cfg, folder, marker, previous)
@@ -301,8 +302,10 @@ def _run_in_order(stages: list[Stage], work_dir: Path, resume: str | None, only:
     return checkpoints
 
 
-def _run_stage(stage: Stage, folder: Path, previous: dict[str, Any] | None, resume: str | None) -> dict[str, Any]:
-    """Train one stage and leave its marker."""
+def _run_stage(
+    stage: Stage, folder: Path, previous: dict[str, Any] | None, resume: str | None, final: bool
+) -> dict[str, Any]:
+    """Train one stage and leave its marker and, unless it is the final one, no optimizer's state."""
     start = _initial_checkpoint(stage, previous)
     cfg = resolve_stage_paths(stage.cfg, folder.parent)
     run_id = uuid.uuid4().hex
@@ -321,7 +324,10 @@ def _run_stage(stage: Stage, folder: Path, previous: dict[str, Any] | None, resu
         "best": relative_path(folder, saved["best"]),
         "config": marked_settings(stage.cfg),
     }
-    return write_marker(folder, marker)
+    marker = write_marker(folder, marker)
+    if saved["last"] and not final:  # finished: nothing resumes it
+        drop_optimizer(saved["last"])
+    return marker
 
 
 def _train(cfg: Config, folder: Path, start: str | None, resume: str | None) -> dict[str, str | None]:

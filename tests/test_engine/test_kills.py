@@ -19,7 +19,7 @@ from mmengine.registry import METRICS
 from toy import StageToyMetric, toy_config
 
 from mmwsol.compat import load_checkpoint_file
-from mmwsol.engine.last_checkpoint import latest_checkpoint
+from mmwsol.engine.last_checkpoint import drop_optimizer, latest_checkpoint
 from mmwsol.engine.stage_markers import MARKER
 from mmwsol.engine.stages import run_stages, stage_configs
 
@@ -38,8 +38,8 @@ class KillToyMetric(StageToyMetric):
         return dict(acc=sum(results) / len(results))
 
 
-def stages():
-    hook = dict(type="CheckpointHook", interval=1, save_best="toy/acc", rule="greater", max_keep_ckpts=2)
+def stages(keep=1):
+    hook = dict(type="CheckpointHook", interval=1, save_best="toy/acc", rule="greater", max_keep_ckpts=keep)
     safety = dict(resume=dict(type="mmwsol.ResumeHook"), safe_checkpoint=dict(type="mmwsol.SafeCheckpointHook"))
     cfg = toy_config(
         stages=[
@@ -118,12 +118,72 @@ def test_kills_at_random_points(tmp_path, monkeypatch):
         for at in (choice.randint(1, total), choice.randint(1, total // 3)):  # two kills, the second in the resumed run
             points.start(at)
             with contextlib.suppress(Killed):
-                run_stages(stages(), folder, resume="auto")
+                run_stages(stages(keep=1 + kill % 2), folder, resume="auto")
             points.start()
-        run_stages(stages(), folder, resume="auto")
+        run_stages(stages(keep=1 + kill % 2), folder, resume="auto")
         assert_equal(results(folder), expected)
         points.start()
         shutil.rmtree(folder)
+
+
+def contents(folder):
+    """Which checkpoints lie in a folder, and what they hold beside weights."""
+    found = {path.name: set(load_checkpoint_file(str(path))) for path in folder.glob("*.pth")}
+    return {name: parts - {"meta", "state_dict", "message_hub"} for name, parts in found.items()}
+
+
+@pytest.mark.parametrize("keep", [1, 2, -1])
+def test_what_is_kept(tmp_path, monkeypatch, keep):
+    """As many as the config says, none removed before the next is written; of a finished stage, weights alone."""
+    put, before = LocalBackend.put, []
+
+    def watched(self, obj, path):
+        if Path(path).name in ("epoch_2.pth", "epoch_3.pth") and not Path(path).is_file():
+            before.append((path, latest_checkpoint(Path(path).parent)))
+        put(self, obj, path)
+
+    monkeypatch.setattr(LocalBackend, "put", watched)
+    run_stages(stages(keep), tmp_path)
+    assert [Path(last).name for _, last in before] == ["epoch_1.pth", "epoch_2.pth"] * 2
+    state = {"optimizer"}  # a toy has no schedule
+    numbers = range(1 if keep == -1 else EPOCHS - keep + 1, EPOCHS + 1)
+    kept = {f"epoch_{number}.pth": state for number in numbers}
+    best = {stage: {Path(results(tmp_path)[stage, "best"][0]).name: set()} for stage in ("first", "second")}
+    assert contents(tmp_path / "second") == kept | best["second"]
+    assert contents(tmp_path / "first") == kept | {f"epoch_{EPOCHS}.pth": set()} | best["first"]
+    last = tmp_path / "first" / f"epoch_{EPOCHS}.pth"
+    (tmp_path / "first" / MARKER).unlink()  # nothing goes on from it without a word
+    with pytest.raises(ValueError, match="holds weights alone"):
+        run_stages(stages(keep), tmp_path, resume=str(last))
+
+
+def test_a_kept_checkpoint_is_on_the_disk_when_the_older_one_goes(tmp_path, monkeypatch):
+    flushed, removed = [], []
+    sync, remove = os.fsync, LocalBackend.remove
+    monkeypatch.setattr(
+        os, "fsync", lambda number: (flushed.append(os.readlink(f"/proc/self/fd/{number}")), sync(number))
+    )
+    monkeypatch.setattr(LocalBackend, "remove", lambda self, path: (removed.append(str(path)), remove(self, path)))
+    run_stages(stages()[:1], tmp_path)
+    folder = tmp_path / "first"
+    assert removed == [str(folder / f"epoch_{number}.pth") for number in (1, 2)]
+    assert flushed == [str(folder / f"epoch_{number}.pth") for number in (2, 3)]
+
+
+def test_a_full_disk_leaves_the_checkpoint_of_a_finished_stage(tmp_path, monkeypatch):
+    run_stages(stages()[:1], tmp_path)
+    file = tmp_path / "first" / f"epoch_{EPOCHS}.pth"
+    before = file.read_bytes()
+
+    def full(self, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    drop_optimizer(str(file))
+    assert file.read_bytes() == before
+    monkeypatch.undo()
+    drop_optimizer(str(file))
+    assert file.stat().st_size < len(before) and not set(load_checkpoint_file(str(file))) & {"optimizer"}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

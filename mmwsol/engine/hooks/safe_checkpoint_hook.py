@@ -1,9 +1,11 @@
-"""Hook that makes validation and the best checkpoint safe against kills."""
+"""Hook that makes validation and checkpoints safe against kills."""
 
 from __future__ import annotations
 
 import os
+from collections import deque
 from pathlib import Path
+from typing import Any
 
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import CheckpointHook, Hook
@@ -23,7 +25,8 @@ class SafeCheckpointHook(Hook):
     epoch whose validation a kill cut short could never become the best. This hook validates it after the resume; the
     file ``last_validation`` in the work directory says which validation is over.
 
-    mmengine removes the best checkpoint before it writes a better one. With this hook the better one is written first.
+    mmengine removes the best checkpoint before it writes a better one, and the oldest of ``max_keep_ckpts`` before it
+    writes the next. With this hook the new one is written first, so that ``max_keep_ckpts=1`` is safe, too.
     """
 
     priority = "LOWEST"  # after the CheckpointHook
@@ -31,10 +34,12 @@ class SafeCheckpointHook(Hook):
     def __init__(self) -> None:
         self._training = False
         self._before: dict[str | None, str] = {}
+        self._limit = 0  # max_keep_ckpts of the config
 
     def before_train(self, runner: Runner) -> None:
         """Validate the epoch that was resumed, unless that was done."""
         self._training = True
+        self._keep_one_more(runner)
         mark = Path(runner.work_dir, MARK)
         validated = mark.is_file() and mark.read_bytes().strip() == _state(runner).encode()
         barrier()
@@ -54,6 +59,14 @@ class SafeCheckpointHook(Hook):
             if Path(hook.out_dir, name).is_file():
                 hook.last_ckpt = os.path.join(hook.out_dir, name)  # it gets the new best checkpoint's name
             runner.val_loop.run()
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Remove the oldest checkpoint, now that the new one is written."""
+        self._remove_outdated(runner)
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Remove the oldest checkpoint of a run that saves by iterations."""
+        self._remove_outdated(runner)
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Hide the best checkpoint: mmengine removes it before it writes the new one."""
@@ -78,12 +91,48 @@ class SafeCheckpointHook(Hook):
             if is_main_process() and inside and os.path.realpath(path) not in kept:
                 Path(path).unlink(missing_ok=True)
         self._before = {}
+        self._remove_outdated(runner)  # a checkpoint that was missing is written anew with the best one
         if is_main_process():
             write_text(Path(runner.work_dir, MARK), _state(runner))
 
     def after_train(self, runner: Runner) -> None:
         """Leave later validations alone."""
         self._training = False
+        hook = _checkpoint_hook(runner)
+        if hook is not None and self._limit:
+            hook.max_keep_ckpts, hook.keep_ckpt_ids = self._limit, deque(hook.keep_ckpt_ids, self._limit)
+            self._limit = 0
+
+    def _keep_one_more(self, runner: Runner) -> None:
+        """Let mmengine keep one checkpoint more than the config says, until :meth:`_remove_outdated`."""
+        hook = _checkpoint_hook(runner)
+        if hook is not None and hook.max_keep_ckpts > 0:
+            self._limit = hook.max_keep_ckpts
+            hook.max_keep_ckpts += 1
+            hook.keep_ckpt_ids = deque(hook.keep_ckpt_ids, hook.max_keep_ckpts)
+
+    def _remove_outdated(self, runner: Runner) -> None:
+        """Remove the checkpoints that are more than the config says; the newest is on the disk before."""
+        hook = _checkpoint_hook(runner)
+        if hook is None or not self._limit:
+            return
+        while len(hook.keep_ckpt_ids) > self._limit:
+            step = hook.keep_ckpt_ids.popleft()
+            if not is_main_process():
+                continue
+            _flush(hook.last_ckpt)
+            path = hook.file_backend.join_path(hook.out_dir, hook.filename_tmpl.format(step))
+            if hook.file_backend.isfile(path):
+                hook.file_backend.remove(path)
+            elif hook.file_backend.isdir(path):  # of DeepSpeed
+                hook.file_backend.rmtree(path)
+
+
+def _flush(path: str) -> None:
+    """Bring a file from memory to the disk: otherwise a power cut could take it after the older one is removed."""
+    if Path(path).is_file():
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
 
 
 def _state(runner: Runner) -> str:
