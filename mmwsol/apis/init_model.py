@@ -22,7 +22,8 @@ from mmwsol.compat import registered_types_only
 from mmwsol.datasets.class_names import LOADERS, check_same_names, checkpoint_names, config_names, is_permutation
 from mmwsol.engine.stages import select_stage, stage_configs
 from mmwsol.models import ImageLocalizer
-from mmwsol.models.weights import find_checkpoint, guess_source, load_tensors, unwrap
+from mmwsol.models.weight_values import load_tensors
+from mmwsol.models.weights import closest_release, find_checkpoint, guess_source, unwrap
 from mmwsol.registry import MODELS
 from mmwsol.utils.config import load_config, merge_options
 from mmwsol.utils.config_text import read_config_text
@@ -182,6 +183,8 @@ def load_weights(model: nn.Module, loaded: dict[str, Any], source: str) -> list[
             f"tools/model_converters/convert_official.py {source} converted.pth --source {release}"
         )
     hint = "it belongs to another config, or to another stage of it (--stage NAME; in Python, stage=)"
+    if whole is None and not any(name.startswith("backbone.") for name in weights):
+        hint = f"{hint}, or is of another package. {closest_release(weights).removesuffix('.')}"
     return load_tensors(model, weights, source, "model", hint, allow_missing=["*map_to_box.threshold"])[1]
 
 

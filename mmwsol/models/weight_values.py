@@ -1,8 +1,9 @@
-"""Values of weights: what damaged files and diverged trainings hold is not loaded."""
+"""Loading weights under their names; what damaged files and diverged trainings hold is not loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
 
@@ -35,3 +36,40 @@ def check_values(model: nn.Module, weights: Mapping[str, Tensor], source: str, p
                 f"{source} holds NaN or infinity in {prefix + name}: the training diverged, or the file is damaged. "
                 "Take another checkpoint, or get the file again."
             )
+
+
+def load_tensors(
+    model: nn.Module,
+    weights: Mapping[str, Tensor],
+    source: str,
+    part: str,
+    hint: str,
+    allow_missing: Sequence[str] = (),
+) -> tuple[list[str], list[str]]:
+    """Load weights under their names; all that the model has must be there, in their shapes.
+
+    Args:
+        model: The model.
+        weights: The weights.
+        source: Where they come from, for error messages.
+        part: What the model is, for error messages: 'model', 'backbone', ...
+        hint: End of error messages, such as what to do.
+        allow_missing: Shell patterns of names that need not be there. Defaults to ().
+
+    Returns:
+        Names that were not there, and names that the model has not.
+
+    Raises:
+        ValueError: If a tensor is missing, has another shape, or values that are none.
+    """
+    check_values(model, weights, f"'{source}'")
+    try:
+        missing, unexpected = model.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        raise ValueError(f"'{source}' does not fit the {part}: {error}; {hint}.") from error
+    needed = [name for name in missing if not any(fnmatchcase(name, pattern) for pattern in allow_missing)]
+    if needed:
+        raise ValueError(
+            f"'{source}' lacks {len(needed)} tensors of the {part}, such as {', '.join(needed[:3])}: {hint}."
+        )
+    return missing, unexpected

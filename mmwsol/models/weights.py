@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from mmengine.logging import MMLogger
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
-from mmwsol.models.weight_values import check_values
+from mmwsol.models.weight_values import check_values, load_tensors
 from mmwsol.models.wrapped_networks import wrapped_names
 from mmwsol.registry import MODELS
 from mmwsol.weight_files import CONTAINERS, check_names, take_weights
@@ -40,12 +39,13 @@ class Release:
         name: Its name for ``convert_official.py --source``.
         rename: Returns the name of a weight in :class:`mmwsol.models.ImageLocalizer`; '' drops the weight,
             None means that the release has no such name.
-        recognize: Tells by names and shapes whether weights are of this release. None: they cannot be
-            told, and are converted only where the release is named.
+        recognize: Tells by names and shapes of several tensors whether weights, all of whose names ``rename`` knows,
+            are of this release. None: they cannot be told, and are converted only where the release is named.
         level: ``METHOD_ON_METHOD`` is asked first, ``PLAIN_NETWORK`` last: a release has all the names of the
             network that it builds on. Those of one level must exclude each other. Defaults to ``METHOD``.
         check: Raises a ``ValueError`` if values of the weights, not yet renamed, are wrong. Defaults
             to None: nothing is checked.
+        prepare: Returns the weights, not yet renamed, in the form that the network has here. Defaults to None.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Release:
     recognize: Callable[[Mapping[str, Tensor]], bool] | None
     level: int = METHOD
     check: Callable[[Mapping[str, Tensor]], None] | None = None
+    prepare: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
 
 
 _RELEASES: dict[str, Release] = {}
@@ -100,6 +101,8 @@ def convert_official(state_dict: Mapping, source: str) -> dict[str, Tensor]:
     weights = unwrap(state_dict)
     if release.check is not None:
         release.check(weights)
+    if release.prepare is not None:
+        weights = release.prepare(weights)
     converted, unknown = {}, []
     for name, value in weights.items():
         new = release.rename(name)
@@ -108,19 +111,36 @@ def convert_official(state_dict: Mapping, source: str) -> dict[str, Tensor]:
         elif new:
             converted[new] = value
     if unknown or not converted:
+        guess = guess_source(weights)
         raise ValueError(
             f"The weights do not have the names of a {source!r} release: {len(converted)} recognized, "
-            f"unexpected {unknown[:5]}{' ...' if len(unknown) > 5 else ''}. Check --source."
+            f"unexpected {unknown[:5]}{' ...' if len(unknown) > 5 else ''}. "
+            f"{closest_release(weights) if guess is None else f'They are of {guess!r}: give that as --source.'}"
         )
     return converted
 
 
 def guess_source(weights: Mapping[str, Tensor]) -> str | None:
-    """Return the name of the official release that unwrapped weights are of; None for OpenMMLab's names."""
+    """Return the name of the official release that unwrapped weights are of; None for OpenMMLab's and unknown names."""
     for release in known_releases().values():
-        if release.recognize is not None and release.recognize(weights):
+        fits = release.recognize is not None and release.recognize(weights)
+        if fits and all(release.rename(name) is not None for name in weights):
             return release.name
     return None
+
+
+def closest_release(weights: Mapping[str, Tensor]) -> str:
+    """Say, for an error, that unwrapped weights are of no known release, and which one has most of their names."""
+    releases = sorted(known_releases().values(), key=lambda release: release.level)
+    unknown = {r.name: [name for name in weights if r.rename(name) is None] for r in releases}
+    closest = min(unknown, key=lambda name: len(unknown[name]))
+    known, text = len(weights) - len(unknown[closest]), "These weights are of none of the known releases"
+    if 10 * known < len(weights):
+        return f"{text}, which have hardly one of their names."
+    text += f"; the closest, {closest!r}, has {known} of their {len(weights)} names"
+    if known < len(weights):
+        return f"{text}, but not {', '.join(unknown[closest][:3])}."
+    return f"{text}, but needs others beside them, or other shapes."
 
 
 def unwrap(checkpoint: Mapping, filename: str = "the checkpoint") -> dict[str, Tensor]:
@@ -165,12 +185,12 @@ def load_pretrained(model: ImageLocalizer, checkpoint: str) -> None:
         FileNotFoundError: If the file does not exist or cannot be downloaded.
         ValueError: If the weights do not fit the backbone.
     """
-    path, weights = _read(checkpoint, model.backbone)
+    path, weights, hint = _read(checkpoint, model.backbone)
     if not any(name.startswith("backbone.") for name in weights):
         weights = {f"backbone.{name}": value for name, value in weights.items()}
     model.head.adapt_weights(weights, "")
     _drop_other_shapes(weights, {name: value.shape for name, value in model.state_dict().items()})
-    _load(model, weights, path, "backbone.")
+    _load(model, weights, path, "backbone.", hint)
 
 
 def load_backbone(backbone: nn.Module, checkpoint: str, prefix: str | None = None) -> None:
@@ -186,11 +206,11 @@ def load_backbone(backbone: nn.Module, checkpoint: str, prefix: str | None = Non
         FileNotFoundError: If the file does not exist or cannot be downloaded.
         ValueError: If the weights do not fit the backbone, or none begins with ``prefix``.
     """
-    path, weights = _read(checkpoint, backbone)
+    path, weights, hint = _read(checkpoint, backbone)
     if prefix is None:
         prefix = "backbone." if any(name.startswith("backbone.") for name in weights) else ""
     weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-    _load(backbone, weights, path, "")
+    _load(backbone, weights, path, "", hint)
 
 
 def load_classifier(model: nn.Module, checkpoint: str, prefix: str | None = None) -> None:
@@ -214,43 +234,6 @@ def load_classifier(model: nn.Module, checkpoint: str, prefix: str | None = None
         weights = convert_official(weights, source)
     hint = f"its names start like {sorted(weights)[:3]}"
     load_tensors(model, weights, path, "classifier", hint, allow_missing=["*num_batches_tracked"])
-
-
-def load_tensors(
-    model: nn.Module,
-    weights: Mapping[str, Tensor],
-    source: str,
-    part: str,
-    hint: str,
-    allow_missing: Sequence[str] = (),
-) -> tuple[list[str], list[str]]:
-    """Load weights under their names; all that the model has must be there, in their shapes.
-
-    Args:
-        model: The model.
-        weights: The weights.
-        source: Where they come from, for error messages.
-        part: What the model is, for error messages: 'model', 'backbone', ...
-        hint: End of error messages, such as what to do.
-        allow_missing: Shell patterns of names that need not be there. Defaults to ().
-
-    Returns:
-        Names that were not there, and names that the model has not.
-
-    Raises:
-        ValueError: If a tensor is missing, has another shape, or values that are none.
-    """
-    check_values(model, weights, f"'{source}'")
-    try:
-        missing, unexpected = model.load_state_dict(weights, strict=False)
-    except RuntimeError as error:
-        raise ValueError(f"'{source}' does not fit the {part}: {error}; {hint}.") from error
-    needed = [name for name in missing if not any(fnmatchcase(name, pattern) for pattern in allow_missing)]
-    if needed:
-        raise ValueError(
-            f"'{source}' lacks {len(needed)} tensors of the {part}, such as {', '.join(needed[:3])}: {hint}."
-        )
-    return missing, unexpected
 
 
 def read_weights(checkpoint: str) -> tuple[str, dict[str, Any]]:
@@ -322,9 +305,11 @@ def check_own_names(model: nn.Module, weights: Mapping[str, Tensor], prefix: str
     if not mine or (any(name.startswith(parts) for name in mine) and guess_source(mine) is None):
         return
     source = guess_source(mine)
-    what = f"an official release ('{source}')" if source else f"another network: {', '.join(sorted(mine)[:3])}"
+    what = f"another network: {', '.join(sorted(mine)[:3])}. {closest_release(mine)}"
+    if source is not None:
+        what = f"an official release ('{source}')."
     raise ValueError(
-        f"These are no weights of a localizer, but of {what}. To start from pretrained weights, set "
+        f"These are no weights of a localizer, but of {what} To start from pretrained weights, set "
         "model.init_cfg=dict(type='Pretrained', checkpoint=FILE) in place of load_from; a whole release of a method is "
         "converted by tools/model_converters/convert_official.py."
     )
@@ -333,31 +318,40 @@ def check_own_names(model: nn.Module, weights: Mapping[str, Tensor], prefix: str
 # --- reading and loading ---------------------------------------------------------------------------------------------
 
 
-def _read(checkpoint: str, backbone: nn.Module) -> tuple[str, dict[str, Tensor]]:
-    """Read a checkpoint, those of releases with our names; also return the file that was found."""
+def _read(checkpoint: str, backbone: nn.Module) -> tuple[str, dict[str, Tensor], str]:
+    """Read a checkpoint, those of releases with our names; also return the file that was found, and what it may be."""
     path, loaded = read_weights(checkpoint)
     weights = unwrap(loaded, path)
+    hint = "It is not a checkpoint of this architecture."
     renamed = wrapped_names(weights, backbone)
     if renamed is not None:
-        return path, renamed
+        return path, renamed, hint
     source = guess_source(weights)
-    return path, weights if source is None else convert_official(weights, source)
+    if source is not None:
+        return path, convert_official(weights, source), f"It is a release of {source!r}, another architecture."
+    wrap = "A network of timm needs a backbone that wraps it: mmpretrain.TIMMBackbone or mmwsol.TimmViT, by model_name."
+    return path, weights, f"{hint} {closest_release(weights)} {wrap}"
 
 
-def _load(model: nn.Module, weights: dict[str, Tensor], path: str, part: str) -> None:
+def _load(model: nn.Module, weights: dict[str, Tensor], path: str, part: str, what: str) -> None:
     """Load weights, most of those whose names begin with ``part`` must be there, and say what was and was not."""
-    shapes = {name: value.shape for name, value in model.state_dict().items()}
-    hint = "choose the arch that they belong to"
-    missing, unused = load_tensors(model, weights, path, "backbone", hint, allow_missing=["*"])  # see below
-    backbone = [name for name in shapes if name.startswith(part)]
-    absent = [name for name in missing if name.startswith(part)]
-    if len(absent) > len(backbone) // 2:
+    backbone = [name for name in model.state_dict() if name.startswith(part)]
+
+    def refuse(absent: Sequence[str]) -> None:
         raise ValueError(
             f"{path} has only {len(backbone) - len(absent)} of the backbone's {len(backbone)} tensors; its names "
-            f"start like {sorted(weights)[:3]}. It is not a checkpoint of this architecture."
+            f"start like {sorted(name.removeprefix(part) for name in weights)[:3]}. {what}"
         )
+
+    if 10 * len(weights.keys() & set(backbone)) < len(backbone):  # before a token that others have, too, fits or not
+        refuse([name for name in backbone if name not in weights])
+    hint = "choose the arch that they belong to"
+    missing, unused = load_tensors(model, weights, path, "backbone", hint, allow_missing=["*"])
+    absent = [name for name in missing if name.startswith(part)]  # TRT makes some of its tensors while it loads
+    if len(absent) > len(backbone) // 2:
+        refuse(absent)
     logger = MMLogger.get_current_instance()
-    logger.info(f"Loaded {len(shapes) - len(missing)} tensors from {path}.")
+    logger.info(f"Loaded {len(model.state_dict()) - len(missing)} tensors from {path}.")
     if missing:
         logger.info(f"Left at their initialization: {', '.join(sorted(missing))}.")
     if unused:

@@ -7,8 +7,8 @@ from releases import localizer
 from torch import nn
 
 from mmwsol.datasets.class_names import as_names, checkpoint_names
-from mmwsol.models.weight_values import check_values
-from mmwsol.models.weights import load_tensors, unwrap
+from mmwsol.models.weight_values import check_values, load_tensors
+from mmwsol.models.weights import unwrap
 
 
 class Rule(nn.Module):

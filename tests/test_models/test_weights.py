@@ -4,6 +4,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 import torchvision
 from mmengine.logging import MMLogger
@@ -69,21 +70,23 @@ def test_every_release_is_known_and_methods_are_asked_before_what_they_build_on(
 
 
 def test_no_release_is_taken_for_another_of_its_level():
-    vit, linear, conv = torch.zeros(4), torch.zeros(5, 24), torch.zeros(5, 24, 3, 3)
+    vit, conv = torch.zeros(4), torch.zeros(5, 24, 3, 3)
+    lite = {f"_blocks.{i}._project_conv.weight": conv for i in range(16)}
+    lite |= {"_conv_stem.weight": torch.zeros(32, 3, 3, 3), "_conv_head.weight": torch.zeros(1280, 320, 1, 1)}
     for expected, weights in {
         "deit": deit_release(),
         "dino": {f"backbone.{name}": value for name, value in deit_release(0).items()},
         "conformer": conformer_release(),
         "vgg16": vgg16_release(),
-        "resnet50": {"layer1.0.conv1.weight": conv},
-        "efficientnet-lite0": {f"_blocks.{i}._project_conv.weight": conv for i in range(16)},
+        "resnet50": dict.fromkeys(("conv1.weight", *(f"layer{i}.0.conv1.weight" for i in range(1, 5))), conv),
+        "efficientnet-lite0": lite,
         "tscam": tscam_release()["state_dict"],
-        "trt": {"blocks.0.norm1.weight": vit, "head.weight": linear, "score_layer.norm1.weight": vit},
-        "sat": {"blocks.0.norm1.weight": vit, "head.weight": conv, "loc_token": vit},
+        "trt": {**deit_release(), "score_layer.norm1.weight": vit},
+        "sat": {**deit_release(0), "head.weight": conv, "loc_token": vit},
         "catr": catr_release()["model"],
         "cdtr": catr_release(suffix="_1")["model"],
-        "locloc-generator": {"att_conv2.weight": conv},
-        "locloc-classifier": {"blocks_mini.0.norm1.weight": vit, "norm_mini.weight": vit},
+        "locloc-generator": {"up1.weight": conv, "att_conv2.weight": conv},
+        "locloc-classifier": {"blocks_mini.0.attn.qkv.weight": vit, "norm_mini.weight": vit},
     }.items():
         weights = unwrap(weights)
         fitting = [r for r in known_releases().values() if r.recognize is not None and r.recognize(weights)]
@@ -138,8 +141,9 @@ def test_position_embedding_of_another_size_is_resized_and_reported(tmp_path, mo
 
 
 def test_weights_of_another_architecture_are_refused(tmp_path):
+    wider = timm.create_model("vit_tiny_patch16_224", patch_size=8, img_size=32, embed_dim=48, depth=3, num_heads=2)
     with pytest.raises(ValueError, match=r"does not fit the backbone(.|\n)*choose the arch"):
-        start_from(tmp_path, {k: v.repeat_interleave(2, -1) for k, v in deit_release().items()})
+        start_from(tmp_path, wider.state_dict())
     with pytest.raises(ValueError, match="only 0 of the backbone's"):
         start_from(tmp_path, {"conv1.weight": torch.zeros(3)})
 
@@ -275,8 +279,6 @@ def test_backbone_of_a_localizer_or_with_a_prefix(tmp_path):
 @pytest.mark.parametrize("level", ["TimmClassifier", "TIMMBackbone", "plain timm model"])
 def test_weights_that_another_library_loaded_are_kept(tmp_path, level):
     """mmengine's ``init_weights`` calls timm's, which draws a ResNet anew and zeroes its last norms."""
-    import timm
-
     from mmwsol.models.initialization import keep_foreign_weights
     from mmwsol.registry import MODELS
 

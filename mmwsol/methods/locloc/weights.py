@@ -30,6 +30,8 @@ _GENERATOR_NAMES = (
     (r"^bn0\.", "stem.1."),
     (r"^final_layer\.", "out."),
 )
+# A layer at the beginning and one at the end, of each.
+_GENERATOR_ENDS = (("up1", "att_conv2"), ("conv0", "final_layer"))
 _CLASSIFIER_NAMES = (
     (r"^conv\.", "conv1."),
     (r"^classifier\.([01])\.", r"conv2.\1."),
@@ -51,11 +53,11 @@ def _rename_classifier(name: str) -> str | None:
 
 
 def _recognize_generator(weights: Mapping[str, Tensor]) -> bool:
-    return "att_conv2.weight" in weights or "conv0.weight" in weights
+    return any({f"{first}.weight", f"{last}.weight"} <= weights.keys() for first, last in _GENERATOR_ENDS)
 
 
 def _recognize_classifier(weights: Mapping[str, Tensor]) -> bool:
-    return "norm_mini.weight" in weights
+    return {"norm_mini.weight", "blocks_mini.0.attn.qkv.weight"} <= weights.keys()
 
 
 register_release(Release("locloc-generator", _rename_generator, _recognize_generator))

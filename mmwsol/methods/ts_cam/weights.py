@@ -9,7 +9,13 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from mmwsol.models.official_networks import has_vit_blocks, is_convolution, rename_conformer, rename_vit
+from mmwsol.models.official_networks import (
+    has_vgg16_features,
+    has_vit_blocks,
+    is_convolution,
+    rename_conformer,
+    rename_vit,
+)
 from mmwsol.models.weights import Release, register_release
 
 
@@ -27,8 +33,9 @@ def rename_ts_cam(name: str) -> str | None:
 def _recognize(weights: Mapping[str, Tensor]) -> bool:
     """The classifier is a convolution, or VGG16 has one layer more than torchvision's."""
     deit = has_vit_blocks(weights) and is_convolution(weights, "head.weight")
-    vgg16 = "features.0.weight" in weights and "conv6.weight" in weights
-    return deit or vgg16 or is_convolution(weights, "trans_cls_head.weight")
+    vgg16 = has_vgg16_features(weights) and is_convolution(weights, "conv6.weight")
+    conformer = "trans_patch_conv.weight" in weights and is_convolution(weights, "trans_cls_head.weight")
+    return deit or vgg16 or conformer
 
 
 register_release(Release("tscam", rename_ts_cam, _recognize))

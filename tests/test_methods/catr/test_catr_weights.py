@@ -29,5 +29,5 @@ def test_catr_is_neither_cdtr_nor_tscam():
     official = catr_release()
     assert guess_source(official["model"]) == "catr"
     for other in ("cdtr", "tscam"):
-        with pytest.raises(ValueError, match="unexpected.*att_layer.*Check --source"):
+        with pytest.raises(ValueError, match="unexpected.*att_layer.*give that as --source"):
             convert_official(official, other)

@@ -40,7 +40,7 @@ def test_cdtr_leaves_no_missing_and_no_unexpected_key(tmp_path):
 def test_cdtr_is_not_catr():
     official = cdtr_release()
     assert guess_source(official["model"]) == "cdtr"
-    with pytest.raises(ValueError, match="unexpected.*att_layer.*Check --source"):
+    with pytest.raises(ValueError, match="unexpected.*att_layer.*give that as --source"):
         convert_official(official, "catr")
 
 
