@@ -26,13 +26,17 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--score-thr", type=float, default=0.0, metavar="P", help="leave out images whose class has less probability"
     )
+    images = "files, folders or globs in place of a split; they need no labels, the class is the predicted one"
+    parser.add_argument("--images", nargs="+", metavar="PATH", help=images)
+    boxes = "most boxes an image, one a connected region of the map; default: 1, the box of the model's own rule"
+    parser.add_argument("--max-boxes", type=int, default=1, metavar="N", help=boxes)
     parser.add_argument("--ground-truth", action="store_true", help="write the listed boxes, no model")
     parser.add_argument("--stage", metavar="NAME", help="stage of the config; default: the last one")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the accelerator if there is one")
     parser.add_argument("--cfg-options", nargs="+", action=SettingsAction, metavar="KEY=VALUE")
     args = parser.parse_args()
-    if args.ground_truth and (args.checkpoint or args.masks or args.score_thr):
-        parser.error("--ground-truth takes no checkpoint, --masks or --score-thr")
+    if args.ground_truth and (args.checkpoint or args.masks or args.score_thr or args.images or args.max_boxes != 1):
+        parser.error("--ground-truth takes no checkpoint, --masks, --score-thr, --images or --max-boxes")
     if not args.ground_truth and not args.checkpoint:
         parser.error("a checkpoint is needed, unless --ground-truth is given")
     if args.format is None and not args.out.endswith((".json", ".csv")):
@@ -61,12 +65,14 @@ def main() -> None:
                 cfg,
                 args.checkpoint,
                 args.split,
-                args.label,
+                "pred" if args.images else args.label,
                 args.masks,
                 args.class_agnostic,
                 args.score_thr,
                 args.device,
                 format,
+                args.max_boxes,
+                args.images,
             )
         names = export.save(args.out, format)
     print(

@@ -84,24 +84,24 @@ def applied(options: BoxOptions, model: Any) -> Iterator[None]:
             rule.threshold.copy_(before)
 
 
-def find_objects(sample: LocDataSample, rule: Any, options: BoxOptions) -> None:
-    """Find the objects of the predicted class, and write them into the sample as ``pred_objects``.
+def find_boxes(sample: LocDataSample, rule: Any, options: BoxOptions, target: str = "pred") -> tuple[np.ndarray, int]:
+    """Find the boxes of the objects of a class.
 
     The regions are those of the mask in which the box rule finds its own box, which is the first. A box inside another
     one is a part of it and left out, as are boxes of less than ``min_area``, two pixels, or one pixel in width or
     height. Of the others the first ``max_boxes`` are kept: the rule's own box, then by falling number of pixels of the
     region in the network's frame. With ``max_boxes=1`` the rule's own box is kept also where another surrounds it.
 
-    ``map_scores`` (N,) are means of the map in [0, 1] inside each box, in pixels of the image; ``scores`` (N,), the
-    confidence, is that times the probability of the class. Most rules spread every map over 0 to 1, however
-    weak it is: the mean says how full a box is, the probability how sure the class.
-
     Args:
         sample: A prediction.
         rule: The box rule that made its boxes.
         options: Which boxes are wanted.
+        target: 'pred' for the predicted class, 'gt' for that of the image label. Defaults to 'pred'.
+
+    Returns:
+        Boxes (N, 4) x0, y0, x1, y1 in pixels of the image, and the number of all separate ones that are large enough.
     """
-    index, label = shown_map(sample)
+    index, _ = shown_map(sample, target)
     boxes = sample.pred_instances.bboxes[index : index + 1].cpu().numpy()
     if isinstance(rule, (ContourBox, ComponentBox)):
         [evaluated] = rule.scoremap(sample.pred_maps.maps[index : index + 1], sample.img_shape)
@@ -112,16 +112,33 @@ def find_objects(sample: LocDataSample, rule: Any, options: BoxOptions) -> None:
     large = (sides >= 1).all(axis=1) & (areas >= max(MIN_PIXELS, options.min_area * height * width))
     outer = large & ~_inside_another(boxes, large)
     kept = boxes[:1][large[:1]] if options.max_boxes == 1 else boxes[outer][: options.max_boxes]
+    return kept, int(outer.sum())
+
+
+def find_objects(sample: LocDataSample, rule: Any, options: BoxOptions) -> None:
+    """Find the objects of the predicted class (:func:`find_boxes`), and write them into the sample as ``pred_objects``.
+
+    ``map_scores`` (N,) are means of the map in [0, 1] inside each box, in pixels of the image; ``scores`` (N,), the
+    confidence, is that times the probability of the class. Most rules spread every map over 0 to 1, however
+    weak it is: the mean says how full a box is, the probability how sure the class.
+
+    Args:
+        sample: A prediction.
+        rule: The box rule that made its boxes.
+        options: Which boxes are wanted.
+    """
+    boxes, number = find_boxes(sample, rule, options)
+    index, label = shown_map(sample)
     score = float(sample.pred_score[label])
     heat = score_map(sample, index)[0]
-    means = np.array([_mean_inside(heat, box) for box in kept.tolist()], np.float32)
+    means = np.array([_mean_inside(heat, box) for box in boxes.tolist()], np.float32)
     sample.pred_objects = InstanceData(
-        bboxes=torch.from_numpy(kept),
-        labels=torch.full((len(kept),), label),
+        bboxes=torch.from_numpy(boxes),
+        labels=torch.full((len(boxes),), label),
         map_scores=torch.from_numpy(means),
         scores=torch.from_numpy(means * np.float32(score)),
     )
-    sample.set_metainfo(dict(num_regions=int(outer.sum())))
+    sample.set_metainfo(dict(num_regions=number))
 
 
 def _inside_another(boxes: np.ndarray, of: np.ndarray) -> np.ndarray:

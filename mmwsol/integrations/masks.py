@@ -23,9 +23,32 @@ def instance_masks(map_to_box: ContourBox | ComponentBox, sample: LocDataSample)
     boxes = sample.pred_instances.frame_bboxes.cpu().numpy()
     masks = np.zeros((len(boxes), *sample.ori_shape[:2]), bool)
     for k, (foreground, box) in enumerate(zip(foregrounds, boxes, strict=True)):
-        region = region_of_box(foreground, box).astype(np.float32)
-        masks[k] = sample.frame.inverse().maps(region) >= 0.5
+        masks[k] = _original_mask(foreground, box, sample)
     return masks
+
+
+def object_masks(
+    map_to_box: ContourBox | ComponentBox, sample: LocDataSample, index: int, boxes: np.ndarray
+) -> np.ndarray:
+    """Make the masks of several boxes of one map: as :func:`instance_masks`, of :func:`mmwsol.apis.objects.find_boxes`.
+
+    Args:
+        map_to_box: The box rule that made the boxes.
+        sample: A prediction.
+        index: Which of its K maps.
+        boxes: (N, 4) in original pixels.
+
+    Returns:
+        (N, H, W) bool in original pixels.
+    """
+    [foreground] = map_to_box.masks(sample.pred_maps.maps[index : index + 1], sample.img_shape)
+    masks = [_original_mask(foreground, box, sample) for box in sample.frame.boxes(boxes)]
+    return np.stack(masks) if masks else np.zeros((0, *sample.ori_shape[:2]), bool)
+
+
+def _original_mask(foreground: np.ndarray, box: np.ndarray, sample: LocDataSample) -> np.ndarray:
+    """Return the region of a box in the network's frame as a mask (H, W) bool in original pixels."""
+    return np.asarray(sample.frame.inverse().maps(region_of_box(foreground, box).astype(np.float32)) >= 0.5)
 
 
 def region_of_box(foreground: np.ndarray, box: np.ndarray) -> np.ndarray:

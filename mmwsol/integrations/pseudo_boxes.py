@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,22 +14,25 @@ import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
+from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader, Dataset
 
 from mmwsol.apis.init_model import load_weights, load_weights_file
-from mmwsol.datasets.class_names import check_same_names, checkpoint_names, dataset_names
+from mmwsol.apis.inputs import list_inputs
+from mmwsol.apis.objects import BoxOptions, applied, find_boxes
+from mmwsol.datasets.class_names import check_same_names, checkpoint_names, config_names, dataset_names
 from mmwsol.datasets.image_sizes import read_size
 from mmwsol.datasets.label_files import FORMATS, LabelList, check_listable, label_names, relative_name
 from mmwsol.datasets.transforms.loading import UnreadableImageError
 from mmwsol.datasets.wrappers import data_root_of, inner_config
-from mmwsol.integrations.masks import instance_masks
+from mmwsol.integrations.masks import object_masks
 from mmwsol.registry import DATASETS, MODELS
 from mmwsol.structures import LocDataSample
 from mmwsol.utils.progress import track
+from mmwsol.visualization import shown_map
 
 SPLITS = ("train", "val", "test")
 LABELS = ("gt", "pred")
@@ -111,11 +114,13 @@ def export_boxes(
     score_thr: float = 0.0,
     device: str | None = None,
     format: str | None = None,
+    max_boxes: int = 1,
+    images: Any = None,
 ) -> BoxExport:
-    """Localize the object of every image of a split.
+    """Localize the objects of every image of a split, or of images without labels.
 
     Images go through the test pipeline, those of the training split too. Left out, and counted, are images that cannot
-    be read, whose score is below the threshold, or whose box is narrower than a pixel.
+    be read, whose score is below the threshold, or without a box of two pixels.
 
     Args:
         cfg: Config of the localizer, of one stage.
@@ -130,9 +135,13 @@ def export_boxes(
         device: Defaults to None: the accelerator if there is one.
         format: What the boxes will be saved as, 'coco', 'yolo', 'voc' or 'csv': images that have no place in it are
             named before inference. Defaults to None: they are not looked for.
+        max_boxes: Most boxes an image, as ``mmwsol infer`` finds them (:func:`mmwsol.apis.objects.find_boxes`).
+            Defaults to 1: that of the box rule.
+        images: Files, folders and globs to take in place of a split; with label 'pred', since they have none.
+            Defaults to None.
 
     Returns:
-        BoxExport: One box an image, with ``score``.
+        BoxExport: The boxes, with the probability of their class as ``score``.
 
     Raises:
         ValueError: If an option does not exist, the weights do not fit, or an image has no place in ``format``.
@@ -140,43 +149,55 @@ def export_boxes(
     _check_choice("label", label, LABELS)
     if masks is not None:
         _check_choice("masks", masks, MASKS)
-    dataset = build_split(cfg, split, test_pipeline=True)
-    model = _load_model(cfg, checkpoint, dataset).to(device or get_device()).eval()
+    options = BoxOptions(max_boxes)
+    loaded = load_weights_file(checkpoint)
+    if images is None:
+        dataset = _labelled_split(cfg, split, label)
+    elif label == "gt":
+        raise ValueError("images without labels have boxes of the predicted class alone: give label='pred'.")
+    else:
+        dataset = UnlabelledImages(cfg, images, checkpoint_names(loaded))
+    model = _load_model(cfg, loaded, checkpoint, dataset).to(device or get_device()).eval()
     info = dict(
-        description=f"boxes of a localizer for the {split} images, made by mmwsol",
+        description=f"boxes of a localizer for {'images' if images else f'the {split} images'}, made by mmwsol",
         checkpoint=os.path.basename(checkpoint),
         label=label,
         score_thr=score_thr,
+        max_boxes=max_boxes,
         box_rule=dict(model.map_to_box.rule, threshold=model.map_to_box.get_threshold()),
     )
     export = _new_export(dataset, class_agnostic, info, format, model.head.num_classes)
-    for sample in _predict(model, dataset, cfg[f"{split}_dataloader"], export):
-        instance = _instance(model.map_to_box, sample, label, masks, score_thr)
-        if isinstance(instance, str):
-            export.skipped[instance] += 1
-            continue
-        if class_agnostic:
-            instance["label"] = 0
-        export.add(sample.img_path, (sample.ori_shape[1], sample.ori_shape[0]), [instance])
+    loader = cfg[f"{split}_dataloader" if images is None else "test_dataloader"]
+    with applied(options, model):
+        for sample in _predict(model, dataset, loader, export):
+            instances = _instances(model.map_to_box, sample, label, options, masks, score_thr)
+            if isinstance(instances, str):
+                export.skipped[instances] += 1
+                continue
+            if class_agnostic:
+                instances = [dict(instance, label=0) for instance in instances]
+            export.add(sample.img_path, (sample.ori_shape[1], sample.ori_shape[0]), instances)
     return export
 
 
-def _instance(rule: Any, sample: Any, label: str, masks: str | None, score_thr: float) -> dict[str, Any] | str:
-    """Return the instance of an image for :meth:`BoxExport.add`, or why it is left out."""
-    index, wanted = _choose(sample, label)
-    x0, y0, x1, y1 = sample.pred_instances.bboxes[index].tolist()
+def _instances(
+    rule: Any, sample: LocDataSample, label: str, options: BoxOptions, masks: str | None, score_thr: float
+) -> list[dict[str, Any]] | str:
+    """Return the instances of an image for :meth:`BoxExport.add`, or why it is left out."""
+    index, wanted = shown_map(sample, label)
     score = float(sample.pred_score[wanted])
     if score < score_thr:
         return "score below the threshold"
-    if x1 - x0 < 1 or y1 - y0 < 1:
-        return "no foreground"
-    instance: dict[str, Any] = dict(label=wanted, box=(x0, y0, x1, y1), score=round(score, 6))
+    boxes, _ = find_boxes(sample, rule, options, label)
+    instances: list[dict[str, Any]] = [dict(label=wanted, box=box, score=round(score, 6)) for box in boxes.tolist()]
     if masks is not None:
-        mask = instance_masks(rule, sample)[index]
-        if not mask.any():
-            return "no foreground"
-        instance.update(segmentation=encode_mask(mask, masks), area=int(mask.sum()))
-    return instance
+        found = list(zip(instances, object_masks(rule, sample, index, boxes), strict=True))
+        instances = [
+            dict(instance, segmentation=encode_mask(mask, masks), area=int(mask.sum()))
+            for instance, mask in found
+            if mask.any()
+        ]
+    return instances or "no foreground"
 
 
 def export_ground_truth(
@@ -201,6 +222,54 @@ def export_ground_truth(
             label = 0 if class_agnostic else item["gt_label"]
             export.add(item["img_path"], tuple(size), [dict(label=label, box=box) for box in boxes])
     return export
+
+
+def _labelled_split(cfg: Config, split: str, label: str) -> Any:
+    """Build a split; where images have no labels and need none, the error says what takes them."""
+    try:
+        return build_split(cfg, split, test_pipeline=True)
+    except ValueError as error:
+        if label == "pred" and "has no label" in str(error):
+            raise ValueError(f"{error} Images without labels: --images FOLDER (in Python, images=).") from error
+        raise
+
+
+class UnlabelledImages(Dataset):
+    """Images without labels, for the test pipeline of a config.
+
+    Args:
+        cfg: Config of a localizer.
+        images: Files, folders and globs, as :class:`mmwsol.apis.WSOLInferencer` takes them.
+        classes: Class names of the checkpoint. Defaults to None: those of the config's test data set.
+
+    Raises:
+        ValueError: If there is no image, or the config has no ``test_dataloader``.
+    """
+
+    def __init__(self, cfg: Config, images: Any, classes: Sequence[str] | None = None) -> None:
+        if cfg.get("test_dataloader") is None:
+            raise ValueError("the config has no test_dataloader, whose pipeline reads images.")
+        init_default_scope(cfg.get("default_scope", "mmpretrain"))
+        dataset = inner_config(cfg.test_dataloader.dataset)
+        steps = [step for step in dataset.pipeline if not str(step.get("type")).endswith("LoadMasks")]
+        self.pipeline = Compose(copy.deepcopy(steps))
+        self.paths = [os.path.abspath(path) for path in list_inputs(images)]
+        classes = config_names(dataset) if classes is None else classes
+        self.metainfo = {} if classes is None else dict(classes=tuple(classes))
+        folders = {os.path.dirname(path) for path in self.paths}
+        one = images[0] if isinstance(images, (list, tuple)) and len(images) == 1 else images
+        is_folder = isinstance(one, (str, Path)) and os.path.isdir(one)
+        self.data_root = os.path.abspath(one) if is_folder else os.path.commonpath(folders)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """Return path and id of an image."""
+        return dict(img_path=self.paths[index], img_id=relative_name(self.paths[index], self.data_root))
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.pipeline(self.get_data_info(index))
 
 
 def build_split(cfg: Config, split: str, test_pipeline: bool = False) -> Any:
@@ -244,9 +313,8 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {choices}, got {value!r}.")
 
 
-def _load_model(cfg: Config, checkpoint: str, dataset: Any) -> Any:
+def _load_model(cfg: Config, loaded: Any, checkpoint: str, dataset: Any) -> Any:
     """Build the model; the class names of the data set must be those that the checkpoint was trained with."""
-    loaded = load_weights_file(checkpoint)
     names = dataset_names(dataset)
     check_same_names(names, checkpoint_names(loaded), type(dataset).__name__, f"the checkpoint '{checkpoint}'")
     model = MODELS.build(cfg.model)
@@ -303,10 +371,3 @@ def _predict(model: Any, dataset: Any, loader_cfg: dict, export: BoxExport) -> I
         if readable:
             with torch.no_grad():
                 yield from model.test_step(pseudo_collate(readable))
-
-
-def _choose(sample: LocDataSample, label: str) -> tuple[int, int]:
-    """Return which of the boxes is that of the image's (or best) class, and this class."""
-    wanted = int(sample.gt_label) if label == "gt" else int(sample.pred_label)
-    labels = sample.pred_instances.labels.tolist()
-    return (0 if labels[0] < 0 else labels.index(wanted)), wanted

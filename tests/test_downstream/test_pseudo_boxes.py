@@ -15,6 +15,7 @@ import torch
 from known_answer import BOXES, localizer, write_picture
 from mmengine.config import Config
 
+from mmwsol.apis import WSOLInferencer
 from mmwsol.datasets import LocListDataset
 from mmwsol.integrations import export_boxes, export_ground_truth
 from mmwsol.integrations.pseudo_boxes import BoxExport, encode_mask, format_of
@@ -104,6 +105,93 @@ def test_box_of_the_predicted_class(project):
         category, box = exported[f"images/{name}.png"]
         assert category == 1  # red is the largest
         np.testing.assert_allclose(box, xywh(0, zoom), atol=1.1 * zoom)
+
+
+def agnostic(cfg):
+    """All three boxes are on the one map."""
+    cfg.model = localizer(agnostic=True)
+    return cfg
+
+
+@pytest.mark.parametrize("label", ["gt", "pred"])
+@pytest.mark.parametrize("number", [2, 3, 9])
+def test_several_boxes_are_those_of_infer(project, number, label):
+    cfg, checkpoint, root = project
+    export = export_boxes(agnostic(cfg), checkpoint, label=label, max_boxes=number)
+    inferencer = WSOLInferencer(cfg, checkpoint, device="cpu")
+    found = inferencer(str(root / "images"), max_boxes=number)["predictions"]
+    for record, image in zip(found, export.images, strict=True):
+        ours = [a for a in export.annotations if a["image_id"] == image["id"]]
+        assert len(ours) == min(number, 3)
+        boxes = [[x, y, x + w, y + h] for x, y, w, h in (a["bbox"] for a in ours)]
+        np.testing.assert_allclose(boxes, [item["bbox"] for item in record["objects"]], atol=0.01)
+        wanted = LABELS[Path(image["file_name"]).stem] if label == "gt" else record["pred_label"]
+        assert {a["category_id"] for a in ours} == {wanted + 1}
+    assert export.info["max_boxes"] == number
+
+
+def test_several_boxes_are_on_the_map_of_the_image_label(project):
+    """Maps of classes: the blue picture has one blue region, whatever is asked for."""
+    cfg, checkpoint, _ = project
+    for boxes, one in zip(
+        export_boxes(cfg, checkpoint, max_boxes=5).annotations, export_boxes(cfg, checkpoint).annotations, strict=True
+    ):
+        assert boxes == one
+
+
+def test_each_of_several_boxes_has_its_own_mask(project):
+    mask_utils = pytest.importorskip("pycocotools.mask")
+    cfg, checkpoint, _ = project
+    annotations = export_boxes(agnostic(cfg), checkpoint, masks="rle", max_boxes=3).annotations
+    assert len(annotations) == 9
+    for annotation in annotations:
+        mask = mask_utils.decode(annotation["segmentation"]).astype(bool)
+        x, y, w, h = annotation["bbox"]
+        rows, columns = np.nonzero(mask)
+        np.testing.assert_allclose([columns.min(), rows.min()], [x, y], atol=1.1)
+        assert annotation["area"] == mask.sum() == pytest.approx(w * h, rel=0.1)
+
+
+def test_images_without_labels(project, tmp_path):
+    cfg, checkpoint, root = project
+    shutil.copytree(root / "images", tmp_path / "photos/sub")
+    for images, names in (
+        (str(tmp_path / "photos"), [f"sub/{name}.png" for name in ZOOMS]),
+        ([tmp_path / "photos"], [f"sub/{name}.png" for name in ZOOMS]),
+        (str(tmp_path / "photos/*/a.png"), ["a.png"]),
+        ([str(tmp_path / "photos/sub/b.png"), str(root / "images/a.png")], ["photos/sub/b.png", "data/images/a.png"]),
+    ):
+        export = export_boxes(cfg, checkpoint, label="pred", images=images)
+        assert [image["file_name"] for image in export.images] == names
+        assert export.classes == CLASSES
+        for image, annotation in zip(export.images, export.annotations, strict=True):
+            zoom = ZOOMS[Path(image["file_name"]).stem]
+            assert annotation["category_id"] == 1  # red is the largest
+            np.testing.assert_allclose(annotation["bbox"], xywh(0, zoom), atol=1.1 * zoom)
+    (tmp_path / "photos/sub/b.png").write_bytes(b"no image")
+    export = export_boxes(cfg, checkpoint, label="pred", images=str(tmp_path / "photos"))
+    assert len(export.images) == 2 and export.skipped == {"unreadable": 1}
+    with pytest.raises(ValueError, match="give label='pred'"):
+        export_boxes(cfg, checkpoint, images=str(tmp_path / "photos"))
+    with pytest.raises(ValueError, match="no image in"):
+        export_boxes(cfg, checkpoint, label="pred", images=str(tmp_path / "*.gif"))
+
+
+def test_a_split_without_labels_says_what_takes_it(project):
+    cfg, checkpoint, root = project
+    for loader in (cfg.train_dataloader, cfg.test_dataloader):
+        loader.dataset.update(data_root=str(root / "images"), ann_file="", data_prefix="")
+    with pytest.raises(ValueError, match="image 'a.png' has no label(.|\n)*--images FOLDER"):
+        export_boxes(cfg, checkpoint, label="pred")
+    with pytest.raises(ValueError, match="image 'a.png' has no label") as error:
+        export_boxes(cfg, checkpoint)
+    assert "--images" not in str(error.value)
+
+
+def test_numbers_of_boxes_that_are_none(project):
+    cfg, checkpoint, _ = project
+    with pytest.raises(ValueError, match="max_boxes must be 1 or more, got 0"):
+        export_boxes(cfg, checkpoint, max_boxes=0)
 
 
 def test_progress_is_shown(project, monkeypatch, capsys):
