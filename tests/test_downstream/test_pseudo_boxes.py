@@ -133,10 +133,8 @@ def test_several_boxes_are_those_of_infer(project, number, label):
 def test_several_boxes_are_on_the_map_of_the_image_label(project):
     """Maps of classes: the blue picture has one blue region, whatever is asked for."""
     cfg, checkpoint, _ = project
-    for boxes, one in zip(
-        export_boxes(cfg, checkpoint, max_boxes=5).annotations, export_boxes(cfg, checkpoint).annotations, strict=True
-    ):
-        assert boxes == one
+    several = export_boxes(cfg, checkpoint, max_boxes=5).annotations
+    assert several == export_boxes(cfg, checkpoint).annotations
 
 
 def test_each_of_several_boxes_has_its_own_mask(project):
@@ -459,6 +457,9 @@ def test_tool(project, tmp_path, monkeypatch, capsys):
     assert (out.parent / "boxes.classes.txt").read_text() == "red\ngreen\nblue\n"
     run("--ground-truth", "--split", "test", "--out", out)
     assert len(json.loads(out.read_text())["annotations"]) == 3
+    images = ("--images", root / "images/a.png", root / "images/b.png", "--max-boxes", "2")
+    assert "2 images, 2 boxes" in run(checkpoint, "--out", out, "--stage", "cam", *images)
+    assert json.loads(out.read_text())["info"]["label"] == "pred"
     run("--ground-truth", "--split", "test", "--out", out.parent / "voc", "--format", "voc")
     assert sorted(path.name for path in (out.parent / "voc/images").iterdir()) == ["a.xml", "b.xml"]
     with pytest.raises(SystemExit, match="is there and no empty folder"):
@@ -474,6 +475,8 @@ def test_tool(project, tmp_path, monkeypatch, capsys):
     for wrong in (
         ("--out", out),  # no checkpoint
         (checkpoint, "--out", out, "--ground-truth"),
+        ("--out", out, "--ground-truth", "--max-boxes", "2"),
+        ("--out", out, "--ground-truth", "--images", root),
         (checkpoint, "--out", tmp_path / "boxes.txt"),
     ):
         with pytest.raises(SystemExit) as stop:
