@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from random import Random
 
 import bright
 import pytest
@@ -182,6 +183,55 @@ def test_every_form_that_mmengine_writes_is_read(value):
         assert read_config_text(config.pretty_text, "here").to_dict() == config.to_dict()
     if all(isinstance(key, str) for key in value):
         assert read_config_text(Config(value).pretty_text, "here").to_dict() == value
+
+
+TEXTS = (
+    "",
+    "a",
+    "it's",
+    'say "x"',
+    "a'b\"c",
+    "back\\slash",
+    "a\nb",
+    "\t",
+    "é 漢 😀",
+    "'''",
+    "{{ x }}",
+    "#c",
+    "1e5",
+    "\0",
+)
+NAMES = ("a", "b1", "_c", "é", "inf", "dict", "self", "type")
+ANY_KEY = (*NAMES, "head.fc.", "x-y", "", "0a", 1, -2, 1.5, (1, "a"))
+PLAIN = (0, 1, -1, 10**20, True, 0.0, -0.0, 1e-5, -1e-300, 1e16, float("inf"), float("-inf"), None, b"x\0'", {1}, set())
+
+
+def random_value(random, depth):
+    """Make a value of anything that a config may hold."""
+    kind = random.randrange(6 if depth else 2)
+    if kind < 2:
+        return random.choice((TEXTS, PLAIN)[kind])
+    items = [random_value(random, depth - 1) for _ in range(random.randrange(4))]
+    if kind < 4:
+        return items if kind == 2 else tuple(items)
+    return {random.choice(ANY_KEY if kind == 4 else NAMES): item for item in items}
+
+
+def test_random_values_are_read_as_mmengine_wrote_them():
+    """Keys that are words of Python or have quotes are not among them: what mmengine writes then is no Python."""
+    random = Random(0)
+    for _ in range(600):
+        config = Config({random.choice(NAMES): random_value(random, 3) for _ in range(3)}, format_python_code=False)
+        assert read_config_text(config.pretty_text, "here").to_dict() == config.to_dict(), config.to_dict()
+    nan = read_config_text(Config(dict(a=[float("nan")]), format_python_code=False).pretty_text, "here").a[0]
+    assert nan != nan
+
+
+def test_a_config_as_the_work_directory_has_it(tmp_path):
+    """Formatted by ``dump``."""
+    cfg = load_config("cam_resnet50_cub")
+    cfg.dump(tmp_path / "dumped.py")
+    assert read_config_text((tmp_path / "dumped.py").read_text(), "here").to_dict() == cfg.to_dict()
 
 
 def test_options_of_generators_are_listed():

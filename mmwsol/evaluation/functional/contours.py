@@ -43,10 +43,12 @@ class LevelBoxes(NamedTuple):
 
 @functools.lru_cache(maxsize=1)
 def compiled_sweep() -> ModuleType | None:
-    """Return the compiled kernels (:mod:`.sweep`), or None without a working numba."""
+    """Return the compiled kernels (:mod:`.sweep`), or None, with a warning once, without a working numba."""
     try:
         return importlib.import_module(f"{__package__}.sweep")
     except ModuleNotFoundError:
+        text = "numba is not installed: the same values take several times as long (pip install 'mmwsol[fast]')"
+        warnings.warn(text, stacklevel=2)
         return None
     except Exception as error:  # numba refuses some versions of numpy, and folders that it cannot write
         warnings.warn(f"numba does not work, the evaluation is slower without it: {error}", stacklevel=2)

@@ -180,6 +180,20 @@ def test_without_numba(monkeypatch):
         boxes_per_level(u8_map, backend="cuda")
 
 
+def test_missing_numba_is_reported_once(monkeypatch, recwarn):
+    def missing(name):
+        raise ModuleNotFoundError("No module named 'numba'")
+
+    monkeypatch.setattr(contours.importlib, "import_module", missing)
+    contours.compiled_sweep.cache_clear()
+    for _ in range(2):
+        assert boxes_per_level(np.array([[0, 9], [9, 9]], np.uint8)).at(3).tolist() == [[0, 0, 2, 2]]
+    assert [str(w.message) for w in recwarn if "numba" in str(w.message)] == [
+        "numba is not installed: the same values take several times as long (pip install 'mmwsol[fast]')"
+    ]
+    contours.compiled_sweep.cache_clear()
+
+
 def test_broken_numba_is_reported(monkeypatch):
     def broken(name):
         raise ImportError("Numba needs NumPy 1.0 or less")

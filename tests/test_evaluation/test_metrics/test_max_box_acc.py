@@ -8,7 +8,7 @@ import pytest
 from data_dir import DATA_DIR, requires_data
 from loc_samples import make_sample, random_samples, run
 
-from mmwsol.evaluation.functional import box_iou, gt_to_frame, normalize_map
+from mmwsol.evaluation.functional import box_iou, contours, gt_to_frame, normalize_map
 from mmwsol.evaluation.metrics import LocAccuracy, LocBaselines, MaxBoxAcc
 from mmwsol.models.box_rules import ComponentBox, ContourBox
 from mmwsol.structures import Frame
@@ -46,6 +46,27 @@ def test_equals_the_loop_over_thresholds():
             assert values["loc/max_box_acc"] == values["loc/max_box_acc@50"]
             assert values["loc/max_box_acc_threshold"] == pytest.approx(curves[1].argmax() / 1000)
     assert 0 < values["loc/max_box_acc@70"] < 100
+
+
+@pytest.mark.skipif(contours.compiled_sweep() is None, reason="numba is not installed")
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(protocol="wsol_v2"),
+        dict(protocol="tscam"),
+        dict(protocol="dips"),
+        dict(map_to_box=dict(type="mmwsol.ComponentBox", preset="sat")),
+    ],
+    ids=str,
+)
+def test_values_without_numba_are_the_same_to_the_last_bit(monkeypatch, options):
+    options = dict(options, threshold=dict(grid=0.003))
+    compiled, curves = run(metric := MaxBoxAcc(**options), random_samples(9)), metric.curve
+    monkeypatch.setattr(contours, "compiled_sweep", lambda: None)
+    calls, visit = [], contours._visit_levels
+    monkeypatch.setattr(contours, "_visit_levels", lambda *args: calls.append(1) or visit(*args))
+    assert run(metric := MaxBoxAcc(**options), random_samples(9)) == compiled
+    assert calls and all(np.array_equal(metric.curve[name], curve) for name, curve in curves.items())
 
 
 def test_component_rule_and_single_only():
