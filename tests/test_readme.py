@@ -15,6 +15,10 @@ import numpy as np
 import pytest
 import timm
 import torch
+import torchvision
+
+from mmwsol.models.features import as_features
+from mmwsol.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -124,7 +128,7 @@ def test_your_own_data_in_five_minutes(reader, tmp_path, monkeypatch, capsys):
 
 
 def test_a_method_of_your_own(reader, tmp_path, capsys):
-    text = OWN_METHOD.read_text()
+    text = section(OWN_METHOD, "A method of your own")
     code = [code for language, code in blocks(text) if language == "python"]
     assert sum(len(part.splitlines()) for part in code) < 80
     reader.follow(text)
@@ -132,6 +136,30 @@ def test_a_method_of_your_own(reader, tmp_path, capsys):
     assert checkpoint["state_dict"]["head.conv.weight"].shape == (10, 128, 3, 3)
     log = capsys.readouterr().out
     assert log.count("loc/gt_known") >= 2  # validation and test
+
+
+def test_a_method_on_a_cnn(reader, tmp_path, capsys):
+    """The run; what the text says of a tuple and of names; the layer in the stage is at work in training alone."""
+    reader.follow(section(OWN_METHOD, "On a CNN"))
+    checkpoint = torch.load(tmp_path / "work_dirs/erased_resnet18_shapes/epoch_1.pth", weights_only=False)
+    assert checkpoint["state_dict"]["head.fc.weight"].shape == (10, 192)
+    assert "loc/gt_known" in capsys.readouterr().out
+
+    from my_method.erased_resnet import Erase, ErasedResNet
+
+    network = ErasedResNet(depth=18)
+    names = torchvision.models.resnet18().state_dict().keys() - {"fc.weight", "fc.bias"}
+    assert network.state_dict().keys() == names
+    images = torch.randn(2, 3, 64, 64)
+    network.eval()  # mmpretrain's returns nothing
+    assert network(images).patch_map.shape == (2, 256 + 512, 4, 4)
+    maps = torch.rand(3, 4, 5, 5)
+    erase = Erase(rate=1.0)
+    assert torch.equal(erase.eval()(maps), maps)
+    hidden = (erase.train()(maps) == 0).all(dim=1)
+    assert hidden.flatten(1).any(dim=1).all() and not hidden.flatten(1).all(dim=1).any()
+    plain = dict(type="mmpretrain.ResNet", depth=18, out_indices=(2, 3))
+    assert as_features(MODELS.build(plain)(images)).patch_map.shape[1] == 512  # of a tuple, the last
 
 
 def test_troubleshooting_names_texts_that_exist():

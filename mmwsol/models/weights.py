@@ -329,7 +329,7 @@ def _read(checkpoint: str, backbone: nn.Module) -> tuple[str, dict[str, Tensor],
     source = guess_source(weights)
     if source is not None:
         return path, convert_official(weights, source), f"It is a release of {source!r}, another architecture."
-    wrap = "A network of timm needs a backbone that wraps it: mmpretrain.TIMMBackbone or mmwsol.TimmViT, by model_name."
+    wrap = "One of timm or torchvision needs its own: mmwsol.TimmCNN, TorchvisionCNN or TimmViT, by model_name."
     return path, weights, f"{hint} {closest_release(weights)} {wrap}"
 
 

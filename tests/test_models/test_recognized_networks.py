@@ -108,7 +108,7 @@ def test_training_names_what_the_file_is_not(tmp_path, name):
     """Not --source, which training does not have."""
     network = timm.create_model(name, **(PLAIN_VIT if "deit" in name else {}))
     with pytest.raises(
-        ValueError, match="tensors; its names start like.*none of the known releases.*TIMMBackbone"
+        ValueError, match="tensors; its names start like.*none of the known releases.*mmwsol.TimmCNN"
     ) as error:
         loaded(localizer(), network.state_dict(), tmp_path)
     assert "--source" not in str(error.value)
