@@ -35,6 +35,7 @@ _IRRELEVANT = (
     "model_wrapper_cfg",
     "custom_imports",
     "default_hooks.logger",
+    "default_hooks.stages",  # only checks that stages are run
     "default_hooks.visualization",
     "test_dataloader",
     "test_cfg",
