@@ -14,7 +14,7 @@ stages = [
                 in_channels=128,
                 attn_shape=(2, 4),
                 ocm_blocks=2,
-                # The mean over the images, not their sum: with the sum all attention goes to zero.
+                # The mean over the images, not their sum: the sum pulls the attention towards zero.
                 loss_ocm_s=dict(type='mmwsol.NoiseSuppressionLoss', reduce='mean'))),
         optim_wrapper=dict(optimizer=dict(lr=5e-4), paramwise_cfg=dict(custom_keys=dict(head=dict(lr_mult=10.))))),
 ]
