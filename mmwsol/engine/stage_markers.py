@@ -125,12 +125,16 @@ def absolute_path(folder: Path, path: str) -> str:
     return str(own) if own.is_file() else path
 
 
+def _is_irrelevant(key: str) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in _IRRELEVANT)
+
+
 def marked_settings(cfg: Config) -> dict[str, str]:
     """Write the settings that change the weights as dotted keys with JSON values."""
     settings: dict[str, str] = {}
 
     def visit(value: Any, key: str) -> None:
-        if any(key == name or key.startswith(f"{name}.") for name in _IRRELEVANT):
+        if _is_irrelevant(key):
             return
         if isinstance(value, dict) and value:
             for name, item in value.items():
@@ -148,7 +152,11 @@ def marked_settings(cfg: Config) -> dict[str, str]:
 def changed_settings(cfg: Config, marker: dict[str, Any]) -> list[str]:
     """Name at most eight settings that differ from those in the marker."""
     then, now = (
-        {key: value for key, value in settings.items() if key.split(".")[0] in RUNNER_SETTINGS}
+        {
+            key: value
+            for key, value in settings.items()
+            if key.split(".")[0] in RUNNER_SETTINGS and not _is_irrelevant(key)
+        }
         for settings in (marker["config"], marked_settings(cfg))
     )
     changes = differences(then, now)
