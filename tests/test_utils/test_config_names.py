@@ -81,7 +81,7 @@ for name in ('plain.py', 'hyphen.py'):
     except Exception as error:
         print(error)
 whole = Config.fromfile('whole.py')  # its custom_imports import mmwsol
-print(whole == Config.fromfile('hyphen.py'), len(Config.fromfile('plain.py')) > 10)
+print(whole.to_dict() == Config.fromfile('hyphen.py').to_dict(), len(Config.fromfile('plain.py')) > 10)
 """
 
 
