@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 TESTED_VERSIONS = {
     "torch": ("2.1", "2.12"),
     "torchvision": ("0.16", "0.27"),
-    "numpy": ("1.26", "2.5"),
+    "numpy": ("1.26", "2.6"),
     "mmengine": ("0.10.7", "0.11"),
     "mmcv": ("2.1", "2.2"),
     "mmpretrain": ("1.2.0", "1.3"),

@@ -76,7 +76,7 @@ def test_good_environments():
         (facts(dists={"setuptools": "82.0.1"}), False, "pkg_resources", "setuptools<82"),
         (facts(dists={"onedl-mmengine": "0.10.12"}), True, "onedl-mmengine", "mmengine"),
         (facts(without=["timm"]), True, "timm is not installed", "pip install timm"),
-        (facts({"numpy": "2.9.0"}), False, "numpy 2.9.0 is outside", "numpy>=1.26,<2.5"),
+        (facts({"numpy": "2.9.0"}), False, "numpy 2.9.0 is outside", "numpy>=1.26,<2.6"),
         (facts({"torch": "2.1.2", "torchvision": "0.16.2"}), None, "", ""),
     ],
 )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import runpy
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,6 +21,7 @@ import torchvision
 
 from mmwsol.models.features import as_features
 from mmwsol.registry import MODELS
+from mmwsol.utils.config import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -48,18 +51,32 @@ class Reader:
         for name in ("configs", "tools"):
             (folder / name).symlink_to(ROOT / name)
         self.commands = []
+        self.variables = {}
 
     def follow(self, text):
         for language, code in blocks(text):
             if language == "bash":
                 for line in code.replace("\\\n", " ").splitlines():
-                    self.run(shlex.split(line, comments=True))
+                    self.read(line)
             elif language == "python" and (name := re.match(r"# (\S+\.py)\n", code)):
                 path = Path(name[1])
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(code)
             elif language == "python":
                 exec(compile(code, "README.md", "exec"), {})
+
+    def read(self, line):
+        if name := re.match(r"(\w+)=", line):
+            path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+            script = f"{line}\necho ${name[1]}"
+            done = subprocess.run(
+                ["bash", "-ec", script], env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, text=True, check=True
+            )
+            self.variables[name[1]] = done.stdout.splitlines()[-1]
+            return
+        for name, value in self.variables.items():
+            line = line.replace(f"${name}", value)
+        self.run(shlex.split(line, comments=True))
 
     def run(self, words):
         self.commands.append(words)
@@ -101,12 +118,17 @@ def write_data(root):
     (root / "boxes.csv").write_text("".join(lines))
 
 
-def test_your_own_data_in_five_minutes(reader, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def own_data(reader, tmp_path, monkeypatch):
+    """The data of the README's own data set, and weights that stand in for ImageNet's."""
     write_data(tmp_path / "data/mine")
-    weights = timm.create_model("deit_tiny_patch16_224").state_dict()  # stands in for ImageNet's
+    weights = timm.create_model("deit_tiny_patch16_224").state_dict()
     (tmp_path / "weights").mkdir()
     torch.save(dict(model=weights), tmp_path / "weights/deit_tiny_patch16_224-a1311bcf.pth")
     monkeypatch.setenv("MMWSOL_CHECKPOINT_ROOT", str(tmp_path / "weights"))
+
+
+def test_your_own_data_in_five_minutes(own_data, reader, tmp_path, capsys):
     reader.follow(section(README, "Your own data in five minutes"))
 
     scripts = [next(word for word in words[1:] if word != "-m") for words in reader.commands]
@@ -125,6 +147,58 @@ def test_your_own_data_in_five_minutes(reader, tmp_path, monkeypatch, capsys):
         assert ours["img_path"] == tested["img_path"]
         assert ours["pred_score"]["scores"] == pytest.approx(tested["pred_score"]["scores"], abs=1e-4)
         assert ours["bboxes"] == tested["bboxes"]
+
+
+# As the README's own data, and a network that is small.
+MY_DATA = """_base_ = ['mmwsol::ts-cam/ts-cam_small-vit_tiny-imagenet-20.py']
+mine = dict(
+    _delete_=True, type='mmwsol.LocListDataset', data_root='data/mine', metainfo=dict(classes=['cat', 'dog']),
+    pipeline=[dict(type='mmwsol.LoadImage'), dict(type='mmwsol.Resize', scale=64), dict(type='mmwsol.PackLocInputs')])
+stages = None
+model = dict(head=dict(num_classes=2))
+total_batch_size = 2
+train_cfg = dict(max_epochs=1)
+train_dataloader = dict(
+    batch_size=2, num_workers=0, persistent_workers=False, dataset=dict(data_prefix='train', **mine))
+val_dataloader = dict(
+    num_workers=0, persistent_workers=False, dataset=dict(ann_file='boxes.csv', split='val', **mine))
+test_dataloader = val_dataloader
+val_evaluator = test_evaluator = [dict(type='mmwsol.LocAccuracy')]
+"""
+
+
+def test_use_from_mmpretrain(own_data, reader, tmp_path, capsys):
+    """mmpretrain's own programs on a localizer of own data; then a classifier of mmpretrain."""
+    (tmp_path / "my_data.py").write_text(MY_DATA)
+    reader.read("python tools/train.py my_data.py")
+    capsys.readouterr()
+    reader.follow(section(README, "Use from mmpretrain"))
+
+    assert [Path(words[1]).name for words in reader.commands] == [
+        "train.py",
+        "test.py",
+        "analyze_results.py",
+        "train.py",
+    ]
+    text = capsys.readouterr().out
+    label, box = re.search(r"(cat|dog)$.*?tensor\(\[([^]]*)\]\)$", text, re.DOTALL | re.MULTILINE).groups()
+    with open(tmp_path / "predictions.pkl", "rb") as file:
+        predictions = pickle.load(file)
+    assert len(predictions) == 4
+    assert label == ("cat", "dog")[predictions[0]["pred_label"].item()]
+    x0, y0, x1, y1 = map(float, box.split(","))
+    assert 0 <= x0 < x1 <= 120 and 0 <= y0 < y1 <= 90
+    assert {path.name for path in (tmp_path / "analysis").glob("*/*.png")} == {"0.jpg.png", "1.jpg.png"}
+
+    trained = torch.load(tmp_path / "work_dirs/my_classifier/epoch_1.pth", weights_only=False)["state_dict"]
+    start = dict(type="Pretrained", checkpoint="work_dirs/my_classifier/epoch_1.pth", prefix="backbone.")
+    assert f"prefix='{start['prefix']}'" in section(README, "Use from mmpretrain")
+    deit = "mmwsol::ts-cam/ts-cam_deit-t_cub.py"
+    cfg = load_config(deit, {"model.init_cfg": None, "model.backbone.init_cfg": start})
+    localizer = MODELS.build(cfg.model)
+    localizer.init_weights()
+    weights = localizer.backbone.state_dict()
+    assert all(torch.equal(value, trained[f"backbone.{name}"]) for name, value in weights.items())
 
 
 def test_a_method_of_your_own(reader, tmp_path, capsys):
@@ -174,6 +248,9 @@ def test_troubleshooting_names_texts_that_exist():
         "ImportError: libGL.so.1",
         "No module named 'pkg_resources'",
         "Weights only load failed",
+        "mmengine does not support to load mmwsol config",
+        "argument 'input' (position 1) must be Tensor, not NoneType",
+        "'NoneType' object has no attribute 'dataset'",
     }
     assert foreign < set(rows)
     for text in set(rows) - foreign:

@@ -20,7 +20,11 @@ def parse_args() -> argparse.Namespace:
         "--label", choices=["gt", "pred"], default="gt", help="class of the box: of the image label or predicted"
     )
     parser.add_argument(
-        "--masks", nargs="?", const="rle", choices=["rle", "polygon"], help="add masks; default encoding: rle"
+        "--masks",
+        nargs="?",
+        const="rle",
+        choices=["rle", "polygon"],
+        help="add masks, with --ground-truth those of the data set; default encoding: rle",
     )
     parser.add_argument("--class-agnostic", action="store_true", help="give all boxes the one class 'object'")
     parser.add_argument(
@@ -30,13 +34,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--images", nargs="+", metavar="PATH", help=images)
     boxes = "most boxes an image, one a connected region of the map; default: 1, the box of the model's own rule"
     parser.add_argument("--max-boxes", type=int, default=1, metavar="N", help=boxes)
-    parser.add_argument("--ground-truth", action="store_true", help="write the listed boxes, no model")
+    parser.add_argument("--ground-truth", action="store_true", help="write the listed boxes, or masks, no model")
     parser.add_argument("--stage", metavar="NAME", help="stage of the config; default: the last one")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the accelerator if there is one")
     parser.add_argument("--cfg-options", nargs="+", action=SettingsAction, metavar="KEY=VALUE")
     args = parser.parse_args()
-    if args.ground_truth and (args.checkpoint or args.masks or args.score_thr or args.images or args.max_boxes != 1):
-        parser.error("--ground-truth takes no checkpoint, --masks, --score-thr, --images or --max-boxes")
+    if args.ground_truth and (args.checkpoint or args.score_thr or args.images or args.max_boxes != 1):
+        parser.error("--ground-truth takes no checkpoint, --score-thr, --images or --max-boxes")
     if not args.ground_truth and not args.checkpoint:
         parser.error("a checkpoint is needed, unless --ground-truth is given")
     if args.format is None and not args.out.endswith((".json", ".csv")):
@@ -59,7 +63,7 @@ def main() -> None:
         cfg = load_config(args.config, args.cfg_options)
         cfg = select_stage(stage_configs(cfg, args.cfg_options), args.stage).cfg
         if args.ground_truth:
-            export = export_ground_truth(cfg, args.split, args.class_agnostic, format)
+            export = export_ground_truth(cfg, args.split, args.class_agnostic, format, args.masks)
         else:
             export = export_boxes(
                 cfg,

@@ -5,7 +5,8 @@
     sweep.py configs/benchmarks/imagenette.py            # all methods on real photographs: table, curves, pictures
 
 What is finished is skipped and what was interrupted goes on, so that the same command can be repeated. The table holds
-all cells of the sweep that have results with these seeds, in mean and standard deviation.
+all cells of the sweep that have results with these seeds, in mean and standard deviation. A page, whose pictures and
+times take minutes, is made where no cell is named.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--gpus", type=int, metavar="N", help="run each cell in N processes, as tools/dist_train.sh does"
     )
-    parser.add_argument("--table-only", action="store_true", help="run nothing: write the table of what is finished")
+    parser.add_argument("--table-only", action="store_true", help="run nothing: table and page of what is finished")
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -58,10 +59,12 @@ def main() -> None:
                 failed.append(f"{outcome.run.cell.name}, seed {outcome.run.seed}")
         rows, problems = summarize(every_run)
         files = write_report(sweep, rows, args.out or work_dir)
-        if sweep.page is not None:
+        if sweep.page is not None and not args.cells:
             files += write_page(sweep, every_run, rows, args.out or work_dir)
     print(next(file for file in files if file.suffix == ".md").read_text(encoding="utf-8"))
     print(f"Written: {', '.join(map(str, files))}")
+    if sweep.page is not None and args.cells:
+        print("The page of all cells: the same command without cells, --table-only if nothing else is to run.")
     for problem in problems:
         print(f"Left out of the table: {problem}")
     if failed:

@@ -14,7 +14,7 @@ stages = [
                 in_channels=128,
                 attn_shape=(2, 4),
                 ocm_blocks=2,
-                # The official code adds the images of a GPU's batch: their sum here, on any number of GPUs.
-                loss_ocm_s=dict(type='mmwsol.NoiseSuppressionLoss', reduce='mean', loss_weight=32))),
+                # The mean over the images, not their sum: the sum pulls the attention towards zero.
+                loss_ocm_s=dict(type='mmwsol.NoiseSuppressionLoss', reduce='mean'))),
         optim_wrapper=dict(optimizer=dict(lr=5e-4), paramwise_cfg=dict(custom_keys=dict(head=dict(lr_mult=10.))))),
 ]

@@ -4,6 +4,13 @@
 _base_ = ['../_base_/hybrid-vit/imagenette.py']
 # As in sat_hybrid-vit_imagenette.py: the class token's attention, of which the masks are made, is better on small tokens.
 model = dict(backbone=dict(stem=dict(norm_scale=0.1)))
+# The generator wants images of the size that it was trained on.
+test_pipeline = [
+    dict(type='mmwsol.LoadImage'),
+    dict(type='mmwsol.Resize', scale=(224, 224)),
+    dict(type='mmwsol.PackLocInputs'),
+]
+val_dataloader = test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 generator_pipeline = [
     dict(type='mmwsol.LoadImage'),
     dict(type='mmwsol.Resize', scale=(224, 224)),
@@ -17,11 +24,6 @@ classifier_pipeline = [
     dict(type='mmwsol.LoadPseudoMask', mask_root='stage://masks/cache'),
     dict(type='mmwsol.RevealRandomBox', alpha=1.0),
     dict(type='mmwsol.RandomFlip', prob=0.5),
-    dict(type='mmwsol.PackLocInputs'),
-]
-mask_pipeline = [
-    dict(type='mmwsol.LoadImage'),
-    dict(type='mmwsol.Resize', scale=(224, 224)),
     dict(type='mmwsol.PackLocInputs'),
 ]
 localizer = dict(
@@ -39,10 +41,10 @@ stages = [
     dict(name='pretrain'),
     dict(
         name='masks',
-        train_dataloader=dict(dataset=dict(k_shot=50, pipeline=mask_pipeline)),
+        train_dataloader=dict(dataset=dict(k_shot=50, pipeline=test_pipeline)),
         train_cfg=dict(
             _delete_=True, type='mmwsol.OfflineLoop',
-            writer=dict(type='mmwsol.PseudoMaskWriter', preset='paper', delta0=0.03, delta1=0.15))),
+            writer=dict(type='mmwsol.PseudoMaskWriter', preset='paper', delta0=0.05, delta1=0.3, uncertain_label=3))),
     dict(
         name='generator',
         model=localizer,

@@ -75,6 +75,8 @@ class BaseLocDataset(BaseDataset):
     data_prefix: dict
     #: Whether listed boxes must lie inside the image; the CUB release has some that do not.
     strict_boxes = True
+    #: Names of the classes or None, for tools of mmpretrain, which ask for them so.
+    CLASSES = property(lambda self: self._metainfo.get("classes"))
 
     def __init__(
         self,
@@ -258,8 +260,7 @@ class BaseLocDataset(BaseDataset):
     @property
     def num_classes(self) -> int | None:
         """Number of classes, None if the data set does not know them."""
-        classes = self._metainfo.get("classes")
-        return None if classes is None else len(classes)
+        return None if self.CLASSES is None else len(self.CLASSES)
 
     def get_cat_ids(self, idx: int) -> list[int]:
         """Return the class of an image as a list, for ``ClassBalancedDataset``."""

@@ -282,11 +282,15 @@ class OfflineLoop(BaseLoop):
         """Write the contact sheet, in the work directory: the cache may belong to several runs."""
         if not self.writer.titles:
             return
-        cache, rows = self.cache, []
+        cache, rows, without = self.cache, [], 0
         for i in spread([i for i in range(len(cache.items)) if cache.path(i).is_file()], SHEET_ROWS):
             _, data, _ = cache.items[i]
             if data is not None:
-                rows.append([draw_panel(*panel) for panel in self.writer.panels(data, cache.path(i))])
+                panels = self.writer.panels(data, cache.path(i))
+                rows.append([draw_panel(*panel) for panel in panels])
+                without += not any(len(panel.gt_bboxes) for panel in panels)
+        if without:
+            self.runner.logger.info(f"{without} of {len(rows)} images of {SHEET} have no ground-truth boxes to draw.")
         if rows:
             sheet = draw_sheet(rows, self.writer.titles, width=160)
             write_bytes(Path(self.runner.work_dir, SHEET), cv2.imencode(".png", sheet)[1].tobytes())

@@ -36,6 +36,7 @@ _IRRELEVANT = (
     "custom_imports",
     "default_hooks.checkpoint.max_keep_ckpts",
     "default_hooks.logger",
+    "default_hooks.stages",  # only checks that stages are run
     "default_hooks.visualization",
     "test_dataloader",
     "test_cfg",
@@ -128,6 +129,10 @@ def absolute_path(folder: Path, path: str) -> str:
     return str(own) if own.is_file() else path
 
 
+def _is_irrelevant(key: str) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in _IRRELEVANT)
+
+
 def marked_settings(cfg: Config) -> dict[str, str]:
     """Write the settings that change the weights as dotted keys with JSON values."""
     settings: dict[str, str] = {}
@@ -148,14 +153,14 @@ def marked_settings(cfg: Config) -> dict[str, str]:
     return settings
 
 
-def _is_irrelevant(key: str) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in _IRRELEVANT)
-
-
 def changed_settings(cfg: Config, marker: dict[str, Any]) -> list[str]:
     """Name at most eight settings that differ from those in the marker."""
     then, now = (
-        {k: value for k, value in settings.items() if k.split(".")[0] in RUNNER_SETTINGS and not _is_irrelevant(k)}
+        {
+            key: value
+            for key, value in settings.items()
+            if key.split(".")[0] in RUNNER_SETTINGS and not _is_irrelevant(key)
+        }
         for settings in (marker["config"], marked_settings(cfg))
     )
     changes = differences(then, now)

@@ -14,23 +14,23 @@ import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose, pseudo_collate
+from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader, Dataset
 
 from mmwsol.apis.init_model import load_weights, load_weights_file
-from mmwsol.apis.inputs import list_inputs
 from mmwsol.apis.objects import BoxOptions, applied, find_boxes
-from mmwsol.datasets.class_names import check_same_names, checkpoint_names, config_names, dataset_names
+from mmwsol.datasets.class_names import check_same_names, checkpoint_names, dataset_names
 from mmwsol.datasets.image_sizes import read_size
 from mmwsol.datasets.label_files import FORMATS, LabelList, check_listable, label_names, relative_name
-from mmwsol.datasets.transforms.loading import UnreadableImageError
+from mmwsol.datasets.transforms.loading import UnreadableImageError, load_mask
 from mmwsol.datasets.wrappers import data_root_of, inner_config
 from mmwsol.integrations.masks import object_masks
+from mmwsol.integrations.unlabelled_images import UnlabelledImages
 from mmwsol.registry import DATASETS, MODELS
-from mmwsol.structures import LocDataSample
+from mmwsol.structures import Frame, LocDataSample
 from mmwsol.utils.progress import track
 from mmwsol.visualization import shown_map
 
@@ -201,26 +201,43 @@ def _instances(
 
 
 def export_ground_truth(
-    cfg: Config, split: str = "val", class_agnostic: bool = False, format: str | None = None
+    cfg: Config,
+    split: str = "val",
+    class_agnostic: bool = False,
+    format: str | None = None,
+    masks: str | None = None,
 ) -> BoxExport:
     """Collect the listed boxes of a split, all of every image, as they are; images without boxes are left out.
 
+    With ``masks`` the objects are those of the mask files, for mask AP, and images without mask files are left out: an
+    image with one box gets the union of its masks; one without boxes an object a file, in the box around its pixels.
+    Pixels of an ignore file become an object with ``iscrowd`` 1.
+
     The arguments are those of :func:`export_boxes`.
+
+    Raises:
+        ValueError: If an option does not exist, an image has no place in ``format``, or ``masks`` is given and an image
+            has several boxes: which of its pixels belong to which is not listed.
     """
+    if masks is not None:
+        _check_choice("masks", masks, MASKS)
     dataset = build_split(cfg, split)
     info = dict(description=f"ground-truth boxes of the {split} images, written by mmwsol")
     export = _new_export(dataset, class_agnostic, info, format)
     for index in range(len(dataset)):
         item = dataset.get_data_info(index)
         size = item.get("ori_size") or read_size(item["img_path"], decode=False)
-        boxes = item["gt_bboxes_ori"]
         if isinstance(size, str):
             export.skip_unreadable(size)
-        elif not len(boxes):
-            export.skipped["no box"] += 1
-        else:
-            label = 0 if class_agnostic else item["gt_label"]
-            export.add(item["img_path"], tuple(size), [dict(label=label, box=box) for box in boxes])
+            continue
+        objects = [dict(box=box) for box in item["gt_bboxes_ori"]]
+        if masks is not None:
+            objects = _masked_objects(item, size, masks)
+        if not objects:
+            export.skipped["no box" if masks is None else "no mask"] += 1
+            continue
+        label = 0 if class_agnostic else item["gt_label"]
+        export.add(item["img_path"], tuple(size), [dict(instance, label=label) for instance in objects])
     return export
 
 
@@ -234,42 +251,35 @@ def _labelled_split(cfg: Config, split: str, label: str) -> Any:
         raise
 
 
-class UnlabelledImages(Dataset):
-    """Images without labels, for the test pipeline of a config.
+def _masked_objects(item: dict[str, Any], size: Sequence[int], kind: str) -> list[dict[str, Any]]:
+    """Return the objects of an item's mask files; :func:`export_ground_truth` says which."""
+    boxes, paths = item["gt_bboxes_ori"], item.get("mask_paths") or ()
+    if not paths:
+        return []
+    if len(boxes) > 1:
+        raise ValueError(
+            f"image '{item['img_path']}' has {len(boxes)} boxes, and its masks do not say which pixels are of which: "
+            "leave --masks out."
+        )
+    frame = Frame.identity((size[1], size[0]))
+    found = [load_mask(path, frame) for path in paths]
+    whole = np.logical_or.reduce(found)
+    if len(boxes):
+        found = [whole]
+    objects = [_object(mask, kind) for mask in found if mask.any()]
+    if len(boxes) and objects:
+        objects[0]["box"] = boxes[0]
+    if item.get("ignore_path"):
+        ignored = load_mask(item["ignore_path"], frame) & ~whole
+        objects += [dict(_object(ignored, kind), iscrowd=1)] if objects and ignored.any() else []
+    return objects
 
-    Args:
-        cfg: Config of a localizer.
-        images: Files, folders and globs, as :class:`mmwsol.apis.WSOLInferencer` takes them.
-        classes: Class names of the checkpoint. Defaults to None: those of the config's test data set.
 
-    Raises:
-        ValueError: If there is no image, or the config has no ``test_dataloader``.
-    """
-
-    def __init__(self, cfg: Config, images: Any, classes: Sequence[str] | None = None) -> None:
-        if cfg.get("test_dataloader") is None:
-            raise ValueError("the config has no test_dataloader, whose pipeline reads images.")
-        init_default_scope(cfg.get("default_scope", "mmpretrain"))
-        dataset = inner_config(cfg.test_dataloader.dataset)
-        steps = [step for step in dataset.pipeline if not str(step.get("type")).endswith("LoadMasks")]
-        self.pipeline = Compose(copy.deepcopy(steps))
-        self.paths = [os.path.abspath(path) for path in list_inputs(images)]
-        classes = config_names(dataset) if classes is None else classes
-        self.metainfo = {} if classes is None else dict(classes=tuple(classes))
-        folders = {os.path.dirname(path) for path in self.paths}
-        one = images[0] if isinstance(images, (list, tuple)) and len(images) == 1 else images
-        is_folder = isinstance(one, (str, Path)) and os.path.isdir(one)
-        self.data_root = os.path.abspath(one) if is_folder else os.path.commonpath(folders)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def get_data_info(self, index: int) -> dict[str, Any]:
-        """Return path and id of an image."""
-        return dict(img_path=self.paths[index], img_id=relative_name(self.paths[index], self.data_root))
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return self.pipeline(self.get_data_info(index))
+def _object(mask: np.ndarray, kind: str) -> dict[str, Any]:
+    """Return a mask (H, W) with the box around it, for :meth:`BoxExport.add`."""
+    ys, xs = np.nonzero(mask)
+    box = (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
+    return dict(box=box, segmentation=encode_mask(mask, kind), area=int(mask.sum()))
 
 
 def build_split(cfg: Config, split: str, test_pipeline: bool = False) -> Any:

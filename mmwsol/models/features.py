@@ -34,7 +34,6 @@ class Features(NamedTuple):
 
     Attributes:
         patch_map: (B, D, h, w) patch tokens after the final norm, or the last map of a CNN.
-        cls_token: (B, D) class token after the final norm.
         cls_attn: (B, L, H, h, w) attention of the class token to every patch, after the softmax; its sum over
             the patches is one minus the attention of the class token to itself.
         full_attn: (B, L, H, 1 + N, 1 + N) whole attention matrices.
@@ -46,10 +45,11 @@ class Features(NamedTuple):
         cam_map: (B, D, h, w) patch tokens of the CAM branch (TRT).
         pooled: (B, D) what the classifier of a network reads, where layers behind the pool make it another vector than
             the mean of ``patch_map``.
+        cls_token: (B, D) class token after the final norm. It stands last: heads of mmpretrain take the last of a
+            backbone's outputs, so that a backbone with a class token works in mmpretrain's ``ImageClassifier``.
     """
 
     patch_map: Tensor | None = None
-    cls_token: Tensor | None = None
     cls_attn: Tensor | None = None
     full_attn: Tensor | None = None
     tokens: tuple[Tensor, ...] = ()
@@ -59,6 +59,7 @@ class Features(NamedTuple):
     attn_map: Tensor | None = None
     cam_map: Tensor | None = None
     pooled: Tensor | None = None
+    cls_token: Tensor | None = None
 
     def need(self, name: str) -> Tensor:
         """Return the field ``name``.

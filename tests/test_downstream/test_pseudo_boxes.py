@@ -9,6 +9,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -249,6 +250,92 @@ def test_ground_truth(project):
     assert coco["annotations"][1]["bbox"] == [1, 2, 2, 2]  # the second box of the first picture
     assert [a["image_id"] for a in coco["annotations"]] == [1, 1, 2, 3]
     assert export_ground_truth(cfg, "test", class_agnostic=True).classes == ("object",)
+
+
+@pytest.fixture
+def masked(tmp_path):
+    """Pictures with masks: one box and two mask files; no box, two files and an ignore file; no mask."""
+    root = tmp_path / "masked"
+    root.mkdir()
+    items = []
+    for name in "abc":
+        write_picture(root / f"{name}.png", width=96)
+        items.append(dict(img_path=f"{name}.png", img_id=name, gt_label=0, gt_bboxes_ori=[]))
+    for label in BOXES:
+        x0, y0, x1, y1 = BOXES[label]
+        mask = np.zeros((64, 96), np.uint8)
+        mask[y0:y1, x0:x1] = 255
+        cv2.imwrite(str(root / f"mask-{label}.png"), mask)
+    files = [str(root / f"mask-{label}.png") for label in BOXES]
+    items[0].update(gt_bboxes_ori=[BOXES[0]], mask_paths=files[:1])
+    items[1].update(mask_paths=files[:2], ignore_path=files[2])
+    (root / "list.json").write_text(json.dumps(dict(metainfo=dict(classes=CLASSES), data_list=items)))
+    data = dict(type="mmwsol.BaseLocDataset", data_root=str(root), ann_file="list.json", data_prefix=dict(img_path=""))
+    pipeline = [dict(type="mmwsol.LoadImage"), dict(type="mmwsol.PackLocInputs")]
+    loader = dict(batch_size=2, num_workers=0, dataset=dict(data, pipeline=pipeline))
+    return Config(dict(default_scope="mmpretrain", model=localizer(), val_dataloader=loader, test_dataloader=loader))
+
+
+@pytest.mark.parametrize("kind", ["rle", "polygon"])
+def test_masks_of_the_ground_truth(masked, tmp_path, kind):
+    pytest.importorskip("pycocotools")  # comes with mmdet
+    from pycocotools.coco import COCO
+
+    export = export_ground_truth(masked, masks=kind)
+    assert [image["file_name"] for image in export.images] == ["a.png", "b.png"]
+    assert export.skipped == {"no mask": 1}
+    export.save(tmp_path / "gt.json")
+    coco = COCO(str(tmp_path / "gt.json"))
+    found = coco.loadAnns(coco.getAnnIds())
+    assert [(a["image_id"], a["iscrowd"]) for a in found] == [(1, 0), (2, 0), (2, 0), (2, 1)]
+    for annotation, label in zip(found, (0, 0, 1, 2), strict=True):
+        x0, y0, x1, y1 = BOXES[label]
+        assert annotation["bbox"] == [x0, y0, x1 - x0, y1 - y0]
+        assert annotation["area"] == (x1 - x0) * (y1 - y0)
+        expected = np.zeros((64, 96), bool)
+        expected[y0:y1, x0:x1] = True
+        mask = coco.annToMask(annotation).astype(bool)
+        assert (mask & expected).sum() / (mask | expected).sum() > (0.9 if kind == "polygon" else 0.9999)
+
+
+def test_masks_of_several_boxes_are_refused(masked):
+    root = Path(masked.val_dataloader.dataset.data_root)
+    content = json.loads((root / "list.json").read_text())
+    content["data_list"][0]["gt_bboxes_ori"] = [BOXES[0], BOXES[1]]
+    (root / "list.json").write_text(json.dumps(content))
+    assert len(export_ground_truth(masked).annotations) == 2
+    with pytest.raises(ValueError, match="a.png' has 2 boxes, and its masks do not say which pixels"):
+        export_ground_truth(masked, masks="rle")
+    with pytest.raises(ValueError, match="masks must be one of"):
+        export_ground_truth(masked, masks="png")
+
+
+def test_mask_ap(masked, tmp_path):
+    """A localizer that finds the very pixels has mask AP 1 in mmdet's CocoMetric, one that finds others has not."""
+    pytest.importorskip("mmdet.models", exc_type=ImportError)  # absent with mmcv-lite
+    from mmdet.evaluation import CocoMetric
+    from mmdet.structures import DetDataSample
+    from mmengine.evaluator import Evaluator
+
+    from mmwsol.integrations import WSOLDetector
+
+    file = Path(masked.val_dataloader.dataset.data_root) / "list.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(dict(content, data_list=content["data_list"][:1])))
+    truth = export_ground_truth(masked, masks="rle")
+    truth.save(tmp_path / "gt.json")
+    detector = WSOLDetector(localizer(), topk=1, with_masks=True).eval()
+    image = cv2.imread(str(Path(truth.data_root) / "a.png"))
+    for shift, expected in ((0, 1.0), (12, 0.0)):
+        sample = DetDataSample(metainfo=dict(img_id=1, ori_shape=(64, 96), img_shape=(64, 96), scale_factor=(1, 1)))
+        inputs = torch.from_numpy(np.roll(image, shift, axis=1)).permute(2, 0, 1)
+        found = detector.test_step(dict(inputs=[inputs], data_samples=[sample]))
+        metric = CocoMetric(ann_file=str(tmp_path / "gt.json"), metric=["bbox", "segm"])
+        evaluator = Evaluator([metric])
+        evaluator.dataset_meta = dict(classes=CLASSES)
+        evaluator.process(found)
+        values = evaluator.evaluate(1)
+        assert values["coco/segm_mAP_75"] == values["coco/bbox_mAP_75"] == expected
 
 
 def test_wrappers_and_absolute_names(project, tmp_path):

@@ -44,7 +44,8 @@ def make_images(folder: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         image = cv2.resize(rng.integers(0, 256, (5, 5, 3), np.uint8), (40, 32), interpolation=cv2.INTER_CUBIC)
         path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
-        items.append(dict(img_path=name, gt_label=i % 2, gt_bboxes_ori=[[4, 4, 30, 28]]))
+        boxes = [[4, 4, 30, 28]] if i != 1 else []
+        items.append(dict(img_path=name, gt_label=i % 2, gt_bboxes_ori=boxes))
     (folder / "images" / BROKEN[0]).write_bytes(b"")
     (folder / "images" / BROKEN[1]).write_text("not an image")
     (folder / "list.json").write_text(json.dumps(dict(metainfo=dict(classes=["x", "y"]), data_list=items)))
@@ -143,6 +144,7 @@ def test_one_file_per_image_and_a_manifest(whole):
     assert sheet.shape == (22 + (NUMBER - 2) * 164, 4 + 4 * 164, 3)  # an image a row, four panels each
     [log] = cache.parent.glob("*/*.log")
     text = log.read_text()
+    assert f"1 of {NUMBER - 2} images of contact_sheet.png have no ground-truth boxes to draw." in text
     assert f"image '{BROKEN[1]}' is left out" in text and f"/{NUMBER - 2} images, " in text and "images/s" in text
 
 

@@ -74,6 +74,7 @@ def test_changed_data_of_an_unfinished_run_is_a_warning(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(logging.Logger, "warning", lambda self, text, *_: said.append(text))
     longer = {"train_cfg.max_epochs": 2, "train_dataloader.pin_memory": True, "train_dataloader.num_workers": 1}
+    longer["default_hooks.stages"] = dict(type="mmwsol.StagesHook")  # configs of earlier versions have none
     assert run_stages(plain(**longer), tmp_path, resume="auto")[""].endswith("epoch_2.pth")
     [warning] = [text for text in said if "changed since" in text]
     assert "changed since: train_dataloader.pin_memory (unset -> true)." in warning

@@ -196,9 +196,11 @@ def test_page(tiny_config, tool, quick, tmp_path, capsys, monkeypatch):
     times = {path: path.stat().st_mtime_ns for path in run.glob("*.json")}
     file.write_text(plain + PAGE.replace("'best'", "'0.3'"))
     capsys.readouterr()
-    monkeypatch.setattr("mmwsol.engine.sweep_page.write_page", lambda *args: [])
+    (tmp_path / "out/page.md").unlink()
     tool("sweep.py", file, "tiny", "--work-dir", "runs", "--out", "out")
-    assert "tiny, seed 0: finished (released checkpoint, weights.pth)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "tiny, seed 0: finished (released checkpoint, weights.pth)" in said
+    assert "The page of all cells: the same command without cells" in said and not (tmp_path / "out/page.md").exists()
     changed = {path.name for path, time in times.items() if path.stat().st_mtime_ns != time}
     assert changed - {"run.json"} == {"published.json", "published.options.json"}
     assert read("tiny/seed-0/published.json")["protocol"]["LocAccuracy"]["threshold"] == [0.3]

@@ -8,6 +8,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -305,4 +307,26 @@ def test_print_config_and_browse(tiny_config, tool, tmp_path, capsys):
         )  # fmt: skip
         names = sorted(p.name for p in (tmp_path / mode).iterdir())
         assert len(names) == 4 and names[0] == "000000_val_00000.jpg"
-    assert "4 of 7 images are drawn in transformed" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "4 of 7 images are drawn in transformed" in shown and "neither boxes nor masks" not in shown
+
+
+def test_browse_counts_images_without_truth(tiny_config, tool, tmp_path, capsys):
+    write_photographs(tmp_path / "photos")
+    config = tmp_path / "photos.py"
+    config.write_text(
+        f"_base_ = {str(tiny_config)!r}\n"
+        f"photos = dict(_delete_=True, type='mmwsol.LocListDataset', data_root={str(tmp_path / 'photos')!r},\n"
+        "    metainfo=dict(classes=['a', 'b']), pipeline={{_base_.test_pipeline}})\n"
+        "val_dataloader = dict(dataset=photos)\n"
+    )
+    for mode in ("original", "transformed"):
+        tool("visualization/browse_dataset.py", config, "--split", "val", "--mode", mode, "--output-dir", mode)
+        assert "3 of them have neither boxes nor masks in the data set." in capsys.readouterr().out
+
+
+def write_photographs(folder):
+    """Three pictures in folders of their classes, no boxes."""
+    for name in ("a/0.png", "a/1.png", "b/0.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / name), np.full((32, 32, 3), 90, np.uint8))

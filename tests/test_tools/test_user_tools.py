@@ -90,6 +90,7 @@ def test_compare_methods(tiny_config, trained, tool, tmp_path, capsys):
     tool(script, *models, *paths, "--out", "new/sheet.png", "--width", 120, "--device", "cpu")
     shown = capsys.readouterr().out
     assert "3 images, 2 models: new/sheet.png" in shown and "spread evenly" not in shown
+    assert "ground-truth" not in shown
     sheet = cv2.imread(str(tmp_path / "new/sheet.png"))
     assert sheet.shape == (22 + 3 * 124, 3 * 124 + 4, 3)
     green, red = ((sheet == color).all(-1) for color in ((80, 220, 60), (40, 40, 240)))
@@ -103,6 +104,10 @@ def test_compare_methods(tiny_config, trained, tool, tmp_path, capsys):
 
     shutil.copy(paths[0], tmp_path / "other.png")
     tool(script, *models[:2], "other.png", "--out", "other.png.png", "--names", "mine", "--target", "pred")
+    note = (
+        f"1 of 1 images have no ground-truth boxes in the test set of {tiny_config}: none are drawn there, and no IoU."
+    )
+    assert note in capsys.readouterr().out
     tool(script, *models[:2], *paths, "--number", 2, "--out", "two.png")
     assert "These are 2 of 3 images, spread evenly; --number -1 draws all." in capsys.readouterr().out
     other = cv2.imread(str(tmp_path / "other.png.png"))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +71,33 @@ def test_base_from_any_folder(name, tmp_path, monkeypatch):
         assert "_scope_" not in str(cfg)
     assert find_config(f"mmwsol::{name}") == find_config(Path(name).stem)
     assert load_config(f"mmwsol::{name}").to_dict() == shipped.to_dict()
+
+
+FOREIGN = """import sys
+from mmengine.config import Config
+for name in ('plain.py', 'hyphen.py'):
+    try:
+        Config.fromfile(name)
+    except Exception as error:
+        print(error)
+whole = Config.fromfile('whole.py')  # its custom_imports import mmwsol
+print(whole.to_dict() == Config.fromfile('hyphen.py').to_dict(), len(Config.fromfile('plain.py')) > 10)
+"""
+
+
+def test_base_in_a_program_that_does_not_know_mmwsol(tmp_path):
+    """mmengine alone refuses the base, as the README's table of errors says; a whole config, or an import, helps."""
+    for name, base in (("plain", "sat/sat_deit-s_cub.py"), ("hyphen", "ts-cam/ts-cam_deit-s_cub.py")):
+        (tmp_path / f"{name}.py").write_text(f"_base_ = ['mmwsol::{base}']\n")
+    (tmp_path / "whole.py").write_text(load_config(tmp_path / "hyphen.py").pretty_text)
+    environment = {**os.environ, "PYTHONPATH": str(CONFIGS.parent), "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [sys.executable, "-c", FOREIGN], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    plain, hyphen, last = done.stdout.splitlines()
+    assert "mmengine does not support to load mmwsol config" in plain
+    assert "`_get_package_and_cfg_path`" in hyphen
+    assert last == "True True"
 
 
 def test_unknown_base(tmp_path):

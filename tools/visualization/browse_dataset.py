@@ -45,7 +45,7 @@ def build_dataset(args: argparse.Namespace) -> Any:
 
 
 def draw_original(dataset: Any, index: int) -> Any:
-    """Draw a sample as it lies on disk."""
+    """Draw a sample as it lies on disk: picture, label, image id, whether there are boxes or a mask."""
     from mmengine.dataset import ConcatDataset
 
     from mmwsol.datasets.transforms import LoadMasks
@@ -58,11 +58,13 @@ def draw_original(dataset: Any, index: int) -> Any:
     results = inner.pipeline.transforms[0](dataset.get_data_info(index))
     results = LoadMasks()(results)
     image = draw_masks(results["img"], results.get("gt_masks"), results.get("ignore_mask"))
-    return draw_boxes(image, results["gt_bboxes"]), results["gt_label"], results["img_id"]
+    boxes = results["gt_bboxes"]
+    known = bool(len(boxes)) or "gt_masks" in results
+    return draw_boxes(image, boxes), results["gt_label"], results["img_id"], known
 
 
 def draw_transformed(dataset: Any, index: int) -> Any:
-    """Draw a sample as the network gets it."""
+    """Draw a sample as the network gets it; returns as :func:`draw_original` does."""
     import numpy as np
 
     from mmwsol.visualization import draw_boxes, draw_masks
@@ -72,7 +74,8 @@ def draw_transformed(dataset: Any, index: int) -> Any:
     image = np.ascontiguousarray(item["inputs"].permute(1, 2, 0).clip(0, 255).byte().numpy())
     image = draw_masks(image, sample.get("gt_masks"), sample.get("ignore_mask"))
     boxes = sample.gt_instances.bboxes if "gt_instances" in sample else np.zeros((0, 4))
-    return draw_boxes(image, boxes), int(sample.gt_label), sample.img_id
+    known = bool(len(sample.get("gt_bboxes_ori", ()))) or "gt_masks" in sample
+    return draw_boxes(image, boxes), int(sample.gt_label), sample.img_id, known
 
 
 def main() -> None:
@@ -96,12 +99,16 @@ def browse(args: argparse.Namespace) -> None:
     folder = Path(args.output_dir)
     classes = dataset.metainfo.get("classes")
     steps = np.linspace(0, len(dataset) - 1, min(args.number, len(dataset)))
+    without = 0
     for index in steps.round().astype(int).tolist():
-        image, label, img_id = draw(dataset, index)
+        image, label, img_id, known = draw(dataset, index)
+        without += not known
         name = classes[label] if classes is not None else str(label)
         picture = stack_panels([image], f"{img_id}: {name}")
         write_picture(folder / f"{index:06d}_{picture_name(img_id)}.jpg", picture[:, :, ::-1])
     print(f"{len(steps)} of {len(dataset)} images are drawn in {folder}.")
+    if without:
+        print(f"{without} of them have neither boxes nor masks in the data set.")
 
 
 if __name__ == "__main__":

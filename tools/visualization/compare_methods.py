@@ -161,6 +161,12 @@ def draw_comparison(args: argparse.Namespace, pairs: list[tuple[str, str]], imag
     sheet = draw_sheet(rows, ["image", *names], texts, args.width)
     write_picture(args.out, sheet[:, :, ::-1])
     print(f"{len(rows)} images, {len(pairs)} models: {args.out}")
+    without = sum(not len(sample.get("gt_bboxes_ori", ())) for sample in columns[0])
+    if without:
+        print(
+            f"{without} of {len(rows)} images have no ground-truth boxes in the test set of {pairs[0][0]}: "
+            "none are drawn there, and no IoU."
+        )
     if len(rows) < total:
         print(f"These are {len(rows)} of {total} images, spread evenly; --number -1 draws all.")
 

@@ -184,9 +184,10 @@ def read_original(path: str, ori_shape: Sequence[int]) -> np.ndarray:
 class LoadImage(LoadImageFromFile):
     """Load an image as three BGR channels and start its ground-truth geometry.
 
-    Required keys: ``img_path``; optional ``gt_bboxes_ori`` (M, 4), ``ori_size`` (W, H), ``strict_boxes`` (False: boxes
-    may reach over the border, as some of CUB do). Added keys: ``img`` (H, W, 3) uint8, ``img_shape`` and ``ori_shape``
-    (H, W), ``frame`` (identity), ``gt_bboxes`` (M, 4) float32.
+    Required keys: ``img_path``, or ``img`` (H, W, 3) uint8 BGR of a program that loads images itself, as mmpretrain's
+    ``ImageClassificationInferencer`` does; optional ``gt_bboxes_ori`` (M, 4), ``ori_size`` (W, H), ``strict_boxes``
+    (False: boxes may reach over the border, as some of CUB do). Added keys: ``img`` (H, W, 3) uint8, ``img_shape`` and
+    ``ori_shape`` (H, W), ``frame`` (identity), ``gt_bboxes`` (M, 4) float32.
 
     The stored pixels are used as they are: like the official code of the papers, and unlike mmcv's default, the EXIF
     orientation is ignored, since boxes are listed in stored pixels.
@@ -222,7 +223,9 @@ class LoadImage(LoadImageFromFile):
         self.max_pixels = max_pixels
 
     def transform(self, results: dict) -> dict | None:
-        """Read ``results['img_path']``."""
+        """Read ``results['img_path']``; without one, take ``results['img']``."""
+        if "img_path" not in results and "img" in results:
+            return self._start(results, _check_loaded(results["img"]), "of an array")
         path = results["img_path"]
         try:
             if "://" not in path and not os.path.isfile(path) and os.path.exists(path):
@@ -239,6 +242,10 @@ class LoadImage(LoadImageFromFile):
             raise
         except (OSError, ValueError) as error:  # a name that is too long, a file that may not be read
             raise UnreadableImageError(f"image '{path}' cannot be read ({error})") from error
+        return self._start(results, img, path)
+
+    def _start(self, results: dict, img: np.ndarray, path: str) -> dict:
+        """Put the image into ``results``, with its geometry."""
         height, width = img.shape[:2]
         self._check(results, path, width, height)
         results["img"] = img
@@ -266,6 +273,13 @@ class LoadImage(LoadImageFromFile):
                 f"outside it{'' if beside else ' in part'}: correct the list"
                 + (f"; if the photograph is turned by its EXIF tag: {EXIF_FIX}" if turned else "")
             )
+
+
+def _check_loaded(img: np.ndarray) -> np.ndarray:
+    """Return an image that was loaded before, if it is (H, W, 3) uint8."""
+    if img.dtype != np.uint8 or img.ndim != 3 or img.shape[2] != 3 or not img.size:
+        raise UnreadableImageError(f"an image must be (H, W, 3) uint8, got {img.shape} {img.dtype}")
+    return img
 
 
 @TRANSFORMS.register_module()

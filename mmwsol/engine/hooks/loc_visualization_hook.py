@@ -69,6 +69,7 @@ class LocVisualizationHook(Hook):
         self.backends = backends
         self._chosen: set[int] | None = None
         self._visualizer: LocVisualizer | None = None
+        self._drawn = self._without = 0  # pictures of a loop, and those without ground-truth boxes
 
     def before_test(self, runner: Runner) -> None:
         """Choose the test images."""
@@ -102,6 +103,22 @@ class LocVisualizationHook(Hook):
         if "val" in self.loops:
             self._draw_batch(runner, "val", runner.val_dataloader.dataset, data_batch, outputs)
 
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Say how many test pictures have no ground-truth boxes."""
+        self._report(runner)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Say how many validation pictures have no ground-truth boxes."""
+        self._report(runner)
+
+    def _report(self, runner: Runner) -> None:
+        if self._without:
+            runner.logger.warning(
+                f"{self._without} of {self._drawn} pictures are of images without ground-truth boxes in the data set: "
+                "none are drawn there, and no IoU."
+            )
+        self._drawn = self._without = 0
+
     def _choose(self, total: int) -> None:
         if self.number >= 0:
             steps = np.linspace(0, total - 1, min(self.number, total))
@@ -118,6 +135,8 @@ class LocVisualizationHook(Hook):
             index = int(sample.get("sample_idx", 0))
             if self._chosen is not None and index not in self._chosen:
                 continue
+            self._drawn += 1
+            self._without += not len(sample.get("gt_bboxes_ori", ()))
             picture = self._visualizer.draw(original_image(sample, inputs), sample, classes, self.target)
             name = picture_name(str(sample.img_id))
             write_picture(out_dir / f"{index:06d}_{name}.jpg", picture)

@@ -19,7 +19,8 @@ class ScoreMaps:
     """The maps of one image, as box rules see them.
 
     An evaluator hands the same dict to all its metrics: the first one that needs maps puts this object into it, and the
-    others find there what is made already, by the options of the rule. Metrics may ask from several threads.
+    others find there what is made already, by the options of the rule. Metrics may ask from several threads. Where a
+    metric of another package stores the sample, as mmengine's ``DumpResults`` does, None stands for it in the file.
 
     Args:
         sample: Data sample as a dict, with ``pred_maps``.
@@ -48,6 +49,10 @@ class ScoreMaps:
         if made is None or made.source is not field(sample, "pred_maps")["maps"]:
             made = sample[KEY] = cls(sample)
         return made
+
+    def __reduce__(self) -> tuple:
+        """Pickle as None: it is made of what the sample holds besides."""
+        return type(None), ()
 
     def scoremap(self, rule: Any, index: int, size: tuple[int, int]) -> np.ndarray:
         """Return the evaluated map (H, W) of map ``index``.

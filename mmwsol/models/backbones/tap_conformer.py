@@ -120,7 +120,7 @@ class TapConformer(Tapping, PretrainedBackbone, Conformer):
 
         patch_map = x[:, 1:end].transpose(1, 2).unflatten(2, grid)
         fields = tapped_fields(weights, tap, slice(1, end), grid, gates)
-        return Features(patch_map, x[:, 0], tokens=tuple(tokens), conv_map=conv_map, **fields)
+        return Features(patch_map, tokens=tuple(tokens), conv_map=conv_map, cls_token=x[:, 0], **fields)
 
     def embed(self, patches: Tensor) -> Tensor:
         """Put the class token before the patch tokens (B, N, D): (B, 1 + N, D)."""

@@ -125,7 +125,8 @@ class TapViT(Tapping, PretrainedBackbone, VisionTransformer):
         x = self.ln1(x) if self.final_norm else x
 
         patch_map = x[:, patches].transpose(1, 2).unflatten(2, grid)
-        return Features(patch_map, x[:, 0], tokens=tuple(tokens), **tapped_fields(weights, tap, patches, grid, gates))
+        fields = tapped_fields(weights, tap, patches, grid, gates)
+        return Features(patch_map, tokens=tuple(tokens), cls_token=x[:, 0], **fields)
 
     def embed(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Make tokens (B, 1 + N, D) of images, class token first, with their positions; also give the grid (h, w)."""

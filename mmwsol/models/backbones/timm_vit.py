@@ -178,7 +178,8 @@ class TimmViT(Tapping, BaseModule):
                 weights.append(_pool_row(self.model.attn_pool, pooled))
         fields = tapped_fields(weights, tap, slice(-grid[0] * grid[1], None), grid)
         tokens = tuple(torch.cat([first[:, None], rest], dim=1) for first, rest in kept)
-        return Features(patches.transpose(1, 2).unflatten(2, grid), cls_token, tokens=tokens, **fields)
+        patch_map = patches.transpose(1, 2).unflatten(2, grid)
+        return Features(patch_map, tokens=tokens, cls_token=cls_token, **fields)
 
     def _embed(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Make tokens (B, T, D) of images, and the rotary embedding if the model has one."""

@@ -82,13 +82,15 @@ class Sized(SimpleNamespace):
 
 
 def run_test(hook, samples, metrics=(), rounds=1):
+    """Return the warnings."""
+    warnings = []
     dataset = Sized(metainfo=dict(classes=("a", "b", "c")), length=len(samples))
     loader = SimpleNamespace(dataset=dataset)
     runner = SimpleNamespace(
         model=nn.Module(),
         test_dataloader=loader,
         test_evaluator=SimpleNamespace(metrics=list(metrics), dataset_meta=dataset.metainfo),
-        logger=SimpleNamespace(info=lambda text: None),
+        logger=SimpleNamespace(info=lambda text: None, warning=warnings.append),
         visualizer=None,
     )
     for _ in range(rounds):
@@ -101,6 +103,7 @@ def run_test(hook, samples, metrics=(), rounds=1):
         batch = dict(inputs=[torch.full((3, 20, 20), 90, dtype=torch.uint8) for _ in samples])
         hook.after_test_iter(runner, 0, data_batch=batch, outputs=samples)
         hook.after_test_epoch(runner, {"loc/top1": np.float64(0.5)})
+    return warnings
 
 
 @pytest.mark.parametrize("suffix", ["json", "pkl"])
@@ -159,9 +162,17 @@ def test_prediction_dump_format():
         PredictionDumpHook("results.yaml")
 
 
+def test_pictures_without_ground_truth_are_counted(tmp_path):
+    samples = [sample(i, tmp_path) for i in range(3)]
+    samples[0].set_metainfo(dict(gt_bboxes_ori=np.zeros((0, 4), np.float32)))
+    assert run_test(LocVisualizationHook(str(tmp_path / "pictures")), samples, rounds=2) == 2 * [
+        "1 of 3 pictures are of images without ground-truth boxes in the data set: none are drawn there, and no IoU."
+    ]
+
+
 def test_visualization(tmp_path):
     samples = [sample(i, tmp_path, agnostic=i == 9) for i in range(10)]
-    run_test(LocVisualizationHook(str(tmp_path / "some"), number=4), samples)
+    assert not run_test(LocVisualizationHook(str(tmp_path / "some"), number=4), samples)
     names = sorted(p.name for p in (tmp_path / "some").iterdir())
     assert names == ["000000_part_0.jpg", "000003_part_3.jpg", "000006_part_6.jpg", "000009_part_9.jpg"]
     run_test(LocVisualizationHook(str(tmp_path / "all"), number=-1, target="gt"), samples)

@@ -53,7 +53,7 @@ def test_parameters_of_the_models(model, total):
 def test_attention_maps_are_stacked_block_by_block():
     attention = torch.arange(12.0)[:, None] * 10 + torch.arange(6.0)  # a[l, s] = 10 l + s
     attention = attention[None, :, :, None, None].expand(1, -1, -1, 14, 14)
-    feats = Features(torch.zeros(1, 24, 14, 14), torch.zeros(1, 24), attention)
+    feats = Features(torch.zeros(1, 24, 14, 14), attention, cls_token=torch.zeros(1, 24))
     model = CATRHead(5, 24)
     seen = []
     model.csm.register_forward_hook(lambda module, args, out: seen.append(args[0]))
@@ -68,7 +68,7 @@ def test_sum_and_mean_of_the_heads():
     torch.testing.assert_close(mean, total / 2)
     one_hot = torch.zeros(1, 3, 2, 4, 4).double()
     one_hot[..., 1, 3] = 1
-    assert head().attention(Features(torch.zeros(1), torch.zeros(1), one_hot))[0, 0].nonzero().tolist() == [[1, 3]]
+    assert head().attention(Features(torch.zeros(1), one_hot))[0, 0].nonzero().tolist() == [[1, 3]]
 
 
 @pytest.mark.parametrize("side", [14, 15])
@@ -236,4 +236,4 @@ def test_backbone_must_fit():
     ):
         head(attn_shape=(12, 6), ocm_blocks=9).encode(features())
     with pytest.raises(ValueError, match="needs 'cls_attn' .* set tap='cls' in the backbone, and tap_in_train=True"):
-        head().encode(Features(torch.zeros(1, 24, 4, 4).double(), torch.zeros(1, 24)))
+        head().encode(Features(torch.zeros(1, 24, 4, 4).double(), cls_token=torch.zeros(1, 24)))

@@ -27,7 +27,7 @@ def features(batch: int = 2, width: int = 16, side: int = 8) -> Features:
     generator = torch.Generator().manual_seed(0)
     tokens = tuple(torch.randn(batch, 1 + side * side, width, generator=generator) for _ in range(2))
     patch_map = tokens[1][:, 1:].transpose(1, 2).unflatten(2, (side, side)) / 10
-    return Features(patch_map, tokens[1][:, 0], tokens=tokens)
+    return Features(patch_map, cls_token=tokens[1][:, 0], tokens=tokens)
 
 
 def head(**options) -> LocLocHead:

@@ -19,6 +19,6 @@ def test_scores_and_map():
 
 
 def test_attention_is_needed_to_localize():
-    feats = Features(torch.zeros(1, 24, 4, 4), torch.zeros(1, 24))
+    feats = Features(torch.zeros(1, 24, 4, 4), cls_token=torch.zeros(1, 24))
     with pytest.raises(ValueError, match="needs 'cls_attn' of the features.*set tap='cls'"):
         ClsTokenHead(6, 24).predict(feats)
