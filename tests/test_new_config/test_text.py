@@ -199,7 +199,7 @@ def run(*words):
     assert main(list(words)) == 0
 
 
-TINY = {"deit-small": "deit-tiny"}
+TINY = {"deit-small": "deit-tiny"}  # where the method has weights of it
 
 
 @pytest.mark.parametrize(
