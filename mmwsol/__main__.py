@@ -1,4 +1,4 @@
-"""The command ``mmwsol``, also ``python -m mmwsol``: infer, list, doctor, and the tools of the folder ``tools``."""
+"""The command ``mmwsol``, also ``python -m mmwsol``: infer, new, list, doctor, and those of ``tools``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from mmwsol import infer_command
+from mmwsol import infer_command, new_command
 
 # Threads that wait give their core back: beside another process inference is several times faster. Read by torch.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="mmwsol", description="Weakly supervised object localization.")
     commands = parser.add_subparsers(dest="command", required=True)
     infer_command.add_parser(commands)
+    new_command.add_parser(commands)
     _add_list(commands)
     for name, (_, what) in TOOLS.items():
         commands.add_parser(name, help=what)
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         with one_line_errors(getattr(args, "model", None) or "", "the same command goes on, if it has --out-dir"):
-            return {"infer": infer_command.run, "list": _list}[args.command](args)
+            return {"infer": infer_command.run, "new": new_command.run, "list": _list}[args.command](args)
     except SystemExit as end:
         if isinstance(end.code, int):
             return end.code

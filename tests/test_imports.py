@@ -27,8 +27,8 @@ LAYERS = (
     ("evaluation", "visualization"),
     ("engine",),
     ("apis",),
-    ("integrations",),
-    ("doctor", "infer_command"),
+    ("integrations", "new_config"),
+    ("doctor", "infer_command", "new_command"),
     ("__main__",),
 )
 

@@ -8,10 +8,7 @@ stages = [
             backbone=dict(tap_in_train=True),
             map_to_box=dict(type='mmwsol.ContourBox', preset='catr'),
             head=dict(
-                _delete_=True,
                 type='mmwsol.CATRHead',
-                num_classes=10,
-                in_channels=128,
                 attn_shape=(2, 4),
                 ocm_blocks=2,
                 # The mean over the images, not their sum: the sum pulls the attention towards zero.

@@ -9,10 +9,7 @@ stages = [
             backbone=dict(tap_in_train=True),
             map_to_box=dict(type='mmwsol.ContourBox', preset='cdtr'),
             head=dict(
-                _delete_=True,
                 type='mmwsol.CDTRHead',
-                num_classes=10,
-                in_channels=128,
                 attn_shape=(2, 4),
                 with_ski=True,
                 ocm_blocks=2,

@@ -8,12 +8,9 @@ stages = [
         name='sat',
         model=dict(
             backbone=dict(type='mmwsol.SATViT', num_sqa_blocks=2),
-            map_to_box=dict(_delete_=True, type='mmwsol.ComponentBox', preset='sat'),
+            map_to_box=dict(type='mmwsol.ComponentBox', preset='sat'),
             head=dict(
-                _delete_=True,
                 type='mmwsol.SATHead',
-                num_classes=10,
-                in_channels=128,
                 map_losses=dict(
                     loss_area=dict(type='mmwsol.BatchAreaLoss', target=0.35),  # the paper's value for ILSVRC
                     loss_norm=dict(type='mmwsol.MapNormalizationLoss')))),
