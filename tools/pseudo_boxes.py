@@ -15,9 +15,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--out", metavar="PATH", required=True, help=out)
     formats = ["coco", "yolo", "voc", "csv"]
     parser.add_argument("--format", choices=formats, help="default: by the ending of --out, .json or .csv")
-    parser.add_argument("--split", choices=["train", "val", "test"], default="train", help="default: train")
+    parser.add_argument("--split", choices=["train", "val", "test"], help="default: train")
     parser.add_argument(
-        "--label", choices=["gt", "pred"], default="gt", help="class of the box: of the image label or predicted"
+        "--label", choices=["gt", "pred"], help="class of the box: of the image label (default) or predicted"
     )
     parser.add_argument(
         "--masks",
@@ -43,6 +43,8 @@ def parse_args() -> argparse.Namespace:
         parser.error("--ground-truth takes no checkpoint, --score-thr, --images or --max-boxes")
     if not args.ground_truth and not args.checkpoint:
         parser.error("a checkpoint is needed, unless --ground-truth is given")
+    if args.images and (args.split or args.label == "gt"):
+        parser.error("--images are in place of a --split, and have no labels: leave out --split and --label gt")
     if args.format is None and not args.out.endswith((".json", ".csv")):
         parser.error(f"--out must end in .json or .csv, or --format be yolo or voc; got '{args.out}'")
     return args
@@ -63,13 +65,13 @@ def main() -> None:
         cfg = load_config(args.config, args.cfg_options)
         cfg = select_stage(stage_configs(cfg, args.cfg_options), args.stage).cfg
         if args.ground_truth:
-            export = export_ground_truth(cfg, args.split, args.class_agnostic, format, args.masks)
+            export = export_ground_truth(cfg, args.split or "train", args.class_agnostic, format, args.masks)
         else:
             export = export_boxes(
                 cfg,
                 args.checkpoint,
-                args.split,
-                "pred" if args.images else args.label,
+                args.split or "train",
+                args.label or ("pred" if args.images else "gt"),
                 args.masks,
                 args.class_agnostic,
                 args.score_thr,

@@ -75,12 +75,12 @@ def drop_optimizer(checkpoint: str) -> None:
         checkpoint: Path of the checkpoint.
     """
     if is_main_process() and Path(checkpoint).is_file():
-        loaded = load_checkpoint_file(checkpoint, map_location="cpu")
-        kept = {key: value for key, value in loaded.items() if key not in ("optimizer", "param_schedulers")}
         try:
+            loaded = load_checkpoint_file(checkpoint, map_location="cpu")
+            kept = {key: value for key, value in loaded.items() if key not in ("optimizer", "param_schedulers")}
             if len(kept) < len(loaded):
                 write_torch(checkpoint, kept)
-        except OSError as error:
+        except (OSError, MemoryError, RuntimeError, ValueError) as error:  # other ranks wait below
             print_log(f"The optimizer's state stays in '{checkpoint}': {error}", "current", level=logging.WARNING)
     barrier()
 

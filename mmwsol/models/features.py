@@ -45,8 +45,7 @@ class Features(NamedTuple):
         cam_map: (B, D, h, w) patch tokens of the CAM branch (TRT).
         pooled: (B, D) what the classifier of a network reads, where layers behind the pool make it another vector than
             the mean of ``patch_map``.
-        cls_token: (B, D) class token after the final norm. It stands last: heads of mmpretrain take the last of a
-            backbone's outputs, so that a backbone with a class token works in mmpretrain's ``ImageClassifier``.
+        cls_token: (B, D) class token after the final norm.
     """
 
     patch_map: Tensor | None = None
@@ -60,6 +59,16 @@ class Features(NamedTuple):
     cam_map: Tensor | None = None
     pooled: Tensor | None = None
     cls_token: Tensor | None = None
+
+    def __getitem__(self, index):  # type: ignore[override]
+        """Return a field by its place; the last one, [-1], is ``cls_token``, or ``pooled`` where there is none.
+
+        mmpretrain's heads read the last of a backbone's outputs: backbones that classify work in its
+        ``ImageClassifier``.
+        """
+        if index == -1 and self.cls_token is None:
+            return self.pooled
+        return tuple.__getitem__(self, index)
 
     def need(self, name: str) -> Tensor:
         """Return the field ``name``.

@@ -7,6 +7,7 @@ those of a method in the ``weights.py`` of its folder.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 PLAIN_NETWORK = 0
 METHOD = 1
 METHOD_ON_METHOD = 2
+
+# A block of a network: the list that it is in, and its number.
+_BLOCK = re.compile(r"((?:.*?\.)?(?:layers|layer\d+|blocks))\.\d+\.")
 
 
 @dataclass(frozen=True)
@@ -350,12 +354,27 @@ def _load(model: nn.Module, weights: dict[str, Tensor], path: str, part: str, wh
     absent = [name for name in missing if name.startswith(part)]  # TRT makes some of its tensors while it loads
     if len(absent) > len(backbone) // 2:
         refuse(absent)
+    lost = _lost_blocks(backbone, absent)
+    if lost:
+        raise ValueError(f"{path} is of a smaller network, without {', '.join(lost[:3])} of the backbone: {hint}.")
     logger = MMLogger.get_current_instance()
     logger.info(f"Loaded {len(model.state_dict()) - len(missing)} tensors from {path}.")
+    lost = _lost_blocks(list(weights), unused)
+    if lost:
+        logger.warning(f"{path} is of a larger network: {', '.join(lost)} are not used; {hint} to use all.")
     if missing:
         logger.info(f"Left at their initialization: {', '.join(sorted(missing))}.")
     if unused:
         logger.info(f"Not used from the checkpoint: {', '.join(sorted(unused))}.")
+
+
+def _lost_blocks(names: Sequence[str], lost: Sequence[str]) -> list[str]:
+    """Return the blocks, such as 'backbone.layers.7', that are lost as a whole while others of their list are not."""
+    names = [name for name in names if not name.endswith("num_batches_tracked")]  # torch fills it in without a word
+    matches = {name: match for name in names if (match := _BLOCK.match(name))}
+    kept = {match[0] for name, match in matches.items() if name not in set(lost)}
+    lists = {match[1] for match in matches.values() if match[0] in kept}
+    return list(dict.fromkeys(m[0].rstrip(".") for m in matches.values() if m[0] not in kept and m[1] in lists))
 
 
 def _drop_other_shapes(weights: dict[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -23,6 +23,7 @@ from mmwsol.structures import LocDataSample
 
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32)
 VIT = dict(type="mmwsol.TapViT", arch=ARCH, img_size=32, patch_size=8)
+WIDTHS = dict(resnet18=512, mobilenetv3_small_050=1024, convnext_atto=320)
 HEADS = ("VisionTransformerClsHead", "LinearClsHead")
 TIMM = dict(type="mmwsol.TimmViT", model_name="vit_tiny_patch16_224", embed_dim=24, depth=2, num_heads=2, img_size=32)
 
@@ -46,6 +47,15 @@ def test_the_classifier_is_that_of_mmpretrains_own_transformer(head):
     images = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(ours(images), theirs(images))
     assert ours(images).std() > 0.1
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050", "convnext_atto"])
+def test_a_cnn_classifies_as_in_timm(name):
+    """Also where layers stand between the pool and the classifier."""
+    model = classifier(dict(type="mmwsol.TimmCNN", model_name=name), HEADS[1], in_channels=WIDTHS[name]).eval()
+    images = torch.randn(2, 3, 64, 64)
+    network = model.backbone.timm_model  # without its classifier
+    torch.testing.assert_close(model(images), model.head.fc(network(images)))
 
 
 @pytest.mark.parametrize(

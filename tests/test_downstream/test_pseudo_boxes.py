@@ -19,6 +19,7 @@ from mmengine.config import Config
 from mmwsol.apis import WSOLInferencer
 from mmwsol.datasets import LocListDataset
 from mmwsol.integrations import export_boxes, export_ground_truth
+from mmwsol.integrations.masks import region_of_box
 from mmwsol.integrations.pseudo_boxes import BoxExport, encode_mask, format_of
 from mmwsol.registry import MODELS
 
@@ -571,3 +572,15 @@ def test_tool(project, tmp_path, monkeypatch, capsys):
         assert stop.value.code == 2
     with pytest.raises(SystemExit, match="no such stage"):
         run(checkpoint, "--out", out, "--stage", "sat")
+
+
+def test_mask_of_a_box_that_another_region_reaches_into():
+    """A thin L and a block in its corner: the block has more pixels inside the L's box."""
+    foreground = np.zeros((60, 60), bool)
+    foreground[10:30, 10] = foreground[29, 10:30] = True
+    foreground[5:26, 15:50] = True
+    corner = region_of_box(foreground, np.array([10, 10, 30, 30], np.float32))
+    assert corner.sum() == 39 and corner[29, 10] and not corner[20, 20]
+    assert region_of_box(foreground, np.array([15, 5, 50, 26], np.float32)).sum() == 21 * 35
+    assert not region_of_box(foreground, np.array([52, 52, 58, 58], np.float32)).any()
+    assert not region_of_box(np.zeros((8, 8), bool), np.array([0, 0, 8, 8], np.float32)).any()

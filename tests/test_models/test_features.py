@@ -15,6 +15,15 @@ def test_a_field_that_is_there():
     assert feats.need("tokens") is tokens
 
 
+def test_the_last_place_is_what_classifies():
+    """For mmpretrain's heads; names and the other places are not touched."""
+    token, pooled = torch.ones(2, 3), torch.zeros(2, 3)
+    assert Features(pooled=pooled, cls_token=token)[-1] is token
+    feats = Features(token, pooled=pooled)
+    assert feats[-1] is pooled and feats.cls_token is None and feats[0] is token
+    assert tuple(feats)[-1] is None and Features(*feats) == feats
+
+
 @pytest.mark.parametrize("name", Features._fields)
 def test_every_missing_field_has_its_fix(name):
     with pytest.raises(

@@ -8,6 +8,7 @@ import timm
 import torch
 import torchvision
 from mmengine.logging import MMLogger
+from mmpretrain.models import ResNet
 from releases import (
     cam,
     catr_release,
@@ -20,7 +21,16 @@ from releases import (
     vgg16_release,
 )
 
-from mmwsol.models.weights import Release, find_checkpoint, guess_source, known_releases, register_release, unwrap
+from mmwsol.models.backbones import TapViT
+from mmwsol.models.weights import (
+    Release,
+    find_checkpoint,
+    guess_source,
+    known_releases,
+    load_backbone,
+    register_release,
+    unwrap,
+)
 from mmwsol.utils import convert_official
 
 
@@ -311,3 +321,23 @@ def test_weights_that_another_library_loaded_are_kept(tmp_path, level):
     assert len(part.state_dict()) >= len(loaded) - 2  # TIMMBackbone drops the classifier
     for name, value in part.state_dict().items():
         assert torch.equal(value, loaded[name]), name
+
+
+def test_weights_of_a_smaller_or_larger_network(tmp_path, caplog):
+    """All of their names are the network's, but whole blocks are not there, or not used."""
+    small, large = (ResNet(depth, base_channels=8, stem_channels=8) for depth in (18, 34))
+    for name, network in (("small", small), ("large", large)):
+        torch.save(network.state_dict(), tmp_path / f"{name}.pth")
+    with pytest.raises(ValueError, match="is of a smaller network, without layer1.2, layer2.2, layer2.3 of the backb"):
+        load_backbone(large, str(tmp_path / "small.pth"))
+    MMLogger.get_current_instance().addHandler(caplog.handler)
+    load_backbone(small, str(tmp_path / "large.pth"))
+    MMLogger.get_current_instance().removeHandler(caplog.handler)
+    assert any("is of a larger network: layer1.2, layer2.2" in record.getMessage() for record in caplog.records)
+    assert torch.equal(small.layer1[1].conv1.weight, torch.load(tmp_path / "large.pth")["layer1.1.conv1.weight"])
+
+    vit = dict(embed_dims=16, num_heads=2, feedforward_channels=32)
+    six, three = (TapViT(dict(vit, num_layers=number), img_size=32, patch_size=8) for number in (6, 3))
+    torch.save(three.state_dict(), tmp_path / "three.pth")
+    with pytest.raises(ValueError, match="is of a smaller network, without layers.3, layers.4, layers.5 of the backb"):
+        load_backbone(six, str(tmp_path / "three.pth"))
