@@ -69,6 +69,8 @@ def collect_facts() -> Facts:
         name = dist.metadata["Name"]
         if name:
             facts.dists[re.sub(r"[-_.]+", "-", name).lower()] = dist.version
+    for name in [name for name, version in facts.modules.items() if version == "?"]:
+        facts.modules[name] = facts.dists.get(name.replace("_", "-"), "?")  # modules that do not tell it themselves
     facts.mmcv_ops = "mmcv" in facts.modules and util.find_spec("mmcv._ext") is not None
     return facts
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,22 +104,25 @@ def write_report(sweep: Sweep, rows: Sequence[Row], folder: str | Path) -> list[
 
 
 def markdown_table(rows: Sequence[Row], metrics: Sequence[str]) -> str:
-    """Return the table in Markdown, ours and the paper's figures side by side."""
+    """Return the table in Markdown, ours and the paper's figures, where there are such, side by side."""
     header = ["cell", "n"]
+    published = _published(rows)
     for metric in metrics:
-        header += [metric, f"{metric}, paper"]
+        header += [metric, f"{metric}, paper"] if metric in published else [metric]
     lines = [header, ["---"] * len(header)]
-    lines += [[row.cell.name, str(len(row.seeds)), *_cells(row, metrics, " ± ")] for row in rows]
+    lines += [[row.cell.name, str(len(row.seeds)), *_cells(row, metrics, published, " ± ")] for row in rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines) + f"\n{NOTE}\n"
 
 
 def latex_table(rows: Sequence[Row], metrics: Sequence[str]) -> str:
     """Return the table in LaTeX; it needs the package booktabs."""
-    lines = [f"% {NOTE}", rf"\begin{{tabular}}{{lr{'rr' * len(metrics)}}}", r"\toprule"]
-    header = "cell & $n$" + "".join(f" & {_escape(metric)} & paper" for metric in metrics)
+    published = _published(rows)
+    columns = [column for metric in metrics for column in ([metric, "paper"] if metric in published else [metric])]
+    lines = [f"% {NOTE}", rf"\begin{{tabular}}{{lr{'r' * len(columns)}}}", r"\toprule"]
+    header = "cell & $n$" + "".join(f" & {_escape(column)}" for column in columns)
     lines += [header + r" \\", r"\midrule"]
     for row in rows:
-        cells = _cells(row, metrics, r" $\pm$ ")
+        cells = _cells(row, metrics, published, r" $\pm$ ")
         lines.append(" & ".join([_escape(row.cell.name), str(len(row.seeds)), *cells]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
@@ -156,12 +159,17 @@ def figure_lines(key: str, metric: str, rows: Sequence[Row]) -> list[Line]:
     return list(lines.values())
 
 
-def _cells(row: Row, metrics: Sequence[str], sign: str) -> list[str]:
+def _published(rows: Sequence[Row]) -> set[str]:
+    """Return the metrics of which there are published figures."""
+    return {metric for row in rows for metric in row.cell.paper}
+
+
+def _cells(row: Row, metrics: Sequence[str], published: Collection[str], sign: str) -> list[str]:
     cells = []
     for metric in metrics:
         mean, spread, paper = row.mean(metric), row.spread(metric), row.cell.paper.get(metric)
         ours = "–" if mean is None else f"{mean:.2f}" + ("" if spread is None else f"{sign}{spread:.2f}")
-        cells += [ours, "–" if paper is None else f"{paper:g}"]
+        cells += [ours, "–" if paper is None else f"{paper:g}"] if metric in published else [ours]
     return cells
 
 

@@ -23,7 +23,7 @@ values. It is read, never run::
                keys. The part ``''`` stands for the base as it is; its value is what the base has, None if nothing
 ``cells``      in place of ``grid``, where that does not fit: ``{part of the name: {dotted key: value}}``; ``{}`` under
                ``''`` is the base itself
-``common``     dotted keys and values of all cells
+``common``     dotted keys and values of all cells, except one whose parts are all ``''``: the base as it is
 ``released``   names of cells that are not trained: the weights that they start from are tested, once
 ``seeds``      seeds of every cell. Defaults to the seed of the config
 ``seed_keys``  dotted keys that a seed is written to. Defaults to ``['randomness.seed']``
@@ -92,7 +92,7 @@ class Cell:
     @property
     def is_base(self) -> bool:
         """Whether the cell is the base itself, and only has its name."""
-        return not any(self.parts)
+        return not any(self.parts) and not self.overrides
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,8 @@ def _make_sweep(file: Path, content: dict[str, Any]) -> Sweep:
             name = "_".join(filter(None, [Path(base).name.removesuffix(".py"), *parts]))
             if name in [cell.name for cell in cells]:
                 raise ValueError(f"two cells are called '{name}'; give them different parts of the name.")
-            overrides = {**common, **overrides} if any(parts) else {}
+            as_it_is = bool(parts) and not any(parts)
+            overrides = {} if as_it_is else {**common, **overrides}
             published = dict(paper.get(name, {}))
             cells.append(Cell(name, base, file, parts, overrides, axes, values, published, name in released))
     names = [cell.name for cell in cells]

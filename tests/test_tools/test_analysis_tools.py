@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -327,6 +328,11 @@ def test_a_full_disk_leaves_the_earlier_files(tool, case, monkeypatch):
 
 def test_threshold_curve_errors(tool, case):
     results = evaluate(tool, case, "out.json", "--protocol", "wsol_v1")
+    Path("b").mkdir()
+    shutil.copy("out.json", "b/out.json")
+    tool(TOOLS / "threshold_curve.py", "out.json", "b/out.json", "--out", "both")
+    with np.load("both.npz") as both:
+        assert {key.split("/")[0] for key in both.files} == {"out", "b_out"}
     with pytest.raises(SystemExit, match="no curves of protocol 'tscam'; there are those of"):
         tool(TOOLS / "threshold_curve.py", "out.json", "--protocol", "tscam")
     with pytest.raises(SystemExit, match="two inputs are called 'out'"):

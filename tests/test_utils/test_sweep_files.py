@@ -56,6 +56,12 @@ def test_grid(sweep):
     assert len(read.select([])) == 4
 
 
+def test_common_settings_of_configs_side_by_side(sweep, tmp_path):
+    (tmp_path / "other.py").write_text(BASE)
+    read = sweep("bases = ['net.py', 'other.py']\ncommon = {'model.width': 9}\n")
+    assert [(cell.name, load_cell(cell).model.width) for cell in read.cells] == [("net", 9), ("other", 9)]
+
+
 def test_total_batch_size_of_a_cell_is_its_training_batch(sweep):
     read = sweep("base = 'net.py'\ngrid = {'total_batch_size': {'batch-8': 8, '': None}}\n")
     cfg = load_cell(read.cells[0])

@@ -33,7 +33,10 @@ def parse_args() -> argparse.Namespace:
 
 def read_curves(path: str, args: argparse.Namespace) -> Curves:
     """Return the curves of one path; an npz of this tool can hold several inputs."""
+    stems = [Path(other).stem for other in args.inputs]
     name = Path(path).stem
+    if stems.count(name) > 1:  # a sweep calls all files results.json
+        name = Path(path).with_suffix("").as_posix()
     if args.meta:
         return {name: evaluate(path, args)}
     if path.endswith((".json", ".pkl")):
