@@ -304,9 +304,7 @@ def _check(root: Path, place: str, part: Part, parts: Mapping[str, Part], folder
         said = _voc_names(root, place, folder, classes)
     for path, name in said.items():
         if name != folder_of[path]:
-            raise ValueError(
-                f"'{root / place}': '{path}' is of '{name}' and lies in the folder of '{folder_of[path]}'"
-            )
+            raise ValueError(f"'{root / place}': '{path}' is of '{name}' and lies in the folder of '{folder_of[path]}'")
 
 
 def _voc_names(root: Path, place: str, folder: str, classes: Sequence[str]) -> dict[str, str]:
