@@ -67,9 +67,8 @@ def add_boxes(
     found: dict[str, list[Part]] = {split: [] for split in parts}
     folders = {split: part.options.get("data_prefix", "") for split, part in parts.items()}
     passed = []
-    for place in _places(root, [given], folders) if given else _places(root, _usual(root, folders), folders):
-        if not (given or look):
-            break
+    tops = [given] if given else _usual(root, folders) if look else []
+    for place in _places(root, tops, folders):
         try:
             for part in _read(root, place, parts, folders, classes):
                 found[part.name].append(part)
@@ -79,7 +78,7 @@ def add_boxes(
             passed.append(f"'{root / place}' is not used: {error}.")
         except (ValueError, OSError) as error:
             raise ValueError(
-                f"{error}. Correct it, name another file by --boxes, or go on without boxes: --boxes none."
+                f"{str(error).rstrip('.')}. Correct it, name another file by --boxes, or go on without boxes: --boxes none."
             ) from error
     if given and not any(found.values()):
         raise ValueError(f"--boxes: {passed[0]}" if passed else f"--boxes '{root / given}' has no list of boxes.")
@@ -161,8 +160,6 @@ def _read(
     read = _of_folder if (root / place).is_dir() and not (root / place / _WSOL).is_file() else _of_list
     result = []
     for split, options in read(root, place, parts, folders, classes).items():
-        if split == "train":
-            continue
         options = {key: value for key, value in options.items() if value}
         part = read_part(root, classes, dict(ann_file=place, **options), split, place)
         _check(root, place, part, parts, folders[split], classes)
@@ -225,7 +222,7 @@ def _of_folder(
         if any(not stems.isdisjoint((path.name, path.stem)) for path in (Path(i["img_path"]) for i in part.items))
     ]
     named = "" if "" in parts else named_split(place)
-    if named not in parts and not named:
+    if "" not in parts and not named:
         if len(fitting) > 1:
             raise ValueError(f"'{root / place}': its files are named like images of {' and of '.join(fitting)}: {_HOW}")
         raise _Unusable(f"nothing says which split it is of: {_HOW}")

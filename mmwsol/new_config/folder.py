@@ -68,7 +68,7 @@ def _find(root: Path, given: str | None, look: bool) -> Found:
     classes = tuple(train.metainfo["classes"])
     whole = Part("train", dict(data_prefix=start) if start else {}, list(train))
     notes: list[str] = []
-    if not folders:  # one folder of classes: val is taken from it
+    if not {"val", "test"} & set(folders):  # one folder of classes: val is taken from it
         only = {"": whole}
         add_boxes(root, only, classes, given, look, notes)
         boxes = {os.path.realpath(item["img_path"]): item["gt_bboxes_ori"] for item in only[""].items}

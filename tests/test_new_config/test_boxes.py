@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from own_data import coco, table, voc, write_images, write_split
 
@@ -170,3 +172,20 @@ def test_the_list_of_an_earlier_run_is_not_boxes(tmp_path):
     assert look_at(tmp_path).val.boxes_in == "mine_images.csv"
     (tmp_path / "mine.py").write_text("")
     assert look_at(tmp_path).val.boxes_in == ""
+
+
+def test_train_alone(tmp_path):
+    """Boxes of training images are those of the images that are held out."""
+    paths = [f"train/{path}" for path in write_images(tmp_path / "train", 4)]
+    (tmp_path / "boxes.csv").write_text(rows(paths[:2]))
+    found = look_at(tmp_path)
+    assert found.held_out and (found.val.boxes_in, found.val.num_boxes) == ("boxes.csv", 2)
+
+
+def test_images_without_a_label(root, paths):
+    """COCO json has no label of an image without objects: the config could not read it."""
+    content = json.loads(coco(paths))
+    content["annotations"].pop()
+    (root / "val.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="'dog/1.jpg' has no label"):
+        look_at(root)
