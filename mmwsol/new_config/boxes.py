@@ -77,8 +77,9 @@ def add_boxes(
                 continue
             passed.append(f"'{root / place}' is not used: {error}.")
         except (ValueError, OSError) as error:
+            why = str(error).rstrip(".")
             raise ValueError(
-                f"{str(error).rstrip('.')}. Correct it, name another file by --boxes, or go on without boxes: --boxes none."
+                f"{why}. Correct it, name another file by --boxes, or go on without boxes: --boxes none."
             ) from error
     if given and not any(found.values()):
         raise ValueError(f"--boxes: {passed[0]}" if passed else f"--boxes '{root / given}' has no list of boxes.")
