@@ -86,12 +86,13 @@ def _report(found: Any) -> list[str]:
 
 def _next(file: Path, stage: str, found: Any) -> list[str]:
     """Return the next commands; ``stage`` is the last one."""
-    best = shlex.quote(Path("work_dirs", file.stem, stage).as_posix()) + "/best_*.pth"
+    kept = "best" if found.val.num_boxes else "epoch"  # without boxes on val no epoch is known to be the best
+    weights = shlex.quote(Path("work_dirs", file.stem, stage).as_posix()) + f"/{kept}_*.pth"
     split = "test" if (found.test or found.val).num_boxes else "train"
     return [
         f"mmwsol browse {shlex.quote(str(file))} --split {split} --output-dir browse   # what the network gets",
         f"mmwsol train {shlex.quote(str(file))} --dry-run   # builds everything, one step",
         f"mmwsol train {shlex.quote(str(file))}",
-        f"mmwsol test {shlex.quote(str(file))} {best} --show-dir pictures --out results.json",
-        f"mmwsol infer PHOTOS --weights {best} --out-dir found",
+        f"mmwsol test {shlex.quote(str(file))} {weights} --show-dir pictures --out results.json",
+        f"mmwsol infer PHOTOS --weights {weights} --out-dir found",
     ]

@@ -76,8 +76,9 @@ def test_existing_config(here, capsys):
     assert "(held out)" in capsys.readouterr().out
 
 
-def test_from_a_folder_without_splits_to_results(here, monkeypatch, capsys):
-    """Boxes of some images; trained, tested and used by the command's own next steps."""
+@pytest.mark.parametrize("boxes", [[], ["--boxes", "none"]])
+def test_from_a_folder_without_splits_to_results(here, monkeypatch, capsys, boxes):
+    """Boxes of some images; trained, tested and used by the command's own next steps; or without boxes."""
     write_images(here / "data", 6)
     rows = table([f"{name}/{index}.jpg" for name in ("cat", "dog") for index in range(2)]).replace(",,", ",")
     for name in ("cat", "dog"):
@@ -86,16 +87,18 @@ def test_from_a_folder_without_splits_to_results(here, monkeypatch, capsys):
     (here / "weights").mkdir()
     monkeypatch.setenv("MMWSOL_CHECKPOINT_ROOT", str(here / "weights"))
     torch.save(timm.create_model("test_resnet").state_dict(), here / "weights/test_resnet.pth")
-    assert main(["new", "data", "--method", "cam", "--backbone", "test_resnet", "--out", "run/mine.py"]) == 0
+    assert main(["new", "data", "--method", "cam", "--backbone", "test_resnet", "--out", "run/mine.py", *boxes]) == 0
     steps = [shlex.split(line, comments=True) for line in capsys.readouterr().out.partition("Next:\n")[2].splitlines()]
     assert [step[1] for step in steps] == ["browse", "train", "train", "test", "infer"]
     small = ["--cfg-options", "train_cfg.max_epochs=1", "train_dataloader.num_workers=0"]
     for step in steps:
-        [best] = Path("work_dirs/mine").glob("best_*.pth") if step[1] in ("test", "infer") else [""]
+        kept = "epoch_*.pth" if boxes else "best_*.pth"
+        [weights] = Path("work_dirs/mine").glob(kept) if step[1] in ("test", "infer") else [""]
         words = [{"PHOTOS": "data/cat"}.get(word, word) for word in step[1:]]
-        words = [str(best) if "best_" in word else word for word in words]
+        words = [str(weights) if word == f"work_dirs/mine/{kept}" else word for word in words]
         assert main([*words, *(small if step[1] == "train" else [])]) == 0
-    assert json.loads(Path("results.json").read_text())["metrics"]["loc/gt_known"] >= 0
+    assert ("loc/gt_known" in json.loads(Path("results.json").read_text())["metrics"]) == (not boxes)
+    assert bool(list(Path("work_dirs/mine").glob("best_*.pth"))) == (not boxes)
     found = json.loads(Path("found/predictions.json").read_text())["predictions"]
     assert len(found) == 6
     assert all(torch.tensor(record["bboxes"]).numel() for record in found)

@@ -15,7 +15,7 @@ from mmwsol.datasets.image_sizes import read_size
 from mmwsol.datasets.labels import sort_names
 from mmwsol.datasets.records import Problems
 from mmwsol.datasets.walk import IMG_EXTENSIONS, walk
-from mmwsol.new_config.boxes import given_boxes, with_boxes
+from mmwsol.new_config.boxes import add_boxes, given_boxes, is_written
 from mmwsol.new_config.parts import SPLITS, TABLES, Found, Part, read_part
 
 _HELD_OUT = 5  #: One image in so many is held out where the folder has no validation images.
@@ -68,38 +68,58 @@ def _find(root: Path, given: str | None, look: bool) -> Found:
     classes = tuple(train.metainfo["classes"])
     whole = Part("train", dict(data_prefix=start) if start else {}, list(train))
     notes: list[str] = []
-    if not folders:  # one folder of classes: val is taken from it
-        boxed = with_boxes(root, start, given, look, classes, whole.items)
-        if boxed is not None:
-            boxes = {os.path.realpath(item["img_path"]): item["gt_bboxes_ori"] for item in boxed.items}
-            items = [dict(i, gt_bboxes_ori=boxes.get(os.path.realpath(i["img_path"]), ())) for i in whole.items]
-            whole = Part("train", whole.options, items, boxed.boxes_in)
-        return _hold_out(root, classes, whole, None, notes)
-    parts: dict[str, Part] = {}
-    for split in ("val", "test"):
-        if split in folders:
-            plain = read_part(root, classes, dict(data_prefix=folders[split]), split)
-            known = {os.path.realpath(item["img_path"]) for item in whole.items}
-            part = with_boxes(root, folders[split], given, look, classes, plain.items, split, known)
-            parts[split] = part or plain
-            if part and len(part.items) < len(plain.items):
-                notes.append(f"{len(plain.items) - len(part.items)} images of {split} are not in {part.boxes_in}.")
+    if not {"val", "test"} & set(folders):  # one folder of classes: val is taken from it
+        only = {"": whole}
+        add_boxes(root, only, classes, given, look, notes)
+        boxes = {os.path.realpath(item["img_path"]): item["gt_bboxes_ori"] for item in only[""].items}
+        items = [dict(i, gt_bboxes_ori=boxes.get(os.path.realpath(i["img_path"]), ())) for i in whole.items]
+        return _hold_out(root, classes, Part("train", whole.options, items, only[""].boxes_in), None, notes)
+    parts = {"train": whole}
+    parts |= {
+        split: read_part(root, classes, dict(data_prefix=folders[split]), split)
+        for split in ("val", "test")
+        if split in folders
+    }
+    numbers = {split: len(part.items) for split, part in parts.items()}
+    add_boxes(root, parts, classes, given, look, notes)
+    for split, part in parts.items():
+        if len(part.items) < numbers[split]:
+            notes.append(f"{numbers[split] - len(part.items)} images of {split} are not in {part.boxes_in}.")
     if "val" in parts:
         return Found(root, classes, whole, parts["val"], parts.get("test"), notes=notes)
     return _hold_out(root, classes, whole, parts.get("test"), notes)
 
 
 def _split_folders(root: Path) -> dict[str, str]:
-    """Return the folders of splits in a folder, by split."""
+    """Return the folders of splits in a folder, by split: those that hold folders of images."""
     names = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     found: dict[str, str] = {}
+    flat: list[str] = []
     for split, known in SPLITS.items():
         fitting = [name for name in names if name.lower() in known]
-        if len(fitting) > 1:
-            raise ValueError(f"'{root}' has several folders of one split, {', '.join(fitting)}: leave one.")
-        if fitting:
-            found[split] = fitting[0]
+        holding = [name for name in fitting if _has_class_folders(root / name)]
+        flat += [name for name in fitting if name not in holding]
+        if len(holding) > 1:
+            raise ValueError(f"'{root}' has several folders of one split, {', '.join(holding)}: leave one.")
+        if holding:
+            found[split] = holding[0]
+    if found and flat:
+        raise ValueError(
+            f"'{root / flat[0]}' has no folders of images, and '{root / min(found.values())}' has: put its images into "
+            f"a folder a class, '{root / flat[0]}/cat/1.jpg'. If '{flat[0]}' is a class, put all classes into "
+            f"'{root / 'train'}'."
+        )
+    if flat and {path.name for path in root.iterdir() if _has_images(path)} <= set(flat):
+        raise ValueError(
+            f"'{root}' has images in {', '.join(flat)} alone, and no folders of classes in them: put them into a "
+            f"folder a class, '{root / 'train'}/cat/1.jpg'. If '{flat[0]}' is a class, put all classes into "
+            f"'{root / 'train'}'."
+        )
     return found
+
+
+def _has_images(folder: Path) -> bool:
+    return folder.is_dir() and any(n.lower().endswith(IMG_EXTENSIONS) for n in walk(str(folder), "").files)
 
 
 def _has_class_folders(folder: Path) -> bool:
@@ -124,7 +144,8 @@ def _class_folders(root: Path, start: str, given: str | None) -> LocListDataset:
 
 def _split_table(root: Path, given: str | None) -> tuple[str, dict[str, str]] | None:
     """Return a table that lists training images, and the names of its splits; None if there is none."""
-    files = [given] if given else [path.name for path in sorted(root.iterdir()) if path.suffix.lower() in TABLES]
+    tables = [path for path in sorted(root.iterdir()) if path.suffix.lower() in TABLES and not is_written(path)]
+    files = [given] if given else [path.name for path in tables]
     found = []
     for name in files:
         if not (root / name).is_file() or Path(name).suffix.lower() not in TABLES:
@@ -168,17 +189,23 @@ def _hold_out(root: Path, classes: tuple[str, ...], whole: Part, test: Part | No
     """Take validation images out of those of the folder, by a list that the config reads.
 
     In each class: those with boxes, but no more than half of the class; without boxes, one in five, at random with a
-    fixed seed.
+    fixed seed. A single image of a class stays for training.
     """
     rng = np.random.default_rng(0)
     chosen: set[int] = set()
+    single = []
     for label, name in enumerate(classes):
         mine = [index for index, item in enumerate(whole.items) if item["gt_label"] == label]
         if len(mine) < 2:
-            raise ValueError(f"class '{name}' has {len(mine)} image(s): two are needed, one of them to validate on.")
+            single.append(name)
+            continue
         mine = [mine[place] for place in rng.permutation(len(mine))]
         boxed = [index for index in mine if len(whole.items[index]["gt_bboxes_ori"])]
         chosen |= set(boxed[: len(mine) // 2] if boxed else mine[: max(1, len(mine) // _HELD_OUT)])
+    if not chosen:
+        raise ValueError(f"'{root}': no class has two images, so that none can be held out to validate on.")
+    if single:
+        notes.append(f"classes of one image, which is for training, so that none is in val: {', '.join(single)}.")
     train = Part("train", dict(ann_file=None, split="train"), [])
     val = Part("val", dict(ann_file=None, split="val"), [], whole.boxes_in)
     for index, item in enumerate(whole.items):
@@ -198,8 +225,9 @@ def list_text(found: Found) -> str:
         for item in part.items:
             path = Path(os.path.relpath(item["img_path"], found.root)).as_posix()
             start = (path, part.name, found.classes[item["gt_label"]])
-            for box in np.asarray(item["gt_bboxes_ori"]).tolist() or [("",) * 4]:
-                writer.writerow((*start, *(value if value == "" else f"{value:g}" for value in box)))
+            boxes = [[np.format_float_positional(value, trim="-") for value in box] for box in item["gt_bboxes_ori"]]
+            for box in boxes or [[""] * 4]:  # the shortest text that is read as the same numbers
+                writer.writerow((*start, *box))
     return text.getvalue()
 
 

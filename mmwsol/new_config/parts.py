@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,12 @@ SPLITS = {
     "test": ("test", "testing"),
 }
 TABLES = (".csv", ".tsv")
+
+
+def split_names(name: str) -> list[str]:
+    """Return the splits that the words of a name say: 'instances_val2017' has 'val', 'trainval' none."""
+    words = set(re.findall("[a-z]+", name.lower()))
+    return [split for split, known in SPLITS.items() if words.intersection(known)]
 
 
 @dataclass

@@ -58,7 +58,7 @@ def config_text(file: Path, found: Found, method: Method, network: Network, comm
         "" if hybrid else _pipelines(method),
         _loaders(method, found, network),
         _evaluation(found),
-        _schedule_of_hybrid(found) if hybrid else _schedule(method, network),
+        _schedule_of_hybrid(found) if hybrid else _schedule(method, network, found),
         _forget(method, network),
     ]
     return "\n".join(part for part in parts if part)
@@ -231,13 +231,14 @@ def _evaluation(found: Found) -> str:
             f"{whole}]\n",
         ]
         calibrated = "    dict(type='mmwsol.MaxBoxAcc', map_to_box='model', threshold='model', prefix='calibrated'),\n"
-        hooks, best = ["mmwsol.EpochSeedHook", "mmwsol.ThresholdCalibrationHook"], "loc/gt_known"
+        hooks = ["mmwsol.EpochSeedHook", "mmwsol.ThresholdCalibrationHook"]
+        best = "save_best='loc/gt_known', rule='greater'"
     else:
         lines += [
             _section("Evaluation; with boxes on val, 'mmwsol new' has the threshold of the boxes chosen there"),
             f"val_evaluator = [\n{accuracy}]\n",
         ]
-        calibrated, hooks, best = "", ["mmwsol.EpochSeedHook"], "cls/top1"
+        calibrated, hooks, best = "", ["mmwsol.EpochSeedHook"], ""
     if test.num_boxes:
         comment = "# loc/max_box_acc is at the best threshold of these images themselves, as papers report it"
         comment += ".\n" if not calibrated else ";\n# calibrated/... and loc/gt_known at that of val.\n"
@@ -247,23 +248,22 @@ def _evaluation(found: Found) -> str:
         lines.append(f"test_evaluator = [\n{accuracy}]\n")
     inner = "".join(f"    dict(type='{name}'),\n" for name in hooks)
     lines.append(f"custom_hooks = [\n{inner}]\n")
-    lines.append(f"default_hooks = dict(checkpoint=dict(save_best='{best}', rule='greater'))\n")
+    if not best:
+        lines.append("# The last epoch counts: classes alone do not say which one localizes best.\n")
+    lines.append(f"default_hooks = dict(checkpoint=dict({best or 'save_best=None'}))\n")
     return "".join(lines)
 
 
-def _schedule(method: Method, network: Network) -> str:
-    of = (
-        f"published for 6,000 images and batches of {method.batch}"
-        if method.batch != 32
-        else "published for 6,000 images"
-    )
-    stages = method.stages
-    if "$dino" in stages:
-        stages = stages.replace("$dino", NAMED["dino-base" if network.width == 768 else "dino-small"].weights)
+def _schedule(method: Method, network: Network, found: Found) -> str:
+    batches = f" and batches of {method.batch}" if method.batch != 32 else ""
+    what = "epochs" if method.schedules and not method.own_schedule(network) else "these and the learning rate"
+    dino = NAMED["dino-base" if network.width == 768 else "dino-small"].weights
+    best = "\n        default_hooks=dict(checkpoint=dict(save_best='cls/top1')),  # to start the next stage"
+    stages = method.stages.replace("$dino", dino).replace("$best", "" if found.val.num_boxes else best)
     return (
         _section("Training")
-        + f"""epochs = {method.epochs}  # these and the learning rate: {of}
-{method.schedule}train_cfg = dict(max_epochs=epochs, val_begin=1, val_interval=1)
+        + f"""epochs = {method.epochs}  # {what}: published for 6,000 images{batches}
+{method.own_schedule(network) or method.schedule}train_cfg = dict(max_epochs=epochs, val_begin=1, val_interval=1)
 auto_scale_lr = dict(base_batch_size=total_batch_size)
 {stages}"""
     )

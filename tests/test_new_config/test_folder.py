@@ -39,7 +39,7 @@ def as_coco(root, paths):
 
 def as_voc(root, paths):
     for path in paths:
-        (root / path).with_suffix(".xml").write_text(voc())
+        (root / path).with_suffix(".xml").write_text(voc().replace("cat", path.split("/")[1]))
 
 
 def as_yolo(root, paths):
@@ -144,7 +144,7 @@ def test_a_list_of_training_images_is_not_taken_for_val(tmp_path):
     (tmp_path / "boxes.csv").write_text(
         "path,label,x0,y0,x1,y1\n" + table([*paths, "train/cat/0.jpg"]).replace(",,", ",")
     )
-    with pytest.raises(ValueError, match="it lists training images, too"):
+    with pytest.raises(ValueError, match="lists images of train and of val: write a column"):
         look_at(tmp_path)
 
 
@@ -183,7 +183,7 @@ def test_wrong_folders(tmp_path):
         look_at(tmp_path, "x.csv")
     (tmp_path / "one").mkdir()
     write_images(tmp_path / "one", 1)
-    with pytest.raises(ValueError, match="class 'cat' has 1 image"):
+    with pytest.raises(ValueError, match="no class has two images"):
         look_at(tmp_path / "one")
 
 
@@ -193,3 +193,43 @@ def test_images_that_cannot_be_read(tmp_path):
     found = look_at(tmp_path)
     assert len(found.unreadable) == 1 and "broken.jpg" in found.unreadable[0]
     assert any("fewer than 10" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("name", ["train", "test", "val", "dev"])
+def test_classes_called_like_splits(tmp_path, name):
+    """A folder is a split only if it holds folders of images."""
+    write_images(tmp_path, 5)
+    (tmp_path / "cat").rename(tmp_path / name)
+    assert look_at(tmp_path).classes == tuple(sorted((name, "dog")))
+    (tmp_path / "dog").rename(tmp_path / "valid")
+    with pytest.raises(ValueError, match=f"If '({name}|valid)' is a class, put all classes into '.*/train'"):
+        look_at(tmp_path)
+    write_images(tmp_path / "testing", 2)
+    with pytest.raises(
+        ValueError, match="has no folders of images, .* If .* is a class, put all classes into '.*/train'"
+    ):
+        look_at(tmp_path)
+
+
+def test_a_class_of_one_image_stays_for_training(tmp_path):
+    write_images(tmp_path, 4)
+    for name in ("ant", "bee"):
+        (tmp_path / name).mkdir()
+        (tmp_path / "cat" / "0.jpg").rename(tmp_path / name / "0.jpg")
+        write_images(tmp_path, 1)
+    found = look_at(tmp_path)
+    assert found.train.counts(found.classes) == [1, 1, 3, 3] and found.val.counts(found.classes) == [0, 0, 1, 1]
+    assert any("one image" in note and "ant, bee" in note for note in found.notes)
+
+
+def test_boxes_of_the_list_are_those_that_were_read(tmp_path):
+    write_images(tmp_path, 2)
+    rows = "".join(f"{name}/0.jpg,{name},0.123456,1.1,100.33333,{80 + 1 / 3}\n" for name in CLASSES)
+    (tmp_path / "boxes.csv").write_text("path,label,x0,y0,x1,y1\n" + rows)
+    found = look_at(tmp_path)
+    text = list_text(found)
+    assert ",0.123456,1.1,100.33333," in text
+    (tmp_path / "list.csv").write_text(text)
+    found.val.options["ann_file"] = "list.csv"
+    for item, other in zip(read(found, found.val), found.val.items, strict=True):
+        np.testing.assert_array_equal(item["gt_bboxes_ori"], other["gt_bboxes_ori"])

@@ -83,11 +83,37 @@ def test_config(data, tmp_path, method, name):
 def test_without_boxes(data, tmp_path, name):
     """No calibration, a threshold that is given, and no metric that wants boxes."""
     file = write(tmp_path, data, name, METHODS[name].backbone, "none")
-    cfg = stage_configs(load_config(file))[-1].cfg
+    stages = stage_configs(load_config(file))
+    cfg = stages[-1].cfg
     assert cfg.model.map_to_box.threshold == METHODS[name].threshold
     assert types(cfg.val_evaluator) == types(cfg.test_evaluator) == ["Accuracy"]
     assert [hook.type for hook in cfg.custom_hooks] == ["mmwsol.EpochSeedHook"]
-    assert cfg.default_hooks.checkpoint.save_best == "cls/top1"
+    # Classes do not choose the epoch, but of a stage that another one starts from.
+    best = {stage.name: stage.cfg.default_hooks.checkpoint.get("save_best") for stage in stages}
+    assert best.pop("tpsm", "") == ("cls/top1" if name == "trt" else "") and set(best.values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("name", "shipped"), [("resnet50", "cam_resnet50_cub"), ("vgg16", "cam_vgg16_cub"), ("test_resnet", None)]
+)
+def test_learning_rates_of_cam_are_those_of_the_network(data, tmp_path, name, shipped):
+    file = write(tmp_path, data, "cam", name)
+    ours = load_config(file)
+    assert ("Nothing is published for this network" in file.read_text()) == (shipped is None)
+    if shipped is None:
+        assert set(ours.optim_wrapper.paramwise_cfg.custom_keys) == {"head.fc."}
+        return
+    theirs = load_config(shipped)
+    assert ours.optim_wrapper == theirs.optim_wrapper
+    assert ours.param_scheduler == theirs.param_scheduler
+
+
+@pytest.mark.parametrize("name", ["catr", "cdtr"])
+def test_the_first_loss_of_ocm_is_the_mean_of_the_batch(data, tmp_path, name):
+    file = write(tmp_path, data, name, "deit-small")
+    loss = load_config(file).model.head.loss_ocm_s
+    assert (loss.reduce, loss.loss_weight, loss.ratio) == ("mean", 1.0, 0.25)
+    assert "loss_weight=128 here" in file.read_text()
 
 
 def test_hybrid_without_boxes(data, tmp_path):
@@ -120,6 +146,8 @@ def test_recipes_are_those_of_the_shipped_configs(data, tmp_path):
         ours, theirs = load_config(write(tmp_path, data, name, "deit-small")), load_config(base)
         head, shipped = ours.model.head.to_dict(), theirs.model.head.to_dict()
         shipped["num_classes"] = 2
+        if name in ("catr", "cdtr"):
+            assert (shipped["loss_ocm_s"].pop("loss_weight"), head["loss_ocm_s"].pop("loss_weight")) == (128, 1)
         if name == "sat":
             shipped["map_losses"]["loss_area"] = head["map_losses"]["loss_area"] = None
         if "map_losses" in own.get(name, ()):
@@ -243,3 +271,22 @@ def test_life(data, tmp_path, monkeypatch, weights, method, name):
     [*_, checkpoint] = sorted(Path("work_dirs").rglob("best_loc_gt_known_*.pth"), key=lambda path: path.stat().st_mtime)
     run("test", file.name, str(checkpoint), "--out", "results.json")
     assert '"loc/gt_known"' in Path("results.json").read_text()
+
+
+@pytest.mark.all_configs
+def test_stages_without_boxes(data, tmp_path, monkeypatch, weights):
+    """TRT's second stage starts from the best epoch of the first one, by its classes; its own last epoch is kept."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["mmwsol"])
+    weights("deit-tiny")
+    write(tmp_path, data, "trt", "deit-tiny", "none")
+    run(
+        "train",
+        "trt.py",
+        "--cfg-options",
+        "total_batch_size=3",
+        "train_dataloader.num_workers=0",
+        "train_cfg.max_epochs=1",
+    )
+    assert list(Path("work_dirs/trt/tpsm").glob("best_cls_top1_*.pth"))
+    assert [path.name for path in Path("work_dirs/trt/cam").glob("*.pth")] == ["epoch_1.pth"]
