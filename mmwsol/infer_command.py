@@ -78,12 +78,27 @@ def run(args: argparse.Namespace) -> int:
     for record in result["predictions"]:
         path = record["img_path"].encode(errors="replace").decode()  # a name may hold bytes that are no text
         print(f"{path}: {record['pred_class']} {record['pred_score']['scores'][0]:.2f}, {_boxes(record['objects'])}")
+    if not args.exif:
+        turned = [record["img_path"] for record in result["predictions"] if _is_turned(record["img_path"])]
+        if turned:
+            print(
+                f"Turned by their EXIF tag: {len(turned)} of {len(result['predictions'])} images, such as {turned[0]}. "
+                "Boxes are in the stored pixels, not as viewers and labelling tools show them; --exif turns them."
+            )
     if args.out_dir:
         print(f"{len(result['predictions'])} pictures and predictions.json are in {args.out_dir}.")
         print(f"Look first at those on top of {args.out_dir}/review.csv.")
     for name in result["label_files"]:
         print(f"Labels: {args.out_dir}/{name}; paths of images are relative to {result['root']}.")
     return 0
+
+
+def _is_turned(path: str) -> bool:
+    """Tell whether viewers turn or mirror an image by its EXIF tag."""
+    from mmwsol.datasets.image_sizes import read_oriented
+
+    found = read_oriented(path, decode=False)
+    return not isinstance(found, str) and found[1] > 1
 
 
 def _draw_thresholds(inferencer: Any, args: argparse.Namespace) -> int:

@@ -11,8 +11,10 @@ from torch import Tensor
 FIXES = {
     "patch_map": "take a backbone that keeps its feature map, without pooling",
     "cls_token": "take a transformer with a class token, such as mmwsol.TapViT",
-    "cls_attn": "set tap='cls' in the backbone, and tap_in_train=True if a loss reads attention",
-    "full_attn": "set tap='full' in the backbone, and tap_in_train=True if a loss reads attention",
+    "cls_attn": "set tap='cls' in the backbone, and tap_in_train=True if a loss reads attention; "
+    "a CNN has none: take mmwsol.TapViT",
+    "full_attn": "set tap='full' in the backbone, and tap_in_train=True if a loss reads attention; "
+    "a CNN has none: take mmwsol.TapViT",
     "tokens": "set out_tokens in the backbone",
     "conv_map": "take a Conformer, such as mmwsol.TapConformer",
 }

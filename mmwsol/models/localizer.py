@@ -15,7 +15,7 @@ from mmwsol.models.data_preprocessor import normalization
 from mmwsol.models.features import Features, as_features
 from mmwsol.models.freezing import freeze
 from mmwsol.models.heads.base import LocHead, LocPrediction
-from mmwsol.models.initialization import PretrainedLast
+from mmwsol.models.initialization import PretrainedLast, split_pretrained
 from mmwsol.models.timm_files import build_with_timm_files
 from mmwsol.models.weights import check_own_names, load_backbone, load_pretrained, whole_release
 from mmwsol.registry import MODELS, TASK_UTILS
@@ -120,6 +120,20 @@ class ImageLocalizer(PretrainedLast, BaseClassifier):
         for module in self._frozen_modules:
             module.eval()
         return self
+
+    def init_weights(self) -> None:
+        """Initialize; see :class:`PretrainedLast`.
+
+        Raises:
+            ValueError: If model and backbone both name a file: the model's would replace what the backbone's gave.
+        """
+        files = [split_pretrained(part.init_cfg)[1] for part in (self, self.backbone) if hasattr(part, "init_cfg")]
+        if len(files) == 2 and all(files):
+            names = [entries[0]["checkpoint"] for entries in files]
+            raise ValueError(
+                f"model.init_cfg loads '{names[0]}' over '{names[1]}' of model.backbone.init_cfg: set one to None."
+            )
+        super().init_weights()
 
     def load_weights(self, init_cfg: dict[str, Any]) -> None:
         """Load the weights of ``init_cfg``, which may be a release in its official layout."""

@@ -10,6 +10,7 @@ import numpy as np
 from mmengine.logging import MMLogger
 
 from mmwsol.datasets import LocListDataset
+from mmwsol.datasets.box_checks import box_problem
 from mmwsol.datasets.csv_reader import read_csv
 from mmwsol.datasets.image_sizes import read_size
 from mmwsol.datasets.labels import sort_names
@@ -232,15 +233,22 @@ def list_text(found: Found) -> str:
 
 
 def _read_sizes(found: Found) -> None:
-    paths = [item["img_path"] for part in found.parts for item in part.items]
-    step = max(1, len(paths) // _SIZES)
+    """Read the sizes of images, of many not all without boxes, and check that boxes are inside."""
+    items = [(item, part.boxes_in) for part in found.parts for item in part.items]
+    step = max(1, len(items) // _SIZES)
     sizes: list[tuple[tuple[int, int], str]] = []
-    for path in paths[::step]:
+    for index, (item, boxes_in) in enumerate(items):
+        if index % step and not len(item["gt_bboxes_ori"]):
+            continue
+        path = item["img_path"]
         size = read_size(path, decode=False)
         if isinstance(size, str):
             found.unreadable.append(size)
-        else:
-            sizes.append((size, path))
+            continue
+        sizes.append((size, path))
+        for box in np.asarray(item["gt_bboxes_ori"]).tolist():
+            if problem := box_problem(box, path, size):
+                raise ValueError(f"'{found.root / boxes_in}': {problem}.")
     if not sizes:
         raise ValueError(f"'{found.root}': no image can be read: {found.unreadable[0]}")
     found.smallest = min(sizes, key=lambda entry: (entry[0][0] * entry[0][1], entry[1]))

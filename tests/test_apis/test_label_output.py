@@ -314,6 +314,8 @@ def test_command(folder, tmp_path, capsys):
     assert "bright 0.70, boxes " in line and line.count(";") == 1
     assert any(line.endswith("x/nothing.png: bright 0.70, no box") for line in lines)
     assert f"Labels: {out}/labels.csv; paths of images are relative to {folder}." in lines
+    turned = f"Turned by their EXIF tag: 1 of 9 images, such as {folder}/x/turned.png. Boxes are in the stored pixels"
+    assert any(line.startswith(turned) for line in lines)
     assert check_equal(out, folder) == (9, 11)
     for wrong, message in (
         (["--format", "xml"], "formats may have coco, yolo, voc, csv, got 'xml'"),

@@ -15,6 +15,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.fileio.backends import LocalBackend
+from mmengine.logging import HistoryBuffer
 from mmengine.registry import METRICS
 from toy import StageToyMetric, toy_config
 
@@ -103,6 +104,7 @@ class Points:
         monkeypatch.setattr(owner, name, watched)
 
     def start(self, at=None):
+        HistoryBuffer._statistics_methods.clear()  # as in a new process
         self.count, self.at, self.dead = 0, at, False
 
 

@@ -341,3 +341,12 @@ def test_weights_of_a_smaller_or_larger_network(tmp_path, caplog):
     torch.save(three.state_dict(), tmp_path / "three.pth")
     with pytest.raises(ValueError, match="is of a smaller network, without layers.3, layers.4, layers.5 of the backb"):
         load_backbone(six, str(tmp_path / "three.pth"))
+
+
+def test_weights_of_model_and_backbone(tmp_path):
+    """The model's would replace the backbone's without a word."""
+    files = [dict(type="Pretrained", checkpoint=str(tmp_path / f"{name}.pth")) for name in ("own", "imagenet")]
+    target = localizer(dict(type="mmwsol.ClsTokenHead", num_classes=5))
+    target.init_cfg, target.backbone.init_cfg = files[1], files[0]
+    with pytest.raises(ValueError, match=r"model.init_cfg loads '.*imagenet.pth' over '.*own.pth' of model.backbone"):
+        target.init_weights()

@@ -233,3 +233,11 @@ def test_boxes_of_the_list_are_those_that_were_read(tmp_path):
     found.val.options["ann_file"] = "list.csv"
     for item, other in zip(read(found, found.val), found.val.items, strict=True):
         np.testing.assert_array_equal(item["gt_bboxes_ori"], other["gt_bboxes_ori"])
+
+
+def test_boxes_outside_the_image(tmp_path):
+    """Said at once, not after an epoch of training."""
+    first = write_split(tmp_path)[0]
+    (tmp_path / "val.csv").write_text(f"{HEADER}{first},val,{Path(first).parts[1]},1,1,400,20\n")
+    with pytest.raises(ValueError, match=r"'.*val.csv': box \(1, 1, 400, 20\) of image '.*' is outside its image of"):
+        look_at(tmp_path)

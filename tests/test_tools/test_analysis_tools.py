@@ -326,6 +326,25 @@ def test_a_full_disk_leaves_the_earlier_files(tool, case, monkeypatch):
     assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
 
 
+def test_one_panel_a_protocol(tool, case, capsys):
+    """Files whose metrics have one title and different protocols, or one protocol under different titles."""
+    evaluate(tool, case, "a.json", "--protocol", "wsol_v1")
+    evaluate(tool, case, "b.json", "--protocol", "wsol_v2", "wsol_v1")
+    panels_of = runpy.run_path(str(ROOT / "tools" / TOOLS / "threshold_curve.py"))["panels_of"]
+    curve = dict(threshold=np.linspace(0, 1, 3), single=np.ones((1, 3)), iou_thr=[0.5])
+    first, second = dict(curve, protocol_name="wsol_v2"), dict(curve, protocol_name="wsol_v1")
+    curves = {"a": {"MaxBoxAcc": first}, "b": {"MaxBoxAcc": second, "MaxBoxAcc_wsol_v2": first}}
+    assert panels_of(curves, None) == {
+        "Box accuracy, protocol wsol_v2": [("a", "MaxBoxAcc"), ("b", "MaxBoxAcc_wsol_v2")],
+        "Box accuracy, protocol wsol_v1": [("b", "MaxBoxAcc")],
+    }
+    assert list(panels_of(curves, ["wsol_v1"])) == ["Box accuracy, protocol wsol_v1"]
+    tool(TOOLS / "threshold_curve.py", "a.json", "b.json", "--protocol", "wsol_v1", "--out", "both")
+    assert "1 panel(s) of 2 input(s)" in capsys.readouterr().out
+    tool(TOOLS / "compare_results.py", "b.json", "a.json")  # b has another protocol first
+    assert "protocol wsol_v1, " in capsys.readouterr().out
+
+
 def test_threshold_curve_errors(tool, case):
     results = evaluate(tool, case, "out.json", "--protocol", "wsol_v1")
     Path("b").mkdir()

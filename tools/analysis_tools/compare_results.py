@@ -22,7 +22,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("a", help="results file of the baseline, .json or .pkl")
     parser.add_argument("b", help="results file to compare with it")
-    parser.add_argument("--protocol", metavar="NAME", help="protocol or metric; default: the first of A with boxes")
+    parser.add_argument("--protocol", metavar="NAME", help="protocol or metric; default: the first of A that B has")
     parser.add_argument("--number", type=int, default=10, metavar="N", help="wins and losses to list and draw")
     parser.add_argument("--out", metavar="FILE.csv", help="write IoUs and hits of every image")
     parser.add_argument("--show-dir", metavar="DIR", help="draw the largest wins and losses to this folder")
@@ -39,11 +39,18 @@ def paired(args: argparse.Namespace) -> tuple[list[tuple[Any, Any]], str, float,
     from mmwsol.evaluation.results_file import choose_protocol, load_results, outcomes
 
     both = [load_results(path) for path in (args.a, args.b)]
-    titles = [choose_protocol(both[0], args.protocol)]
+    wanted = args.protocol
+    if wanted is None:  # the first of A that B has, too
+        names = [[results["protocol"][title]["name"] for title in evaluated(results)] for results in both]
+        wanted = next((name for name in names[0] if name in names[1]), None)
+    titles = [choose_protocol(both[0], wanted)]
     # The same metric under the same title, or under another one of the same protocol.
     protocol = both[0]["protocol"][titles[0]]["name"]
     known = both[1]["protocol"].get(titles[0], {}).get("name") == protocol
-    titles.append(choose_protocol(both[1], titles[0] if known else protocol))
+    try:
+        titles.append(choose_protocol(both[1], titles[0] if known else protocol))
+    except ValueError as error:
+        raise ValueError(f"'{args.b}': {error}") from error
     rules = [results["protocol"][title] for results, title in zip(both, titles, strict=True)]
     for key in sorted({*rules[0], *rules[1]} - {"threshold", "prefix"}):
         if as_plain(rules[0].get(key)) != as_plain(rules[1].get(key)):
@@ -63,6 +70,11 @@ def paired(args: argparse.Namespace) -> tuple[list[tuple[Any, Any]], str, float,
     iou_thr = float(rules[0].get("iou_thr", 0.5))
     pairs = [(o, b[img_id]) for img_id, o in a.items()]
     return pairs, protocol, iou_thr, [str(rule["threshold"]) for rule in rules]
+
+
+def evaluated(results: dict[str, Any]) -> list[str]:
+    """Return the titles of the metrics that have a box per image."""
+    return list(results["predictions"][0]["evaluated"]) if results["predictions"] else []
 
 
 def as_plain(value: Any) -> Any:

@@ -46,7 +46,14 @@ def tables(images: Sequence[Any], kinds: Sequence[str]) -> list[tuple[int | None
     return rows[:1] + sorted(rows[1:], key=lambda row: (row[2]["right"], row[3], row[0]))
 
 
-def draw_worst(images: Sequence[Any], kinds: Sequence[str], number: int, folder: Path, image_root: str | None) -> int:
+def class_name(names: Sequence[str], label: int) -> str:
+    """Return the name of a class, its number where it has none."""
+    return names[label] if label < len(names) else str(label)
+
+
+def draw_worst(
+    images: Sequence[Any], kinds: Sequence[str], names: Sequence[str], number: int, folder: Path, image_root: str | None
+) -> int:
     """Draw the images of lowest IoU of every kind of error; return how many."""
     from mmwsol.evaluation.results_file import read_picture
     from mmwsol.visualization import draw_outcome, picture_name, write_picture
@@ -56,9 +63,9 @@ def draw_worst(images: Sequence[Any], kinds: Sequence[str], number: int, folder:
     for kind in kinds:
         worst = sorted((o for o in images if o.error == kind), key=lambda o: (o.iou, o.img_id))[:number]
         for rank, o in enumerate(worst if kind != "right" else ()):
-            caption = f"{kind} | IoU {o.iou:.2f} | class {o.gt_label}"
+            caption = f"{kind} | IoU {o.iou:.2f} | class {class_name(names, o.gt_label)}"
             if o.pred_label is not None:
-                caption += f", predicted {o.pred_label}"
+                caption += f", predicted {class_name(names, o.pred_label)}"
             picture = draw_outcome(read_picture(o, image_root), o.gt_bboxes, [o.bbox], [PRED_COLOR], caption)
             write_picture(folder / f"{kind}_{rank:03d}_{picture_name(o.img_id)}.jpg", picture[:, :, ::-1])
             drawn += 1
@@ -79,12 +86,13 @@ def analyze(args: argparse.Namespace) -> None:
     names = results.get("classes") or [] if given is None else given
     rows = tables(images, ERROR_TYPES)
 
-    print(f"{args.results}, protocol {protocol}: {len(images)} images with boxes; percent of them")
+    name = results["protocol"][protocol].get("name", protocol)
+    print(f"{args.results}, protocol {name}: {len(images)} images with boxes; percent of them")
     if results["class_scores"] != "given":
         print(f"class scores: {results['class_scores']}")
     print(f"{'class':<24} {'images':>7} " + " ".join(f"{kind:>14}" for kind in ERROR_TYPES) + f" {'mean IoU':>9}")
     for label, number, share, iou in rows[: 1 + args.worst_classes]:
-        name = "all" if label is None else names[label] if label < len(names) else str(label)
+        name = "all" if label is None else class_name(names, label)
         print(f"{name[:24]:<24} {number:>7} " + " ".join(f"{share[k]:>14.2f}" for k in ERROR_TYPES) + f" {iou:>9.4f}")
     if args.out:
         table = io.StringIO(newline="")
@@ -95,7 +103,7 @@ def analyze(args: argparse.Namespace) -> None:
         write_text(args.out, table.getvalue())
         print(f"The table of {len(rows) - 1} classes is written to {args.out}.")
     if args.show_dir:
-        drawn = draw_worst(images, ERROR_TYPES, args.number, Path(args.show_dir), args.image_root)
+        drawn = draw_worst(images, ERROR_TYPES, names, args.number, Path(args.show_dir), args.image_root)
         print(f"{drawn} pictures are drawn in {args.show_dir}: ground truth green, prediction red.")
 
 

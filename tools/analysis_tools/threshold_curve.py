@@ -99,16 +99,46 @@ def lines(curve: dict[str, Any]) -> dict[str, np.ndarray]:
     return labels
 
 
-def panel_title(title: str, curves: Curves) -> str:
-    """Say in words what a panel shows: the kind of accuracy, the protocol, and what tells metrics of a kind apart."""
-    curve: dict[str, Any] = next((by_protocol[title] for by_protocol in curves.values() if title in by_protocol), {})
+def panel_title(title: str, curve: dict[str, Any]) -> str:
+    """Say in words what a curve shows: the kind of accuracy, the protocol, and what tells metrics of a kind apart."""
     parts = ["Box accuracy" if "single" in curve else "Localization accuracy"]
-    name = str(curve.get("protocol_name", ""))
+    name = protocol_name(curve)
     rest = title.replace("LocAccuracy", "").replace("MaxBoxAcc", "").strip("_")  # the prefix, or the protocol
     return ", ".join(parts + [f"protocol {name}"] * bool(name) + [rest] * (rest not in ("", name)))
 
 
-def plot(curves: Curves, protocols: list[str], file: Path) -> None:
+def protocol_name(curve: dict[str, Any]) -> str:
+    """Return the protocol of a curve, '' if the file does not tell it."""
+    return str(curve.get("protocol_name", ""))
+
+
+def panels_of(curves: Curves, wanted: list[str] | None) -> dict[str, list[tuple[str, str]]]:
+    """Gather what one panel shows, (input, metric), by its title: the same accuracy under the same protocol.
+
+    Raises:
+        ValueError: If there is nothing to plot, or not what is wanted: protocols or metrics.
+    """
+    panels: dict[str, list[tuple[str, str]]] = {}
+    known: dict[str, None] = {}
+    found: set[str] = set()
+    for source, by_title in curves.items():
+        for title, curve in by_title.items():
+            if not lines(curve):
+                continue
+            names = [name for name in (protocol_name(curve), title) if name]
+            known |= dict.fromkeys(names)
+            if wanted is None or not set(wanted).isdisjoint(names):
+                found |= set(names)
+                panels.setdefault(panel_title(title, curve), []).append((source, title))
+    if not known:
+        raise ValueError("the inputs hold no curves of accuracy against the threshold (BoxAcc, GT-known, Top-k Loc)")
+    unknown = [name for name in wanted or () if name not in found]
+    if unknown:
+        raise ValueError(f"no curves of protocol {unknown[0]!r}; there are those of {list(known)}")
+    return panels
+
+
+def plot(curves: Curves, panels: dict[str, list[tuple[str, str]]], file: Path) -> None:
     """Draw one panel a protocol; inputs differ in color, accuracies in line style."""
     import matplotlib
 
@@ -118,11 +148,12 @@ def plot(curves: Curves, protocols: list[str], file: Path) -> None:
     from mmwsol.files import writing
 
     styles = ["-", "--", ":", "-.", (0, (1, 4)), (0, (6, 1, 1, 1)), (0, (8, 4))]
-    figure, axes = plt.subplots(1, len(protocols), figsize=(6.5 * len(protocols), 5), squeeze=False)
-    for axis, protocol in zip(axes[0], protocols, strict=True):
-        for number, (source, by_protocol) in enumerate(curves.items()):
-            curve = by_protocol.get(protocol)
-            for line, (label, values) in enumerate(lines(curve).items() if curve else ()):
+    figure, axes = plt.subplots(1, len(panels), figsize=(6.5 * len(panels), 5), squeeze=False)
+    for axis, (panel, shown) in zip(axes[0], panels.items(), strict=True):
+        for source, title in shown:
+            curve = curves[source][title]
+            number = list(curves).index(source)
+            for line, (label, values) in enumerate(lines(curve).items()):
                 thresholds, best = np.asarray(curve["threshold"]), int(values.argmax())
                 text = f"{label}: {values[best]:.2f} at {thresholds[best]:g}"
                 axis.plot(
@@ -134,7 +165,7 @@ def plot(curves: Curves, protocols: list[str], file: Path) -> None:
                     label=f"{source}, {text}" if len(curves) > 1 else text,
                 )
         axis.set(
-            title=panel_title(protocol, curves),
+            title=panel,
             xlabel="threshold",
             ylabel="accuracy in percent",
             xlim=(0, 1),
@@ -161,36 +192,26 @@ def main() -> None:
             if len(args.names) != len(curves) or len(set(args.names)) < len(curves):
                 raise ValueError(f"--names needs {len(curves)} different names, got {args.names}")
             curves = dict(zip(args.names, curves.values(), strict=True))
-        listed = (item for by_protocol in curves.values() for item in by_protocol.items())
-        available = list(dict.fromkeys(name for name, curve in listed if lines(curve)))
-        if not available:
-            raise ValueError(
-                "the inputs hold no curves of accuracy against the threshold (BoxAcc, GT-known, Top-k Loc)"
-            )
-        unknown = [protocol for protocol in args.protocol or () if protocol not in available]
-        if unknown:
-            raise ValueError(f"no curves of protocol {unknown[0]!r}; there are those of {available}")
+        panels = panels_of(curves, args.protocol)
     except (ValueError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    protocols = args.protocol or available
     out = Path(args.out)
     png, npz = (out.with_name(out.name + suffix) for suffix in (".png", ".npz"))
     arrays = {
-        f"{source.replace('/', '_')}/{protocol}/{name}": np.asarray(values)
-        for source, by_protocol in curves.items()
-        for protocol, curve in by_protocol.items()
-        if protocol in protocols
-        for name, values in curve.items()
+        f"{source.replace('/', '_')}/{title}/{name}": np.asarray(values)
+        for shown in panels.values()
+        for source, title in shown
+        for name, values in curves[source][title].items()
     }
     from mmwsol.files import writing
 
     try:
-        plot(curves, protocols, png)
+        plot(curves, panels, png)
         with writing(npz) as part:
             np.savez_compressed(part, **arrays)
     except OSError as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    print(f"{len(protocols)} protocol(s) of {len(curves)} input(s) are plotted in {png}; arrays in {npz}.")
+    print(f"{len(panels)} panel(s) of {len(curves)} input(s) are plotted in {png}; arrays in {npz}.")
 
 
 if __name__ == "__main__":

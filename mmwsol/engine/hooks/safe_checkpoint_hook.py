@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import CheckpointHook, Hook
+from mmengine.logging import HistoryBuffer
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mmwsol.files import write_text
@@ -55,6 +56,7 @@ class SafeCheckpointHook(Hook):
         due = loop.epoch % loop.val_interval == 0 or loop.epoch >= loop.max_epochs
         if runner.val_loop is not None and loop.epoch >= loop.val_begin and due:
             runner.logger.info(f"The validation of epoch {loop.epoch} was interrupted: it is done now.")
+            HistoryBuffer()  # the first one of a process registers means, which those out of the checkpoint need
             name = hook.filename_tmpl.format(loop.epoch)
             if Path(hook.out_dir, name).is_file():
                 hook.last_ckpt = os.path.join(hook.out_dir, name)  # it gets the new best checkpoint's name
