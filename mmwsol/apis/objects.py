@@ -115,6 +115,12 @@ def find_boxes(sample: LocDataSample, rule: Any, options: BoxOptions, target: st
     return kept, int(outer.sum())
 
 
+def map_scores(sample: LocDataSample, index: int, boxes: np.ndarray) -> np.ndarray:
+    """Return the means (N,) of a prediction's map ``index``, in [0, 1], inside boxes (N, 4) in pixels of the image."""
+    heat = score_map(sample, index)[0]
+    return np.array([_mean_inside(heat, box) for box in boxes.tolist()], np.float32)
+
+
 def find_objects(sample: LocDataSample, rule: Any, options: BoxOptions) -> None:
     """Find the objects of the predicted class (:func:`find_boxes`), and write them into the sample as ``pred_objects``.
 
@@ -130,8 +136,7 @@ def find_objects(sample: LocDataSample, rule: Any, options: BoxOptions) -> None:
     boxes, number = find_boxes(sample, rule, options)
     index, label = shown_map(sample)
     score = float(sample.pred_score[label])
-    heat = score_map(sample, index)[0]
-    means = np.array([_mean_inside(heat, box) for box in boxes.tolist()], np.float32)
+    means = map_scores(sample, index, boxes)
     sample.pred_objects = InstanceData(
         bboxes=torch.from_numpy(boxes),
         labels=torch.full((len(boxes),), label),

@@ -21,7 +21,7 @@ from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader, Dataset
 
 from mmwsol.apis.init_model import load_weights, load_weights_file
-from mmwsol.apis.objects import BoxOptions, applied, find_boxes
+from mmwsol.apis.objects import BoxOptions, applied, find_boxes, map_scores
 from mmwsol.datasets.class_names import check_same_names, checkpoint_names, dataset_names
 from mmwsol.datasets.image_sizes import read_size
 from mmwsol.datasets.label_files import FORMATS, LabelList, check_listable, label_names, relative_name
@@ -141,7 +141,8 @@ def export_boxes(
             Defaults to None.
 
     Returns:
-        BoxExport: The boxes, with the probability of their class as ``score``.
+        BoxExport: The boxes; ``score`` is the confidence of ``mmwsol infer``, the probability of the class times the
+            mean of the map inside the box.
 
     Raises:
         ValueError: If an option does not exist, the weights do not fit, or an image has no place in ``format``.
@@ -189,7 +190,11 @@ def _instances(
     if score < score_thr:
         return "score below the threshold"
     boxes, _ = find_boxes(sample, rule, options, label)
-    instances: list[dict[str, Any]] = [dict(label=wanted, box=box, score=round(score, 6)) for box in boxes.tolist()]
+    confidences = (map_scores(sample, index, boxes) * np.float32(score)).tolist()  # as mmwsol infer has it
+    instances: list[dict[str, Any]] = [
+        dict(label=wanted, box=box, score=round(confidence, 6))
+        for box, confidence in zip(boxes.tolist(), confidences, strict=True)
+    ]
     if masks is not None:
         found = list(zip(instances, object_masks(rule, sample, index, boxes), strict=True))
         instances = [

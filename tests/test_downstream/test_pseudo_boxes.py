@@ -129,6 +129,8 @@ def test_several_boxes_are_those_of_infer(project, number, label):
         np.testing.assert_allclose(boxes, [item["bbox"] for item in record["objects"]], atol=0.01)
         wanted = LABELS[Path(image["file_name"]).stem] if label == "gt" else record["pred_label"]
         assert {a["category_id"] for a in ours} == {wanted + 1}
+        if label == "pred":  # the confidence means the same
+            assert [a["score"] for a in ours] == [round(item["confidence"], 6) for item in record["objects"]]
     assert export.info["max_boxes"] == number
 
 
@@ -218,10 +220,14 @@ def test_class_agnostic(project):
 
 
 def test_score_threshold(project):
-    cfg, checkpoint, _ = project
-    scores = {a["image_id"]: a["score"] for a in export_boxes(cfg, checkpoint).annotations}
-    assert scores[1] < scores[2]  # the blue box is smaller than the red one
-    export = export_boxes(cfg, checkpoint, score_thr=(scores[1] + scores[2]) / 2)
+    cfg, checkpoint, root = project
+    found = WSOLInferencer(cfg, checkpoint, device="cpu")(str(root / "images"))["predictions"]
+    ranked = [
+        dict(zip(record["pred_score"]["labels"], record["pred_score"]["scores"], strict=True)) for record in found
+    ]
+    first, second, *_ = [scores[LABELS[Path(r["img_path"]).stem]] for r, scores in zip(found, ranked, strict=True)]
+    assert first < second  # the blue box is smaller than the red one
+    export = export_boxes(cfg, checkpoint, score_thr=(first + second) / 2)
     assert [image["file_name"] for image in export.images] == ["images/b.png"]
     assert export.skipped == {"score below the threshold": 2}
     with pytest.raises(ValueError, match="no image is left.*below the threshold"):
