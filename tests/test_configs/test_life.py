@@ -269,6 +269,6 @@ def test_interrupted_life(home, tool, monkeypatch):
     assert f"epoch_{EPOCHS}.pth" not in {path.name for path in before if path.parent.name == last}
     tool("train.py", config, "--work-dir", home / "run", "--resume")
     after = checkpoints(home / "run")
-    assert all(after[path] == time for path, time in before.items())
+    assert all(after[path] == time for path, time in before.items() if path.parent.name != last)
     whole, resumed = (state(home / run / last / f"epoch_{EPOCHS}.pth") for run in ("whole", "run"))
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
